@@ -1,0 +1,207 @@
+"""Every exception trtforge raises on purpose.
+
+Each carries a stable ``code`` for programs, a ``hint`` for people and ``retryable``, which says whether the
+same call may succeed later without anything being mended.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "AccuracyError",
+    "BuildError",
+    "CalibrationCacheError",
+    "CalibrationError",
+    "ClipError",
+    "ClipSetError",
+    "ConfigError",
+    "DeviceLostError",
+    "EngineError",
+    "EngineIncompatibleError",
+    "EngineIntegrityError",
+    "ExecutionError",
+    "InputError",
+    "MissingExtraError",
+    "ModelError",
+    "NoGpuError",
+    "OutOfMemoryError",
+    "PluginMissingError",
+    "ProfileError",
+    "QuantizationError",
+    "ScalesError",
+    "TrtforgeError",
+]
+
+
+class TrtforgeError(Exception):
+    """Base of all errors raised on purpose.
+
+    Parameters
+    ----------
+    message : what was asked and what arrived, in one sentence.
+    hint : what the reader can do about it, or None.
+
+    Attributes
+    ----------
+    code : stable name of the kind of error, for programs.
+    retryable : True when the same call may succeed later unchanged.
+    """
+
+    code: ClassVar[str] = "error"
+    retryable: bool = False
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+
+
+class ConfigError(TrtforgeError, ValueError):
+    """A setting is wrong, alone or together with another."""
+
+    code = "config"
+
+
+class MissingExtraError(TrtforgeError, ImportError):
+    """A package that an optional part needs is not installed."""
+
+    code = "missing_extra"
+
+
+class ModelError(TrtforgeError):
+    """A network cannot be read, is unsafe to read, or does not fit the features."""
+
+    code = "model"
+
+
+class ClipError(TrtforgeError):
+    """One clip cannot be used.
+
+    Attributes
+    ----------
+    clip_id : the clip's id in its manifest.
+    """
+
+    code = "clip"
+
+    def __init__(self, message: str, *, clip_id: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.clip_id = clip_id
+
+
+class ClipSetError(TrtforgeError):
+    """A clip set is missing, empty, malformed, or has too many bad clips."""
+
+    code = "clip_set"
+
+
+class CalibrationError(TrtforgeError):
+    """Calibration cannot give trustworthy scales."""
+
+    code = "calibration"
+
+
+class CalibrationCacheError(CalibrationError):
+    """A calibration cache file is malformed, stale or hostile."""
+
+    code = "calibration_cache"
+
+
+class ScalesError(TrtforgeError):
+    """A scales record is malformed or belongs to another network."""
+
+    code = "scales"
+
+
+class QuantizationError(TrtforgeError):
+    """A graph cannot be quantized as asked."""
+
+    code = "quantization"
+
+
+class ProfileError(TrtforgeError):
+    """An optimization profile is inconsistent, or an input lies outside every profile."""
+
+    code = "profile"
+
+
+class BuildError(TrtforgeError):
+    """TensorRT could not build the engine; the message carries its own reason."""
+
+    code = "build"
+
+
+class EngineError(TrtforgeError):
+    """An engine file cannot be used."""
+
+    code = "engine"
+
+
+class EngineIntegrityError(EngineError):
+    """An engine or its manifest is not what was written: truncated, altered, or not an engine."""
+
+    code = "engine_integrity"
+
+
+class EngineIncompatibleError(EngineError):
+    """An engine was built for another library version or GPU.
+
+    Attributes
+    ----------
+    have : what this machine offers.
+    want : what the engine needs.
+    """
+
+    code = "engine_incompatible"
+
+    def __init__(self, message: str, *, have: str, want: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.have = have
+        self.want = want
+
+
+class PluginMissingError(EngineError):
+    """A plugin that the engine or network names is not registered."""
+
+    code = "plugin_missing"
+
+
+class InputError(TrtforgeError, ValueError):
+    """A feed does not fit the inputs: name, dtype, rank or shape."""
+
+    code = "input"
+
+
+class ExecutionError(TrtforgeError):
+    """An inference call failed; its outputs must not be used."""
+
+    code = "execution"
+
+
+class OutOfMemoryError(ExecutionError):
+    """The GPU had no memory left for this call; what was running before still holds."""
+
+    code = "out_of_memory"
+    retryable = True
+
+
+class DeviceLostError(ExecutionError):
+    """The CUDA context is corrupt; only a new process can use the GPU again."""
+
+    code = "device_lost"
+
+
+class NoGpuError(TrtforgeError):
+    """A GPU was asked for where there is none."""
+
+    code = "no_gpu"
+
+
+class AccuracyError(TrtforgeError, AssertionError):
+    """A stated accuracy requirement is not met."""
+
+    code = "accuracy"

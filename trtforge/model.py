@@ -1,0 +1,178 @@
+"""Read ONNX networks without trusting them, and say what they take and give."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from trtforge.errors import ModelError
+
+if TYPE_CHECKING:
+    import onnx
+
+ModelSource: TypeAlias = "str | os.PathLike[str] | onnx.ModelProto"
+
+# What a network says of its own use, under these keys of the ONNX metadata.
+FEATURES_KEY = "trtforge.features"
+DECODER_KEY = "trtforge.decoder"
+
+_MAX_ELEMENTS = 1 << 40
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Name, dtype and shape of a network's input or output; an axis is an int, or a name where dynamic."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.dtype} [{', '.join(map(str, self.shape))}]"
+
+
+def load_model(source: ModelSource) -> onnx.ModelProto:
+    """Read an ONNX network and check that it is safe and sound.
+
+    Parameters
+    ----------
+    source : path of an ``.onnx`` file (external data beside it is read too), or a model in memory, which
+        is returned unchanged.
+
+    Raises
+    ------
+    ModelError : the file is missing or not ONNX, names external data outside its folder, or declares
+        tensors whose size does not match their bytes.
+    """
+    import onnx
+
+    if isinstance(source, onnx.ModelProto):
+        return source
+    path = Path(source)
+    if not path.is_file():
+        raise ModelError(f"no ONNX file at {path}")
+    _refuse_other_formats(path)
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+    except Exception as error:  # protobuf raises several unrelated kinds
+        raise ModelError(f"{path} is not an ONNX file: {error}") from error
+    if not model.HasField("graph") or not model.graph.node or not model.opset_import:
+        raise ModelError(f"{path} is not an ONNX file: it holds no graph")
+    for tensor in _all_tensors(model.graph):
+        _check_tensor(tensor, path.parent)
+    try:
+        onnx.load_external_data_for_model(model, str(path.parent))
+        onnx.checker.check_model(model)
+    except Exception as error:
+        raise ModelError(f"{path} is not a valid ONNX network: {error}") from error
+    return model
+
+
+def model_digest(model: onnx.ModelProto) -> str:
+    """Return the SHA-256 of a network's structure and weights, in hexadecimal."""
+    return hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
+
+
+def model_inputs(model: onnx.ModelProto) -> tuple[TensorSpec, ...]:
+    """Return the network's inputs, constants left out."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return tuple(_spec(value) for value in model.graph.input if value.name not in constants)
+
+
+def model_outputs(model: onnx.ModelProto) -> tuple[TensorSpec, ...]:
+    """Return the network's outputs."""
+    return tuple(_spec(value) for value in model.graph.output)
+
+
+def model_metadata(model: onnx.ModelProto) -> dict[str, str]:
+    """Return the key-value pairs stored in the network."""
+    return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
+    import onnx
+
+    kind = value.type.tensor_type
+    dtype = str(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)) if kind.elem_type else "unknown"
+    shape = tuple(
+        int(axis.dim_value) if axis.HasField("dim_value") else axis.dim_param or "?" for axis in kind.shape.dim
+    )
+    return TensorSpec(value.name, dtype, shape)
+
+
+def _refuse_other_formats(path: Path) -> None:
+    with path.open("rb") as file:
+        head = file.read(8)
+    if head.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):
+        raise ModelError(
+            f"{path} is not an ONNX file but a zip or pickle archive, which may run code when read",
+            hint="export the PyTorch module with torch.onnx.export and pass the .onnx file",
+        )
+    if not head:
+        raise ModelError(f"{path} is not an ONNX file: it is empty")
+
+
+def _all_tensors(graph: onnx.GraphProto) -> list[onnx.TensorProto]:
+    tensors = list(graph.initializer)
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                tensors.append(attribute.t)
+            tensors.extend(attribute.tensors)
+            if attribute.HasField("g"):
+                tensors.extend(_all_tensors(attribute.g))
+            for subgraph in attribute.graphs:
+                tensors.extend(_all_tensors(subgraph))
+    return tensors
+
+
+def _check_tensor(tensor: onnx.TensorProto, folder: Path) -> None:
+    import onnx
+
+    if any(dim < 0 for dim in tensor.dims) or math.prod(tensor.dims) > _MAX_ELEMENTS:
+        raise ModelError(f"tensor {tensor.name!r} declares impossible dimensions {list(tensor.dims)}")
+    if tensor.data_type not in onnx.TensorProto.DataType.values() or tensor.data_type == 0:
+        raise ModelError(f"tensor {tensor.name!r} has unknown data type {tensor.data_type}")
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        _check_external(tensor, folder)
+    elif tensor.HasField("raw_data"):
+        _check_size(tensor, len(tensor.raw_data))
+
+
+def _check_size(tensor: onnx.TensorProto, num_bytes: int) -> None:
+    import onnx
+
+    if tensor.data_type in (onnx.TensorProto.INT4, onnx.TensorProto.UINT4):
+        expected = (math.prod(tensor.dims) + 1) // 2
+    else:
+        expected = math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    if num_bytes != expected:
+        raise ModelError(
+            f"tensor {tensor.name!r} of dimensions {list(tensor.dims)} needs {expected} bytes, has {num_bytes}"
+        )
+
+
+def _check_external(tensor: onnx.TensorProto, folder: Path) -> None:
+    fields = {entry.key: entry.value for entry in tensor.external_data}
+    location = fields.get("location", "")
+    target = folder / location
+    if not location or Path(location).is_absolute() or ".." in Path(location).parts:
+        raise ModelError(f"tensor {tensor.name!r} names external data outside the model's folder: {location!r}")
+    if target.is_symlink() or not target.resolve().is_relative_to(folder.resolve()):
+        raise ModelError(f"tensor {tensor.name!r} names external data through a link: {location!r}")
+    if not target.is_file():
+        raise ModelError(f"external data {location!r} of tensor {tensor.name!r} is missing beside the model")
+    try:
+        offset, size = int(fields.get("offset", 0)), target.stat().st_size
+        length = int(fields.get("length", size - offset))
+    except ValueError:
+        raise ModelError(f"tensor {tensor.name!r} has a malformed external data entry {fields}") from None
+    if offset < 0 or length < 0 or offset + length > size:
+        raise ModelError(
+            f"tensor {tensor.name!r} wants bytes {offset} to {offset + length} of {location!r}, which has {size}"
+        )
+    _check_size(tensor, length)
