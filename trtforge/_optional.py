@@ -8,7 +8,7 @@ from typing import Any
 from trtforge.errors import MissingExtraError
 
 # Which extra brings which module; the one list that pyproject.toml mirrors.
-_EXTRA_OF = {
+EXTRA_OF = {
     "cuda": "tensorrt",
     "datasets": "datasets",
     "jinja2": "report",
@@ -45,7 +45,7 @@ def require(module: str, purpose: str) -> Any:
             raise
         raise MissingExtraError(
             f"{root} is needed to {purpose}, and it is not installed",
-            hint=f'python -m pip install "trtforge[{_EXTRA_OF[root]}]"',
+            hint=f'python -m pip install "trtforge[{EXTRA_OF[root]}]"',
         ) from error
 
 

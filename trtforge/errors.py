@@ -29,6 +29,7 @@ __all__ = [
     "PluginMissingError",
     "ProfileError",
     "QuantizationError",
+    "ReportError",
     "ScalesError",
     "TrtforgeError",
 ]
@@ -115,6 +116,12 @@ class ScalesError(TrtforgeError):
     """A scales record is malformed or belongs to another network."""
 
     code = "scales"
+
+
+class ReportError(TrtforgeError):
+    """A report is malformed, or of another kind or version."""
+
+    code = "report"
 
 
 class QuantizationError(TrtforgeError):

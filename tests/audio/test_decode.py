@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+import io
+import os
+import re
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from trtforge.audio import AudioInfo, decode_audio, probe_audio
+from trtforge.errors import ClipError, ConfigError, MissingExtraError
+
+Tone = Callable[..., NDArray[np.float64]]
+
+
+def encode(audio: NDArray[Any], sampling_rate: int, container: str, subtype: str) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, audio, sampling_rate, format=container, subtype=subtype)
+    return file.getvalue()
+
+
+def loudest(audio: NDArray[np.float32], sampling_rate: int) -> tuple[float, float]:
+    """Frequency and amplitude of the strongest component, from a Hann-weighted second in the middle."""
+    middle = len(audio) // 2 - sampling_rate // 2
+    window = np.hanning(sampling_rate + 1)[:-1]
+    spectrum = np.abs(np.fft.rfft(audio[middle : middle + sampling_rate] * window)) * 2 / window.sum()
+    peak = int(spectrum.argmax())
+    return float(peak), float(spectrum[peak])
+
+
+@pytest.mark.parametrize(
+    ("subtype", "dtype", "full_scale"),
+    [("PCM_16", "<i2", 2**15), ("PCM_24", None, 2**23), ("PCM_32", "<i4", 2**31)],
+)
+def test_integer_samples_are_divided_by_full_scale(subtype: str, dtype: str | None, full_scale: int) -> None:
+    values = np.array([0, 1, -1, full_scale - 1, -full_scale, 12345, -9876], np.int64)
+    data = encode(values / full_scale, 16_000, "WAV", subtype)
+    if dtype:
+        start = data.index(b"data") + 8
+        assert np.frombuffer(data[start:], dtype).tolist() == values.tolist()
+    audio = decode_audio(data, sampling_rate=16_000)
+    assert audio.dtype == np.float32
+    np.testing.assert_array_equal(audio, (values / full_scale).astype(np.float32))
+
+
+def test_eight_bit_samples_are_unsigned_around_128() -> None:
+    samples = bytes([128, 0, 255, 129])
+    form = struct.pack("<HHIIHH", 1, 1, 16_000, 16_000, 1, 8)
+    data = b"RIFF" + struct.pack("<I", 40) + b"WAVEfmt \x10\0\0\0" + form + b"data\x04\0\0\0" + samples
+    audio = decode_audio(data, sampling_rate=16_000)
+    np.testing.assert_array_equal(audio, np.float32([0, -1, 127 / 128, 1 / 128]))
+
+
+@pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
+def test_float_samples_are_kept_also_beyond_one(subtype: str) -> None:
+    values = np.array([0.1, -2.5, 1e-7, 1.0])
+    audio = decode_audio(encode(values, 44_100, "WAV", subtype), sampling_rate=44_100)
+    np.testing.assert_array_equal(audio, values.astype(np.float32))
+
+
+def test_channels_are_averaged() -> None:
+    channels = np.tile(np.arange(8) / 16, (100, 1))
+    audio = decode_audio(encode(channels, 16_000, "WAV", "PCM_16"), sampling_rate=16_000)
+    np.testing.assert_array_equal(audio, np.full(100, 3.5 / 16, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("container", "subtype"),
+    [
+        ("WAV", "PCM_16"),
+        ("WAVEX", "PCM_24"),
+        ("RF64", "PCM_16"),
+        ("AIFF", "PCM_16"),
+        ("AIFF", "FLOAT"),
+        ("FLAC", "PCM_24"),
+        ("OGG", "VORBIS"),
+        ("OGG", "OPUS"),
+        ("MP3", "MPEG_LAYER_III"),
+    ],
+)
+def test_stereo_tone_comes_out_at_its_frequency_and_amplitude(
+    tone: Tone, tmp_path: Path, container: str, subtype: str
+) -> None:
+    left = tone(1000.0, sampling_rate=48_000, duration=2.0, amplitude=0.6)
+    path = tmp_path / "tone"
+    path.write_bytes(encode(np.stack([left, left / 3], axis=1), 48_000, container, subtype))
+    assert probe_audio(path) == AudioInfo(48_000, 2, 96_000)
+    audio = decode_audio(path, sampling_rate=16_000, clip_id="tone")
+    assert len(audio) == 32_000
+    frequency, amplitude = loudest(audio, 16_000)
+    assert frequency == 1000.0
+    assert amplitude == pytest.approx(0.4, rel=0.02 if container in ("OGG", "MP3") else 0.002)
+
+
+def test_resampling_removes_what_the_new_rate_cannot_hold(tone: Tone) -> None:
+    audible = tone(1000.0, sampling_rate=48_000, duration=2.0)
+    above = tone(11_000.0, sampling_rate=48_000, duration=2.0)
+    audio = decode_audio(encode(audible + above, 48_000, "WAV", "DOUBLE"), sampling_rate=16_000)
+    alias = np.abs(np.fft.rfft(audio[8000:24_000] * np.hanning(16_000)))[5000] * 4 / 16_000
+    assert loudest(audio, 16_000) == (1000.0, pytest.approx(0.5, rel=1e-4))
+    assert alias < 1e-5
+
+
+@pytest.mark.parametrize("sampling_rate", [8_000, 22_050, 192_000])
+def test_any_rate_is_read(tone: Tone, sampling_rate: int) -> None:
+    data = encode(tone(500.0, sampling_rate=sampling_rate, duration=2.0), sampling_rate, "WAV", "FLOAT")
+    audio = decode_audio(data, sampling_rate=16_000)
+    assert len(audio) == 32_000
+    assert loudest(audio, 16_000) == (500.0, pytest.approx(0.5, rel=1e-3))
+
+
+def test_long_clips_are_read_in_blocks_without_seams(tone: Tone, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encode(tone(sampling_rate=48_000, duration=2.0), 48_000, "OGG", "VORBIS")
+    whole = decode_audio(data, sampling_rate=16_000)
+    monkeypatch.setattr("trtforge.audio.decode._BLOCK_VALUES", 7001)
+    np.testing.assert_array_equal(decode_audio(data, sampling_rate=16_000), whole)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"num_bytes": 0xFFFFFFFE},
+            "the header promises 2147483647 frames in 4294967294 bytes, the file holds 276",
+        ),
+        ({"num_bytes": 278}, "the header promises 139 frames in 278 bytes, the file holds 276 bytes"),
+        ({"sampling_rate": 0}, "the header says 0 Hz, 8000 to 192000 Hz are read"),
+        ({"sampling_rate": 4_000_000}, "the header says 4000000 Hz, 8000 to 192000 Hz are read"),
+        ({"num_channels": 65_535}, "the header says 65535 channels, 1 to 8 are read"),
+        ({"num_channels": 0}, "the header says 0 channels, 1 to 8 are read"),
+        ({"samples": b""}, "the file holds zero samples"),
+    ],
+)
+def test_lying_wav_headers(make_wav: Callable[..., bytes], settings: dict[str, Any], message: str) -> None:
+    data = make_wav(**settings)
+    with pytest.raises(ClipError, match=re.escape(f"clip 'bad': {message}")) as caught:
+        decode_audio(data, sampling_rate=16_000, clip_id="bad")
+    assert caught.value.clip_id == "bad"
+    with pytest.raises(ClipError, match=re.escape(message)):
+        probe_audio(data)
+
+
+@pytest.mark.parametrize("num_frames", [0, 100_000, 2_000_000_000, 2**36 - 1])
+def test_lying_flac_headers(tone: Tone, num_frames: int) -> None:
+    data = bytearray(encode(tone(duration=0.2), 16_000, "FLAC", "PCM_16"))
+    packed = int.from_bytes(data[18:26], "big")
+    data[18:26] = (packed >> 36 << 36 | num_frames).to_bytes(8, "big")
+    with pytest.raises(ClipError, match=r"clip 'bad': the (header promises|decoder refuses)"):
+        decode_audio(bytes(data), sampling_rate=16_000, clip_id="bad")
+
+
+def test_lying_aiff_headers(tone: Tone) -> None:
+    data = bytearray(encode(tone(duration=0.1), 16_000, "AIFF", "PCM_16"))
+    common = data.index(b"COMM") + 8
+    data[common + 2 : common + 6] = (2**31).to_bytes(4, "big")
+    with pytest.raises(ClipError, match="the header promises 2147483648 frames in 4294967304 bytes"):
+        decode_audio(bytes(data), sampling_rate=16_000)
+    data[common : common + 2] = b"\xff\xff"
+    with pytest.raises(ClipError, match="the header says 65535 channels"):
+        decode_audio(bytes(data), sampling_rate=16_000)
+
+
+@pytest.mark.parametrize(
+    ("container", "subtype"),
+    [
+        ("WAV", "PCM_16"),
+        ("AIFF", "PCM_16"),
+        ("FLAC", "PCM_16"),
+        ("OGG", "VORBIS"),
+        ("OGG", "OPUS"),
+        ("MP3", "MPEG_LAYER_III"),
+    ],
+)
+@pytest.mark.parametrize("share", [0.0, 0.002, 0.3, 0.98])
+def test_truncated_files(tone: Tone, container: str, subtype: str, share: float) -> None:
+    data = encode(tone(duration=3.0), 16_000, container, subtype)
+    with pytest.raises(ClipError, match=r"empty|truncated|decoder refuses|not WAV, FLAC"):
+        decode_audio(data[: int(len(data) * share)], sampling_rate=16_000)
+
+
+def test_damaged_flac_names_the_decoders_reason(tone: Tone) -> None:
+    data = bytearray(encode(tone(duration=3.0), 16_000, "FLAC", "PCM_16"))
+    data[len(data) // 2 : len(data) // 2 + 64] = bytes(64)
+    with pytest.raises(
+        ClipError, match="clip 'x': the decoder refuses the file: Error : flac decoder lost sync"
+    ):
+        decode_audio(bytes(data), sampling_rate=16_000, clip_id="x")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e38])
+def test_samples_that_are_not_finite(value: float) -> None:
+    audio = np.zeros(1000)
+    audio[700] = value
+    with pytest.raises(ClipError, match=r"1 samples from 0\.04 s on are not finite or beyond 1e\+30"):
+        decode_audio(encode(audio, 16_000, "WAV", "FLOAT"), sampling_rate=8_000)
+
+
+def test_a_clip_too_short_to_resample() -> None:
+    data = encode(np.ones(1), 192_000, "WAV", "PCM_16")
+    with pytest.raises(ClipError, match="no sample is left at 8000 Hz"):
+        decode_audio(data, sampling_rate=8_000)
+
+
+def test_clips_longer_than_the_cap(tone: Tone) -> None:
+    data = encode(tone(duration=1.5), 16_000, "WAV", "PCM_16")
+    with pytest.raises(ClipError, match=r"promises 24000 frames at 16000 Hz, at most 1\.00 s are read"):
+        decode_audio(data, sampling_rate=16_000, max_duration=1.0)
+
+
+@pytest.mark.parametrize("container", ["WAV", "AIFF", "FLAC", "OGG"])
+def test_random_damage_raises_nothing_but_clip_errors(tone: Tone, container: str) -> None:
+    subtype = "VORBIS" if container == "OGG" else "PCM_16"
+    data = encode(tone(duration=0.3), 16_000, container, subtype)
+    random = np.random.default_rng(11)
+    refused = 0
+    for _ in range(100):
+        damaged = bytearray(data)
+        for position in random.integers(0, 64, size=3):
+            damaged[position] = random.integers(256)
+        try:
+            audio = decode_audio(bytes(damaged), sampling_rate=16_000)
+        except ClipError:
+            refused += 1
+        else:
+            assert np.isfinite(audio).all()
+    assert refused > 50
+
+
+def test_files_that_are_not_audio(tmp_path: Path) -> None:
+    text = tmp_path / "notes.wav"
+    text.write_text("not a recording")
+    with pytest.raises(ClipError, match=r"clip 'notes.wav': not WAV, FLAC, Ogg, MP3 or AIFF: .* b'not '"):
+        decode_audio(text, sampling_rate=16_000)
+    with pytest.raises(ClipError, match=r"clip 'gone\.wav': cannot read the file: .*No such file"):
+        decode_audio(tmp_path / "gone.wav", sampling_rate=16_000)
+    os.mkfifo(tmp_path / "pipe.wav")
+    with pytest.raises(ClipError, match=r"pipe\.wav is not a regular file"):
+        decode_audio(tmp_path / "pipe.wav", sampling_rate=16_000)
+
+
+def test_a_misleading_file_name_does_not_matter(tone: Tone, tmp_path: Path) -> None:
+    path = tmp_path / "clip.raw"
+    path.write_bytes(encode(tone(duration=0.5), 16_000, "FLAC", "PCM_16"))
+    assert decode_audio(path, sampling_rate=16_000).shape == (8000,)
+
+
+def test_a_sampling_rate_that_is_not_one() -> None:
+    with pytest.raises(ConfigError, match="sampling_rate must lie in 8000 to 192000 Hz, got 16"):
+        decode_audio(b"", sampling_rate=16)
+
+
+def test_missing_soundfile_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    with pytest.raises(
+        MissingExtraError, match=r"soundfile is needed to read audio files(?s:.*)trtforge\[speech\]"
+    ):
+        probe_audio(b"")

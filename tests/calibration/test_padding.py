@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+
+from tests.calibration.networks import clip, convolutions, network
+from trtforge._ort import make_session
+from trtforge.calibration.collect import _with_outputs
+from trtforge.calibration.padding import ClipParts
+from trtforge.errors import InputError
+from trtforge.feeds import Feed
+
+NAMES = ["conv", "relu", "rows", "scores", "flat", "mean"]
+LENGTHS = (13, 6, 1, 20)
+
+
+def padded(lengths, total=None):
+    mel = np.zeros((len(lengths), 4, total or max(lengths)), np.float32)
+    for row, length in enumerate(lengths):
+        mel[row, :, :length] = clip(row, length)
+    return Feed({"mel": mel}, tuple(f"clip-{row}" for row in range(len(lengths))), tuple(lengths))
+
+
+def activations(model, mel):
+    session = make_session(_with_outputs(model, NAMES), purpose="test")
+    return dict(zip(NAMES, session.run(NAMES, {"mel": mel}), strict=True))
+
+
+@pytest.mark.parametrize("total", [20, 27])
+def test_parts_have_the_shape_and_values_of_the_clip_alone(total):
+    model = convolutions()
+    feed = padded(LENGTHS, total)
+    parts = ClipParts(model).cut(feed, activations(model, feed.arrays["mel"]))
+    for row, length in enumerate(LENGTHS):
+        alone = activations(model, clip(row, length)[None])
+        for name in NAMES:
+            part = parts[name][row]
+            assert (part.row, part.values.shape) == (row, alone[name].shape)
+            if name != "mean":  # the mean over time has mixed the padding in
+                assert np.array_equal(part.values, alone[name])
+
+
+def test_static_time_axis():
+    model = convolutions(frames=20)
+    feed = padded(LENGTHS)
+    parts = ClipParts(model).cut(feed, activations(model, feed.arrays["mel"]))
+    assert [part.values.shape for part in parts["conv"]] == [(1, 6, 7), (1, 6, 3), (1, 6, 1), (1, 6, 10)]
+
+
+def test_lengths_stand_in_where_inference_ends():
+    # Positions of the padded length only: shape inference cannot add them to a shorter clip.
+    model = convolutions(frames=20)
+    model.graph.node.insert(1, network([], {}, []).graph.node.add(op_type="Add"))
+    node = model.graph.node[1]
+    node.input.extend(["conv", "positions"])
+    node.output.append("placed")
+    model.graph.node[2].input[0] = "placed"
+    model.graph.initializer.add(
+        name="positions", data_type=1, dims=[10], raw_data=np.arange(10, dtype=np.float32).tobytes()
+    )
+    feed = padded((13, 6, 3, 20))
+    parts = ClipParts(model).cut(feed, activations(model, feed.arrays["mel"]))
+    assert [part.values.shape[2] for part in parts["relu"]] == [7, 3, 2, 10]
+    assert [part.values.shape[1:] for part in parts["scores"]] == [(7, 7), (3, 3), (2, 2), (10, 10)]
+    assert [part.values.shape for part in parts["mean"]] == [(1, 6)] * 4
+
+
+def test_unpadded_rows_are_whole():
+    feed = Feed({"mel": np.zeros((2, 4, 9), np.float32)}, ("a", "b"))
+    parts = ClipParts(convolutions()).cut(feed, {"mel": feed.arrays["mel"], "scale": np.float32([[3]])})
+    assert [(part.row, part.values.shape) for part in parts["mel"]] == [(0, (1, 4, 9)), (1, (1, 4, 9))]
+    assert [(part.row, part.values.shape) for part in parts["scale"]] == [(None, (1, 1))]
+
+
+def test_scalar():
+    feed = Feed({"mel": np.zeros((1, 4, 9), np.float32)})
+    parts = ClipParts(convolutions()).cut(feed, {"x": np.array(2.0, np.float32)})
+    assert parts["x"][0].values.shape == ()
+
+
+@pytest.mark.parametrize(
+    ("shape", "ids", "lengths", "message"),
+    [
+        ((2, 4, 9), ("a", "b"), (9,), "names 2 clips and 1 true lengths"),
+        ((2, 4, 9), ("a", "b"), (9, 0), "at least 1 frame, got 0"),
+        ((2, 4, 9), ("a", "b"), (9, 10), r"up to 10 frames, and no axis .*: mel \[2, 4, 9\]"),
+        ((3, 4, 9), ("a", "b"), (9, 5), r"no axis of the inputs is certain"),
+    ],
+)
+def test_lengths_that_do_not_fit(shape, ids, lengths, message):
+    feed = Feed({"mel": np.zeros(shape, np.float32)}, ids, lengths)
+    with pytest.raises(InputError, match=message):
+        ClipParts(convolutions()).cut(feed, dict(feed.arrays))

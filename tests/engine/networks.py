@@ -1,0 +1,67 @@
+"""Small networks to build engines from."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from trtforge.profiles import OptimizationProfile
+
+PROFILE = OptimizationProfile({"mel": ((1, 4, 8), (2, 4, 32), (4, 4, 64))})
+
+
+def conv_net(dtype: str = "float32", *, quantized: bool = False, opset: int = 17) -> onnx.ModelProto:
+    """Conv1d, ReLU, Conv1d on ``mel`` [batch, 4, frames]; with Q/DQ before the first convolution if asked."""
+    element = TensorProto.FLOAT16 if dtype == "float16" else TensorProto.FLOAT
+    random = np.random.default_rng(0)
+    constants = {
+        "w1": (random.standard_normal((8, 4, 3)) * 0.2).astype(dtype),
+        "w2": (random.standard_normal((5, 8, 3)) * 0.2).astype(dtype),
+        "b2": random.standard_normal(5).astype(dtype),
+    }
+    nodes = []
+    if quantized:
+        constants |= {
+            "x_scale": np.array(4 / 127, dtype),
+            "x_zero": np.array(0, np.int8),
+            "w_scale": (np.abs(constants["w1"]).max((1, 2)) / 127).astype(dtype),
+            "w_zero": np.zeros(8, np.int8),
+        }
+        for name, scale, zero, axis in (
+            ("mel", "x_scale", "x_zero", {}),
+            ("w1", "w_scale", "w_zero", {"axis": 0}),
+        ):
+            nodes.append(helper.make_node("QuantizeLinear", [name, scale, zero], [f"{name}_q"], **axis))
+            nodes.append(
+                helper.make_node("DequantizeLinear", [f"{name}_q", scale, zero], [f"{name}_dq"], **axis)
+            )
+    fed = ["mel_dq", "w1_dq"] if quantized else ["mel", "w1"]
+    nodes += [
+        helper.make_node("Conv", fed, ["c1"], name="conv1", pads=[1, 1]),
+        helper.make_node("Relu", ["c1"], ["r1"], name="relu1"),
+        helper.make_node("Conv", ["r1", "w2", "b2"], ["logits"], name="conv2", pads=[1, 1]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "conv_net",
+        [helper.make_tensor_value_info("mel", element, ["batch", 4, "frames"])],
+        [helper.make_tensor_value_info("logits", element, ["batch", 5, "frames"])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def one_op_net(op_type: str, *, domain: str = "", dtype: int = TensorProto.FLOAT) -> onnx.ModelProto:
+    """One operator from ``x`` [2, 4] to ``y`` of float32 [2, 4]."""
+    node = helper.make_node(op_type, ["x"], ["y"], name="only", domain=domain)
+    graph = helper.make_graph(
+        [node],
+        "one_op",
+        [helper.make_tensor_value_info("x", dtype, [2, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, 4])],
+    )
+    imports = [helper.make_opsetid("", 17), *([helper.make_opsetid(domain, 1)] if domain else [])]
+    return helper.make_model(graph, opset_imports=imports, ir_version=8)

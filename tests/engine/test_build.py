@@ -1,0 +1,172 @@
+import pytest
+
+from tests.engine.networks import PROFILE, conv_net, one_op_net
+from trtforge.engine import BuildConfig, build, network_precision
+from trtforge.engine.build import _read_cache, _write_cache
+from trtforge.errors import BuildError, ConfigError, NoGpuError, PluginMissingError, ProfileError
+from trtforge.model import TensorSpec, model_digest
+from trtforge.nvidia import gpus
+from trtforge.nvidia.selection import flavor_for
+from trtforge.scales import Scales, TensorScale
+
+needs_rtx = pytest.mark.usefixtures("_rtx")
+V8 = flavor_for("tensorrt", "8.6.0")
+
+
+@pytest.fixture
+def _rtx():
+    pytest.importorskip("tensorrt_rtx")
+
+
+@needs_rtx
+@pytest.mark.parametrize(
+    ("dtype", "quantized", "opset", "precision"),
+    [
+        ("float32", False, 17, "float32"),
+        ("float16", False, 17, "float16"),
+        ("float32", True, 17, "int8"),
+        ("float16", True, 19, "int8"),
+    ],
+)
+def test_rtx_builds_without_a_gpu(dtype, quantized, opset, precision):
+    model = conv_net(dtype, quantized=quantized, opset=opset)
+    engine = build(model, profiles=[PROFILE], flavor="tensorrt_rtx")
+    made = engine.manifest
+    assert made.precision == precision
+    assert made.library == "tensorrt_rtx"
+    assert made.compute_capabilities == ("8.0", "8.6", "8.9", "12.0+")
+    assert made.inputs == (TensorSpec("mel", dtype, ("batch", 4, "frames")),)
+    assert made.outputs == (TensorSpec("logits", dtype, ("batch", 5, "frames")),)
+    assert made.profiles == (PROFILE,)
+    assert made.onnx_sha256 == model_digest(model)
+    assert made.plan_bytes == len(engine.plan) > 10_000
+    assert made.layer_precisions[precision] >= 1
+    assert ("int8" in made.layer_precisions) == quantized
+
+
+@needs_rtx
+def test_the_config_reaches_the_library():
+    config = BuildConfig(precision="float32", optimization_level=1, compute_capabilities=("7.5", "8.9"))
+    made = build(conv_net(), profiles=[PROFILE], config=config, flavor="tensorrt_rtx").manifest
+    assert made.compute_capabilities == ("7.5", "8.9")
+    assert made.options == {
+        "precision": "float32",
+        "optimization_level": 1,
+        "compute_capabilities": ["7.5", "8.9"],
+    }
+    with pytest.raises(BuildError, match="no tactics to implement the operation within workspace") as caught:
+        build(conv_net(), profiles=[PROFILE], config=BuildConfig(workspace_bytes=1), flavor="tensorrt_rtx")
+    assert caught.value.hint == "raise workspace_bytes, or leave it at its default"
+
+
+@needs_rtx
+def test_scales_leave_their_digest_and_validity_can_be_asked():
+    scales = Scales({"mel": TensorScale(4.0, 5.0)}, "max", "a" * 64, "b" * 64, 3)
+    engine = build(conv_net(quantized=True), profiles=[PROFILE], flavor="tensorrt_rtx", scales=scales)
+    assert len(engine.manifest.scales_sha256) == 64
+    if not gpus():
+        assert engine.validity().verdict == "unknown"
+    rtx = flavor_for("tensorrt_rtx", engine.manifest.library_version)
+    assert rtx.validity(bytes(len(engine.plan))).reasons == ("malformed_engine",)
+
+
+@needs_rtx
+def test_what_the_library_says_is_in_the_error():
+    with pytest.raises(BuildError, match=r"cannot read the network: node 'only' \(StringNormalizer\)"):
+        build(one_op_net("StringNormalizer"), flavor="tensorrt_rtx")
+    with pytest.raises(PluginMissingError, match=r"plugin Nope is not registered: .*Plugin not found"):
+        build(one_op_net("Nope", domain="my.ops"), flavor="tensorrt_rtx")
+
+
+@needs_rtx
+def test_an_unknown_compute_capability_lists_the_known():
+    config = BuildConfig(compute_capabilities=("9.0",))
+    with pytest.raises(ConfigError, match=r"cannot build for '9.0'; it builds for 7.5, 8.0, 8.6, 8.9, 12.0"):
+        build(conv_net(), profiles=[PROFILE], config=config, flavor="tensorrt_rtx")
+
+
+@needs_rtx
+def test_rtx_refuses_a_timing_cache(tmp_path):
+    config = BuildConfig(timing_cache=tmp_path / "cache")
+    with pytest.raises(ConfigError, match=r"timing_cache: tensorrt_rtx .* keeps none"):
+        build(conv_net(), profiles=[PROFILE], config=config, flavor="tensorrt_rtx")
+
+
+@needs_rtx
+def test_profiles_are_checked_before_the_library_is_asked():
+    with pytest.raises(
+        ProfileError, match=r"dynamic axes \(mel: float32 \[batch, 4, frames\]\), and no profile"
+    ):
+        build(conv_net(), flavor="tensorrt_rtx")
+
+
+@pytest.mark.skipif(bool(gpus()), reason="there is a GPU")
+def test_tensorrt_without_a_gpu_names_the_library_that_needs_none():
+    for flavor in ("tensorrt", V8):
+        with pytest.raises(NoGpuError, match="tensorrt-rtx builds engines without a GPU"):
+            build(conv_net(), profiles=[PROFILE], flavor=flavor)
+
+
+def test_a_networks_own_precision():
+    assert network_precision(conv_net()) == "float32"
+    assert network_precision(conv_net("float16")) == "float16"
+    assert network_precision(conv_net(quantized=True)) == "int8"
+
+
+@pytest.mark.parametrize(
+    ("flavor", "quantized", "dtype", "asked", "message"),
+    [
+        (
+            "tensorrt_rtx",
+            False,
+            "float32",
+            "int8",
+            "holds 'float32'; .* builds the types.*\n.*quantize the network",
+        ),
+        (
+            "tensorrt_rtx",
+            False,
+            "float32",
+            "float16",
+            "'float16' was asked of a network that holds 'float32'",
+        ),
+        ("tensorrt_rtx", True, "float32", "float32", "holds 'int8'; .*\n.*before it was quantized"),
+        ("tensorrt", False, "float32", "int8", "tensorrt 8.6.0 can only lower float32 to float16"),
+        ("tensorrt", False, "float16", "float32", "holds 'float16'"),
+    ],
+)
+def test_a_precision_that_the_network_cannot_give_is_refused(flavor, quantized, dtype, asked, message):
+    chosen = {"tensorrt": V8, "tensorrt_rtx": flavor_for("tensorrt_rtx", "1.7.1.116")}[flavor]
+    with pytest.raises(ConfigError, match=message):
+        build(
+            conv_net(dtype, quantized=quantized),
+            profiles=[PROFILE],
+            config=BuildConfig(precision=asked),
+            flavor=chosen,
+        )
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"precision": "int4"}, "precision must be one of 'int8', 'float16', 'float32' or None, got 'int4'"),
+        ({"optimization_level": 6}, "optimization_level must lie in 0 to 5, got 6"),
+        ({"workspace_bytes": 0}, "workspace_bytes must be positive, got 0"),
+        ({"compute_capabilities": "8.9"}, "compute_capabilities must be a tuple of strings, got '8.9'"),
+        ({"compute_capabilities": ("sm_89",)}, "wants versions such as '8.9', got 'sm_89'"),
+        ({"compute_capabilities": ("8.9", "8.9")}, "names one twice"),
+    ],
+)
+def test_a_wrong_setting_is_refused_where_it_is_made(values, message):
+    with pytest.raises(ConfigError, match=message):
+        BuildConfig(**values)
+
+
+def test_a_timing_cache_that_cannot_be_written_only_warns(tmp_path):
+    kept = BuildConfig(timing_cache=tmp_path / "cache")
+    assert _read_cache(kept) == b""
+    _write_cache(kept, b"timings")
+    assert _read_cache(kept) == b"timings"
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.warns(RuntimeWarning, match="the timing cache was not written"):
+        _write_cache(BuildConfig(timing_cache=tmp_path / "file" / "cache"), b"timings")

@@ -1,0 +1,244 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from tests.graph.networks import (
+    Net,
+    build_rtx,
+    check,
+    feed,
+    image_net,
+    quartznet,
+    run,
+    run_exactly,
+    snr_db,
+    transformer_block,
+)
+from trtforge.errors import QuantizationError
+from trtforge.graph import describe, prepare, to_float16
+from trtforge.graph.index import GraphIndex
+from trtforge.graph.tensor_types import infer_types
+
+
+def precision_of(model):
+    """Dtype of every node's first output, by that output's name."""
+    types = infer_types(model)
+    kinds = {TensorProto.FLOAT: "float32", TensorProto.FLOAT16: "float16"}
+    return {node.output[0]: kinds.get(types[node.output[0]].elem_type) for node in model.graph.node}
+
+
+@pytest.mark.parametrize("make", [quartznet, image_net, transformer_block])
+def test_close_to_float32_and_builds(make):
+    model = prepare(make())
+    before = model.SerializeToString()
+    half = to_float16(model)
+    check(half)
+    assert model.SerializeToString() == before
+    arrays = feed(model)
+    expected, got = run(model, arrays), run(half, arrays)
+    for name in expected:
+        assert got[name].dtype == np.float32
+        assert snr_db(expected[name], got[name]) > 55.0
+        assert snr_db(expected[name], run_exactly(half, arrays)[name]) > 50.0
+    assert set(describe(half).counts) == {"float16"}
+    assert build_rtx(half) > 10_000
+
+
+def test_convolutions_are_cast_at_the_ends_alone():
+    half = to_float16(prepare(quartznet()))
+    assert Counter(node.op_type for node in half.graph.node)["Cast"] == 2
+    assert precision_of(half)["logits"] == "float32"
+    assert GraphIndex(half.graph).constant("b0.first.wide").dtype == np.float16
+
+
+def test_inputs_and_outputs_follow_where_asked():
+    model = prepare(quartznet())
+    half = to_float16(model, keep_io=False)
+    check(half)
+    assert [spec.dtype for spec in describe(half).inputs + describe(half).outputs] == ["float16", "float16"]
+    assert "Cast" not in {node.op_type for node in half.graph.node}
+    arrays = feed(model)
+    got = run(half, {"mel": arrays["mel"].astype(np.float16)})["logits"]
+    assert snr_db(run(model, arrays)["logits"], got) > 50.0
+
+
+def test_softmax_and_normalisation_stay_float32_and_gelu_does_not():
+    kinds = precision_of(to_float16(transformer_block()))
+    assert {kinds[name] for name in ("norm1", "norm2", "attention")} == {"float32"}
+    assert {kinds[name] for name in ("q", "scores.raw", "context", "gelu.erf", "residual1")} == {"float16"}
+
+
+def test_one_cast_serves_all_readers():
+    half = to_float16(transformer_block())
+    casts = [(node.input[0], node.attribute[0].i) for node in half.graph.node if node.op_type == "Cast"]
+    assert len(casts) == len(set(casts))
+
+
+def test_a_decomposed_layer_norm_keeps_its_epsilon():
+    net = Net()
+    mean = net.node("ReduceMean", ["x"], "mean", axes=[-1])
+    centred = net.node("Sub", ["x", mean], "centred")
+    square = net.node("Pow", [centred, net.constant("two", np.float32(2))], "square")
+    variance = net.node("ReduceMean", [square], "variance", axes=[-1])
+    padded = net.node("Add", [variance, net.constant("epsilon", np.float32(1e-12))], "padded")
+    net.node("Div", [centred, net.node("Sqrt", [padded], "deviation")], "y")
+    model = net.model({"x": ["b", "t", 32]}, {"y": ["b", "t", 32]})
+    half = to_float16(model)
+    check(half)
+    kinds = precision_of(half)
+    assert {kinds[name] for name in ("square", "variance", "padded", "deviation")} == {"float32"}
+    # Squares of 300 and more overflow FP16.
+    x = 400.0 * feed(model)["x"]
+    assert snr_db(run(model, {"x": x})["y"], run_exactly(half, {"x": x})["y"]) > 50.0
+    # What a cast of everything would give.
+    with np.errstate(over="ignore"):
+        assert not np.isfinite(np.square(x.astype(np.float16))).all()
+
+
+def test_constants_that_half_precision_cannot_hold_keep_their_node_in_float32():
+    net = Net()
+    x = net.node("Mul", ["x", net.constant("huge", np.float32(1e5))], "large")
+    x = net.node("Mul", [x, net.constant("tiny", np.float32(1e-9))], "small")
+    x = net.node("Mul", [x, net.constant("back", np.float32(1e4))], "fitting")
+    net.node("Relu", [x], "y")
+    model = net.model({"x": ["b", 4]}, {"y": ["b", 4]})
+    half = to_float16(model)
+    kinds = precision_of(half)
+    assert (kinds["large"], kinds["small"], kinds["fitting"]) == ("float32", "float32", "float16")
+    arrays = feed(model)
+    assert snr_db(run(model, arrays)["y"], run_exactly(half, arrays)["y"]) > 55.0
+
+
+def test_an_attention_mask_does_not_become_infinite():
+    net = Net()
+    masked = net.node("Where", ["mask", "x", net.constant("lowest", np.float32(-3.4e38))], "masked")
+    net.node("Softmax", [masked], "y", axis=-1)
+    model = net.model({"x": ["b", 4], "mask": (TensorProto.BOOL, ["b", 4])}, {"y": ["b", 4]})
+    half = to_float16(model)
+    got = run(half, {"x": np.zeros((1, 4), np.float32), "mask": np.zeros((1, 4), bool)})["y"]
+    np.testing.assert_allclose(got, np.full((1, 4), 0.25))
+
+
+def test_lengths_keep_their_integer_precision():
+    net = Net()
+    seconds = net.node("Cast", ["lengths"], "frames", to=TensorProto.FLOAT)
+    y = net.node("Div", [seconds, net.constant("stride", np.float32(2))], "steps")
+    net.node(
+        "Add", [net.node("Cast", [y], "whole", to=TensorProto.INT64), net.constant("one", np.array(1))], "y"
+    )
+    model = net.model({"lengths": (TensorProto.INT64, ["b"])}, {"y": (TensorProto.INT64, ["b"])})
+    lengths = np.array([4098, 70002])
+    assert run(to_float16(model), {"lengths": lengths})["y"].tolist() == [2050, 35002]
+
+
+def test_quantizer_scales_become_half_and_the_opset_follows():
+    net = Net()
+    net.constant("scale", np.float32(0.01))
+    net.constant("zero", np.int8(0))
+    q = net.node("QuantizeLinear", ["x", "scale", "zero"], "q")
+    net.node("Relu", [net.node("DequantizeLinear", [q, "scale", "zero"], "d")], "y")
+    half = to_float16(net.model({"x": ["b", 4]}, {"y": ["b", 4]}, opset=13))
+    check(half)
+    assert describe(half).opset == 19
+    assert GraphIndex(half.graph).constant("scale").dtype == np.float16
+    assert precision_of(half)["d"] == "float16"
+
+
+def test_a_quantizer_whose_scale_would_vanish_stays_float32():
+    net = Net()
+    net.constant("scale", np.array([0.01, 1e-9], np.float32))
+    net.constant("zero", np.zeros(2, np.int8))
+    q = net.node("QuantizeLinear", ["x", "scale", "zero"], "q", axis=1)
+    net.node("DequantizeLinear", [q, "scale", "zero"], "y", axis=1)
+    half = to_float16(net.model({"x": ["b", 2]}, {"y": ["b", 2]}))
+    assert GraphIndex(half.graph).constant("scale").dtype == np.float32
+
+
+def test_resize_keeps_its_scales():
+    net = Net()
+    scales = net.constant("scales", np.array([1, 1, 2], np.float32))
+    net.node("Relu", [net.node("Resize", ["x", "", scales], "big")], "y")
+    model = net.model({"x": ["b", 4, "t"]}, {"y": ["b", 4, "u"]})
+    half = to_float16(model)
+    check(half)
+    assert precision_of(half)["big"] == "float16"
+    assert GraphIndex(half.graph).constant("scales").dtype == np.float32
+    arrays = feed(model)
+    np.testing.assert_allclose(run(half, arrays)["y"], run(model, arrays)["y"], rtol=1e-3)
+
+
+def test_nested_graphs_read_float32():
+    net = Net()
+    net.node("Mul", ["x", net.constant("c", np.float32(3))], "made")
+    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, [3])
+    branches = [
+        helper.make_graph([helper.make_node(op, ["made"], ["out"])], op, [], [out]) for op in ("Neg", "Abs")
+    ]
+    net.node("If", ["flag"], "picked", then_branch=branches[0], else_branch=branches[1])
+    net.node("Relu", ["picked"], "y")
+    model = net.model({"x": [3], "flag": (TensorProto.BOOL, [])}, {"y": [3]})
+    half = to_float16(model)
+    check(half)
+    kinds = precision_of(half)
+    assert (kinds["made"], kinds["picked"], kinds["y"]) == ("float32", "float32", "float32")
+    x = np.array([-1, 2, 3], np.float32)
+    assert run(half, {"x": x, "flag": np.array(False)})["y"].tolist() == [3, 6, 9]
+
+
+def test_one_constant_in_both_precisions_is_stored_twice():
+    net = Net()
+    net.constant("c", np.array([0.5, 2.0], np.float32))
+    net.node("Mul", ["x", "c"], "y")
+    net.node("Pow", ["x", "c"], "z")
+    half = to_float16(net.model({"x": ["b", 2]}, {"y": ["b", 2], "z": ["b", 2]}))
+    index = GraphIndex(half.graph)
+    assert {name: index.constant(name).dtype.name for name in index.initializers} == {
+        "c": "float32",
+        "c_float16": "float16",
+    }
+
+
+def test_runs_where_onnx_runtime_would_crash_in_a_fusion():
+    net = Net()
+    gamma = net.constant("gamma", np.ones(8, np.float32))
+    y = net.node("LayerNormalization", [net.node("Transpose", ["x"], "t", perm=[0, 2, 1]), gamma], "norm")
+    y = net.node("Transpose", [y], "back", perm=[1, 0, 2])
+    net.node("MatMul", [y, net.normal("w", 8, 8)], "y")
+    model = net.model({"x": ["b", 8, "t"]}, {"y": ["t", "b", 8]})
+    arrays = feed(model)
+    assert snr_db(run(model, arrays)["y"], run(to_float16(model), arrays)["y"]) > 55.0
+
+
+def test_keep_float32_by_pattern():
+    half = to_float16(prepare(quartznet()), keep_float32=["b1.*"])
+    assert {layer.name for layer in describe(half).layers if layer.precision == "float32"} == {
+        "b1.first.conv",
+        "b1.second.conv",
+    }
+    assert Counter(node.op_type for node in half.graph.node)["Cast"] == 4
+
+
+def test_a_pattern_that_matches_nothing_is_an_error():
+    with pytest.raises(
+        QuantizationError, match="keep_float32 names 'nothing', which matches none of the 14 nodes"
+    ):
+        to_float16(prepare(quartznet()), keep_float32=["nothing"])
+
+
+def test_a_tensor_of_unknown_dtype_is_named():
+    net = Net()
+    net.nodes.append(helper.make_node("Mystery", ["x"], ["made"], domain="example"))
+    net.node("Relu", ["made"], "y")
+    graph = helper.make_graph(
+        net.nodes,
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2])],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("example", 1)]
+    with pytest.raises(
+        QuantizationError, match="the dtype of tensor 'made', which Mystery makes, is not known"
+    ):
+        to_float16(helper.make_model(graph, opset_imports=opsets))

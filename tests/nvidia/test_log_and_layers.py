@@ -1,0 +1,91 @@
+import json
+
+import pytest
+
+from trtforge.errors import PluginMissingError
+from trtforge.nvidia.layers import count_from_inspector, count_from_log
+from trtforge.nvidia.log import VendorLog
+
+LAYER_LIST = """Layers:
+Name: shapes, LayerType: shape_call, Inputs: [], Constants: [], Outputs: [], TacticName: , StreamId: 0
+Name: q, LayerType: kgen, Inputs: [ { Name: x, Dimensions: [-1,4,-1], Datatype: Half, Format: (Linear) }], \
+Constants: [], Outputs: [ { Name: xq, Dimensions: [-1,4,-1], Datatype: Int8, Format: (Linear) }]
+Name: conv1, LayerType: correlation, Inputs: [ { Name: xq, Dimensions: [-1,4], Datatype: Int8, Format: a }], \
+Constants: [ { Name: w, Dimensions: [8], Datatype: Int8, Format: b }], Outputs: [ { Name: c, Datatype: Float}]
+Name: add, LayerType: kgen, Inputs: [ { Name: c, Datatype: Float, Format: a }, { Name: d, Datatype: Half }], \
+Outputs: [ { Name: y, Datatype: Half, Format: (Linear) }], TacticName: b
+
+I/O Tensors:
+ Name: x, IOMode: Input, DataType: Half
+"""
+
+
+def test_layers_count_as_the_narrowest_type_that_they_read():
+    assert count_from_log(LAYER_LIST) == {"int8": 1, "float16": 2}
+    assert count_from_log(None) is None
+    assert count_from_log("Layers:\nsomething else") is None
+
+
+def test_the_inspector_is_read_in_the_words_of_every_version():
+    def layer(*formats, key="Format/Datatype"):
+        return {"Name": "l", "Inputs": [{"Name": "x", key: text} for text in formats]}
+
+    layers = [
+        layer("Row major linear FP32"),
+        layer("Thirty-two wide channel vectorized row major Int8 format"),
+        layer("Channel major FP16 format where channel % 8 == 0", "Row major linear FP32"),
+        layer("Half", key="Datatype"),
+        layer("Row major linear INT32"),
+        layer(),
+    ]
+    assert count_from_inspector(json.dumps({"Layers": layers})) == {"int8": 1, "float16": 2, "float32": 1}
+    assert count_from_inspector(json.dumps({"Layers": ["conv1", "conv2"]})) is None
+
+
+def test_the_reason_leaves_out_what_explains_nothing():
+    noise = "Error Code 1: Cuda Runtime (cudaError 35: CUDA driver version is insufficient)"
+    assert (
+        VendorLog(errors=[noise, "Error Code 4: bad", noise, "Error Code 4: bad"]).reason
+        == "Error Code 4: bad"
+    )
+    assert VendorLog(errors=[noise]).reason == noise
+    assert VendorLog().reason == "the library gave no reason"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            "10: Could not find any implementation for node {ForeignNode[a...b]}.",
+            "another optimization_level",
+        ),
+        ("no tactics to implement the operation within workspace limit.", "raise workspace_bytes"),
+        ("Error Code 2: OutOfMemory (Requested size was 8 bytes)", "free GPU memory"),
+        (
+            "Network has dynamic or shape inputs, but no optimization profile has been defined.",
+            "plan_profiles",
+        ),
+    ],
+)
+def test_known_failures_carry_a_hint(error, words):
+    assert words in VendorLog(errors=[error]).hint
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            "getPluginCreator could not find plugin: MyOp version: 1",
+            "plugin MyOp version 1 is not registered",
+        ),
+        ("IPluginCreator not found in Plugin Registry", "plugin Spare is not registered"),
+        (
+            'creator && "Plugin not found, are the plugin name, version, and namespace correct?"',
+            "plugin Spare is not",
+        ),
+    ],
+)
+def test_a_missing_plugin_is_named(error, message):
+    with pytest.raises(PluginMissingError, match=message):
+        VendorLog(errors=[error]).raise_missing_plugin(operator="Spare")
+    VendorLog(errors=["something else"]).raise_missing_plugin()

@@ -1,0 +1,191 @@
+"""A GPU, a driver and a TensorRT made of Python, to drive a session through every kind of failure."""
+
+from __future__ import annotations
+
+import ctypes
+from types import SimpleNamespace
+
+import numpy as np
+
+from trtforge._files import sha256
+from trtforge.engine import Engine, Manifest, artifact
+from trtforge.model import TensorSpec
+from trtforge.nvidia import cuda
+from trtforge.nvidia.devices import Gpu
+from trtforge.nvidia.v8 import V8
+from trtforge.profiles import OptimizationProfile
+
+PLAN = b"plan"
+MANIFEST = Manifest(
+    library="tensorrt",
+    library_version="8.6.0",
+    compute_capabilities=("9.0",),
+    gpu="NVIDIA H200",
+    driver="580",
+    system=artifact.system_name(),
+    precision="float32",
+    options={},
+    profiles=(
+        OptimizationProfile({"x": ((1, 3), (1, 3), (2, 3)), "n": ((1,), (1,), (2,))}),
+        OptimizationProfile({"x": ((4, 3), (4, 3), (8, 3)), "n": ((4,), (4,), (8,))}),
+    ),
+    inputs=(TensorSpec("x", "float32", ("batch", 3)), TensorSpec("n", "int32", ("batch",))),
+    outputs=(TensorSpec("y", "float32", ("batch", 3)),),
+    layer_precisions=None,
+    onnx_sha256="a" * 64,
+    scales_sha256=None,
+    build_seconds=1.0,
+    trtforge_version="0.1.0",
+    plan_sha256=sha256(PLAN),
+    plan_bytes=len(PLAN),
+)
+ENGINE = Engine(PLAN, MANIFEST)
+
+
+class FakeCuda:
+    """Plays ``cuda.bindings.runtime``: device memory is host memory, and streams are in order."""
+
+    def __init__(self):
+        self.cudaStreamNonBlocking = 1
+        self.cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2)
+        self.cudaMallocHost, self.cudaFreeHost = self.cudaMalloc, self.cudaFree
+        self.failures = {}
+        self.memory = {}
+        self.streams = 0
+        self.calls = []
+
+    def _result(self, function, *values):
+        self.calls.append(function)
+        return (SimpleNamespace(name=self.failures.get(function, "cudaSuccess")), *values)
+
+    def cudaSetDevice(self, device):
+        return self._result("cudaSetDevice")
+
+    def cudaGetLastError(self):
+        return self._result("cudaGetLastError")
+
+    def cudaStreamCreateWithFlags(self, flags):
+        self.streams += 1
+        return self._result("cudaStreamCreateWithFlags", 7)
+
+    def cudaStreamDestroy(self, stream):
+        self.streams -= 1
+        return self._result("cudaStreamDestroy")
+
+    def cudaStreamSynchronize(self, stream):
+        return self._result("cudaStreamSynchronize")
+
+    def cudaMalloc(self, size):
+        block = ctypes.create_string_buffer(size)
+        address = ctypes.addressof(block)
+        if "cudaMalloc" not in self.failures:
+            self.memory[address] = block
+        return self._result("cudaMalloc", address)
+
+    def cudaFree(self, address):
+        del self.memory[address]
+        return self._result("cudaFree")
+
+    def cudaMemcpyAsync(self, target, source, size, kind, stream):
+        ctypes.memmove(target, source, size)
+        return self._result("cudaMemcpyAsync")
+
+
+class FakeContext:
+    """Computes y = 2 x + n."""
+
+    def __init__(self, library):
+        self.library, self.shapes, self.addresses, self.profile = library, {}, {}, 0
+
+    def set_optimization_profile_async(self, index, stream):
+        self.profile = index
+        self.library.profiles_used.append(index)
+        return True
+
+    def set_input_shape(self, name, shape):
+        self.shapes[name] = shape
+        return True
+
+    def infer_shapes(self):
+        return []
+
+    def get_tensor_shape(self, name):
+        return (-1, 3) if self.library.data_dependent else self.shapes["x"]
+
+    def set_tensor_address(self, name, address):
+        self.addresses[name] = address
+        return True
+
+    def execute_async_v3(self, stream):
+        if self.library.enqueue_error:
+            self.library.logger.log("ERROR", self.library.enqueue_error)
+            return False
+        x, n, y = (
+            np.frombuffer((ctypes.c_byte * (4 * count)).from_address(self.addresses[name]), dtype)
+            for name, dtype, count in (
+                ("x", np.float32, np.prod(self.shapes["x"])),
+                ("n", np.int32, self.shapes["n"][0]),
+                ("y", np.float32, np.prod(self.shapes["x"])),
+            )
+        )
+        y[:] = (2 * x.reshape(-1, 3) + n[:, None]).reshape(-1)
+        return True
+
+
+class FakeTensorRT:
+    """Plays the ``tensorrt`` module, its runtime and its engine."""
+
+    TensorIOMode = SimpleNamespace(INPUT="in", OUTPUT="out")
+    tensors = {  # noqa: RUF012
+        "x": ("in", "FLOAT", (-1, 3)),
+        "n": ("in", "INT32", (-1,)),
+        "y": ("out", "FLOAT", (-1, 3)),
+    }
+    num_io_tensors = 3
+
+    class ILogger:
+        Severity = SimpleNamespace(ERROR="ERROR", INTERNAL_ERROR="INTERNAL_ERROR", WARNING="WARNING")
+
+    def __init__(self):
+        self.profiles_used, self.enqueue_error, self.data_dependent = [], None, False
+        self.load_error, self.has_context, self.shape_inputs = None, True, ()
+
+    def Runtime(self, logger):
+        self.logger = logger
+        return self
+
+    def deserialize_cuda_engine(self, plan):
+        if self.load_error:
+            self.logger.log("ERROR", self.load_error)
+            return None
+        return self
+
+    def create_execution_context(self):
+        return FakeContext(self) if self.has_context else None
+
+    def get_tensor_name(self, index):
+        return list(self.tensors)[index]
+
+    def get_tensor_mode(self, name):
+        return self.tensors[name][0]
+
+    def get_tensor_dtype(self, name):
+        return SimpleNamespace(name=self.tensors[name][1])
+
+    def get_tensor_shape(self, name):
+        return self.tensors[name][2]
+
+    def is_shape_inference_io(self, name):
+        return name in self.shape_inputs
+
+
+def install(monkeypatch):
+    """Put the fakes in place of driver, CUDA and TensorRT 8.6.0; return the last two."""
+    library, driver = FakeTensorRT(), FakeCuda()
+    found = (Gpu(0, "NVIDIA H200", "9.0", 1 << 37, "580", "13.0"),)
+    monkeypatch.setattr("trtforge.nvidia.devices.gpus", lambda: found)
+    monkeypatch.setattr(artifact, "gpus", lambda: found)
+    monkeypatch.setattr("trtforge.nvidia.selection.available", lambda: (V8("8.6.0"),))
+    monkeypatch.setattr(V8, "module", lambda self: library)
+    monkeypatch.setattr(cuda, "runtime_api", lambda: driver)
+    return library, driver

@@ -1,0 +1,217 @@
+import dataclasses
+import threading
+
+import numpy as np
+import pytest
+
+from tests.runtime import fake_gpu
+from trtforge.engine import Engine, artifact
+from trtforge.errors import (
+    ConfigError,
+    DeviceLostError,
+    EngineError,
+    EngineIncompatibleError,
+    EngineIntegrityError,
+    ExecutionError,
+    InputError,
+    NoGpuError,
+    OutOfMemoryError,
+    PluginMissingError,
+    ProfileError,
+)
+from trtforge.nvidia import gpus
+from trtforge.nvidia.devices import Gpu
+from trtforge.runtime import Session
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    return fake_gpu.install(monkeypatch)
+
+
+def feed(batch, *, dtype=np.int32):
+    x = np.arange(3 * batch, dtype=np.float32).reshape(batch, 3)
+    return {"x": x, "n": np.arange(batch, dtype=dtype)}
+
+
+def expected(arrays):
+    return 2 * arrays["x"] + arrays["n"][:, None]
+
+
+def test_a_session_runs_at_every_shape_and_gives_everything_back(machine):
+    library, driver = machine
+    with Session(fake_gpu.ENGINE) as session:
+        for batch in (1, 2, 8, 4, 1):
+            np.testing.assert_array_equal(session.run(feed(batch))["y"], expected(feed(batch)))
+        assert len(driver.memory) == 6
+    assert library.profiles_used == [1, 0]
+    assert driver.memory == {}
+    assert driver.streams == 0
+    with pytest.raises(ExecutionError, match="the session is closed"):
+        session.run(feed(1))
+    session.close()
+
+
+def test_results_belong_to_the_caller(machine):
+    with Session(fake_gpu.ENGINE) as session:
+        first = session(feed(2))["y"]
+        kept = first.copy()
+        session({"x": np.full((2, 3), 9, np.float32), "n": np.zeros(2, np.int32)})
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_a_layout_that_differs_is_copied_and_int64_is_narrowed(machine):
+    arrays = {"x": np.asfortranarray(feed(2)["x"]), "n": np.arange(2, dtype=np.int64)}
+    with Session(fake_gpu.ENGINE) as session:
+        np.testing.assert_array_equal(session.run(arrays)["y"], expected(arrays))
+        arrays["n"] = np.array([0, 2**31])
+        with pytest.raises(
+            InputError, match="input 'n' holds 0 to 2147483648, too much for the engine's int32"
+        ):
+            session.run(arrays)
+
+
+def test_threads_wait_for_each_other(machine):
+    results = {}
+    with Session(fake_gpu.ENGINE) as session:
+
+        def work(seed):
+            arrays = {"x": np.full((2, 3), seed, np.float32), "n": np.full(2, seed, np.int32)}
+            results[seed] = [float(session.run(arrays)["y"][0, 0]) for _ in range(50)]
+
+        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert results == {seed: [3.0 * seed] * 50 for seed in range(8)}
+
+
+def test_an_input_outside_every_profile_never_reaches_the_library(machine):
+    with Session(fake_gpu.ENGINE) as session:
+        with pytest.raises(ProfileError) as caught:
+            session.run(feed(3))
+        assert caught.value.message == (
+            "axis 0 of input 'x' is 3, outside 1 to 2 or 4 to 8: (3, 3) arrived, the engine accepts "
+            "(1 to 2, 3) or (4 to 8, 3)"
+        )
+        np.testing.assert_array_equal(session.run(feed(2))["y"], expected(feed(2)))
+
+
+@pytest.mark.parametrize(
+    ("error", "last", "kind", "message"),
+    [
+        (
+            "Error Code 1: kernel",
+            "cudaSuccess",
+            ExecutionError,
+            "the engine did not run: Error Code 1: kernel",
+        ),
+        (
+            "OutOfMemory (Requested 8)",
+            "cudaSuccess",
+            OutOfMemoryError,
+            "no GPU memory left to run the engine",
+        ),
+        (
+            "x",
+            "cudaErrorIllegalAddress",
+            DeviceLostError,
+            "CUDA failed to run the engine: cudaErrorIllegalAddress",
+        ),
+    ],
+)
+def test_an_enqueue_that_fails_gives_no_output(machine, error, last, kind, message):
+    library, driver = machine
+    with Session(fake_gpu.ENGINE) as session:
+        library.enqueue_error = error
+        driver.failures["cudaGetLastError"] = last
+        with pytest.raises(kind, match=message) as caught:
+            session.run(feed(1))
+        assert type(caught.value) is kind
+        assert driver.calls[-1] == "cudaStreamSynchronize"
+        library.enqueue_error = None
+        np.testing.assert_array_equal(session.run(feed(1))["y"], expected(feed(1)))
+
+
+def test_an_error_that_comes_with_the_wait_is_raised(machine):
+    _, driver = machine
+    with Session(fake_gpu.ENGINE) as session:
+        driver.failures["cudaStreamSynchronize"] = "cudaErrorLaunchFailure"
+        with pytest.raises(DeviceLostError, match=r"cudaErrorLaunchFailure\nhint: .*end this process"):
+            session.run(feed(1))
+
+
+def test_memory_that_cannot_be_had_is_said_to_be_retryable(machine):
+    library, driver = machine
+    library.has_context = False
+    with pytest.raises(OutOfMemoryError, match="no execution context could be made") as caught:
+        Session(fake_gpu.ENGINE)
+    assert caught.value.retryable
+    library.has_context = True
+    with Session(fake_gpu.ENGINE) as session:
+        driver.failures["cudaMalloc"] = "cudaErrorMemoryAllocation"
+        with pytest.raises(OutOfMemoryError, match="CUDA failed to reserve 12 bytes of GPU memory"):
+            session.run(feed(1))
+        del driver.failures["cudaMalloc"]
+        np.testing.assert_array_equal(session.run(feed(1))["y"], expected(feed(1)))
+
+
+def test_a_shape_that_depends_on_the_data_is_refused(machine):
+    library, _ = machine
+    library.data_dependent = True
+    with (
+        Session(fake_gpu.ENGINE) as session,
+        pytest.raises(ExecutionError, match="of output 'y' depends on the data"),
+    ):
+        session.run(feed(1))
+
+
+def test_a_plan_that_the_library_refuses_carries_its_reason(machine):
+    library, _ = machine
+    library.load_error = "Version tag does not match"
+    with pytest.raises(EngineError, match=r"tensorrt 8.6.0 refuses the engine: Version tag does not match"):
+        Session(fake_gpu.ENGINE)
+    library.load_error = "getPluginCreator could not find plugin: MyOp version: 2"
+    with pytest.raises(PluginMissingError, match="plugin MyOp version 2 is not registered"):
+        Session(fake_gpu.ENGINE)
+
+
+def test_a_manifest_of_other_tensors_is_refused(machine):
+    library, driver = machine
+    library.tensors = {**library.tensors, "x": ("in", "HALF", (-1, 3))}
+    with pytest.raises(EngineIntegrityError, match=r"the plan's tensors are {'x': 'float16'"):
+        Session(fake_gpu.ENGINE)
+    library.tensors = type(library).tensors
+    library.shape_inputs = ("n",)
+    with pytest.raises(ConfigError, match=r"inputs \['n'\] decide shapes by their values"):
+        Session(fake_gpu.ENGINE)
+    assert driver.streams == 0
+
+
+def test_faults_before_the_library_is_touched(machine, monkeypatch, tmp_path):
+    with pytest.raises(NoGpuError, match="GPU 1 is needed to run an engine, and this machine has 1"):
+        Session(fake_gpu.ENGINE, device=1)
+    fake_gpu.ENGINE.save(tmp_path / "a.engine")
+    (tmp_path / "a.engine").write_bytes(b"pla")
+    with pytest.raises(EngineIntegrityError, match="is cut short: 3 bytes of 4"):
+        Session(tmp_path / "a.engine")
+    other = Engine(fake_gpu.PLAN, dataclasses.replace(fake_gpu.MANIFEST, library_version="8.6.1"))
+    with pytest.raises(
+        EngineIncompatibleError, match=r"built by tensorrt 8.6.1, this machine has tensorrt 8.6.0"
+    ):
+        Session(other)
+    monkeypatch.setattr(artifact, "gpus", lambda: (Gpu(0, "NVIDIA L4", "8.9", 1, "580", "13.0"),))
+    with pytest.raises(
+        EngineIncompatibleError, match=r"runs on compute capability 9.0, this machine's NVIDIA L4 has"
+    ):
+        Session(fake_gpu.ENGINE)
+    assert not hasattr(machine[0], "logger")
+
+
+@pytest.mark.skipif(bool(gpus()), reason="there is a GPU")
+def test_without_a_gpu_the_reference_is_named():
+    with pytest.raises(
+        NoGpuError, match=r"a GPU is needed to run an engine.*\nhint: .*OnnxRunner, which needs no"
+    ):
+        Session("whatever.engine")

@@ -1,0 +1,66 @@
+"""Imports run in one direction only, those inside functions too."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "trtforge"
+ROOT = {
+    "errors", "units", "feeds", "scales", "model", "_files", "_optional", "_ort", "_progress", "__init__",
+}  # fmt: skip
+LEAVES = {"nvidia", "audio", "calibration", "graph", "profiles"}
+MAY_IMPORT = {
+    **dict.fromkeys(LEAVES, ROOT),
+    "accuracy": ROOT,
+    "report": ROOT,
+    "engine": ROOT | LEAVES,
+    "runtime": ROOT | LEAVES | {"engine"},
+    "speech": ROOT | LEAVES | {"engine", "runtime"},
+    "pipeline": ROOT | LEAVES | {"engine", "runtime", "speech", "accuracy", "report"},
+    "cli": ROOT | LEAVES | {"engine", "runtime", "speech", "accuracy", "report", "pipeline"},
+}
+VENDOR = {"tensorrt", "tensorrt_rtx", "cuda", "pynvml"}
+
+
+def imported(path: Path) -> set[str]:
+    """Return the dotted names that a module imports, at any depth."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module is not None
+            if node.module == "trtforge":
+                names |= {f"trtforge.{alias.name}" for alias in node.names}
+            else:
+                names.add(node.module)
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in {
+            "require",
+            "import_module",
+        }:
+            names |= {arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant)}
+    return names
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_arrow_points_back(path: Path) -> None:
+    part = part_of(path)
+    if part == "__init__":
+        return
+    allowed = (ROOT if part in ROOT else MAY_IMPORT[part]) | {part}
+    for name in imported(path):
+        if name.startswith("trtforge.") or name == "trtforge":
+            target = (name.split(".") + ["__init__"])[1]
+            assert target in allowed, f"{part} must not import {name}"
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_vendor_packages_are_touched_in_one_place(path: Path) -> None:
+    if part_of(path) != "nvidia":
+        assert not {name.partition(".")[0] for name in imported(path)} & VENDOR

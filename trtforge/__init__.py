@@ -1,0 +1,79 @@
+"""trtforge: speech networks into calibrated TensorRT engines, with proof of what the engine costs in accuracy.
+
+The public names are listed here once and imported on first use, so that ``import trtforge`` is quick and needs
+no optional package.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trtforge.accuracy import AccuracyReport as AccuracyReport
+    from trtforge.audio import ClipSet as ClipSet
+    from trtforge.audio import LogMel as LogMel
+    from trtforge.calibration import Observations as Observations
+    from trtforge.calibration import choose as choose
+    from trtforge.calibration import collect as collect
+    from trtforge.engine import BuildConfig as BuildConfig
+    from trtforge.engine import Engine as Engine
+    from trtforge.engine import build as build
+    from trtforge.errors import TrtforgeError as TrtforgeError
+    from trtforge.feeds import ArrayFeeds as ArrayFeeds
+    from trtforge.feeds import Feed as Feed
+    from trtforge.pipeline import Compilation as Compilation
+    from trtforge.pipeline import calibrate as calibrate
+    from trtforge.pipeline import compile as compile
+    from trtforge.pipeline import evaluate as evaluate
+    from trtforge.pipeline import quantize as quantize
+    from trtforge.profiles import OptimizationProfile as OptimizationProfile
+    from trtforge.profiles import plan_profiles as plan_profiles
+    from trtforge.runtime import OnnxRunner as OnnxRunner
+    from trtforge.runtime import Session as Session
+    from trtforge.scales import Scales as Scales
+    from trtforge.speech import CtcDecoder as CtcDecoder
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "AccuracyReport": "accuracy",
+    "ArrayFeeds": "feeds",
+    "BuildConfig": "engine",
+    "ClipSet": "audio",
+    "Compilation": "pipeline",
+    "CtcDecoder": "speech",
+    "Engine": "engine",
+    "Feed": "feeds",
+    "LogMel": "audio",
+    "Observations": "calibration",
+    "OnnxRunner": "runtime",
+    "OptimizationProfile": "profiles",
+    "Scales": "scales",
+    "Session": "runtime",
+    "TrtforgeError": "errors",
+    "build": "engine",
+    "calibrate": "pipeline",
+    "choose": "calibration",
+    "collect": "calibration",
+    "compile": "pipeline",
+    "evaluate": "pipeline",
+    "plan_profiles": "profiles",
+    "quantize": "pipeline",
+}
+
+__all__ = sorted([*_HOME, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        home = _HOME[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

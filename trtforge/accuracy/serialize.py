@@ -1,0 +1,171 @@
+"""Accuracy reports as plain JSON values, and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from trtforge.accuracy.bootstrap import BootstrapConfig, Interval
+from trtforge.accuracy.metrics import OutputMetrics
+from trtforge.accuracy.report import AccuracyReport
+from trtforge.accuracy.summary import ClipHypothesis, ClipResult, ErrorRate, Increase, Recognition, Stratum
+from trtforge.accuracy.wer import ErrorCounts
+from trtforge.errors import ReportError
+
+FORMAT = "trtforge.accuracy/1"
+
+
+def report_to_json(report: AccuracyReport) -> dict[str, Any]:
+    """Write a report as plain JSON values; what is not finite becomes null."""
+    return {
+        "format": FORMAT,
+        "reference": report.reference,
+        "runners": list(report.runners),
+        "num_clips": report.num_clips,
+        "normalization": report.normalization,
+        "bootstrap": asdict(report.bootstrap),
+        "outputs": {
+            runner: {name: metrics.to_json() for name, metrics in outputs.items()}
+            for runner, outputs in report.outputs.items()
+        },
+        "nonfinite": {runner: list(clips) for runner, clips in report.nonfinite.items()},
+        "overall": None if report.overall is None else _stratum_to_json(report.overall),
+        "strata": [_stratum_to_json(stratum) for stratum in report.strata],
+        "worst_clips": [clip.clip_id for clip in report.worst()],
+        "clips": [_clip_to_json(clip) for clip in report.clips],
+    }
+
+
+def report_from_json(value: Any, *, source: str) -> AccuracyReport:
+    """Make the report of what `report_to_json` gave.
+
+    Raises
+    ------
+    ReportError : the value is of another kind, or damaged.
+    """
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        raise ReportError(f'{source} is not an accuracy report: it lacks "format": "{FORMAT}"')
+    try:
+        return AccuracyReport(
+            runners=tuple(map(str, value["runners"])),
+            num_clips=int(value["num_clips"]),
+            outputs={
+                runner: {name: OutputMetrics.from_json(metrics) for name, metrics in outputs.items()}
+                for runner, outputs in value["outputs"].items()
+            },
+            overall=None if value["overall"] is None else _stratum_from_json(value["overall"]),
+            strata=tuple(_stratum_from_json(stratum) for stratum in value["strata"]),
+            clips=tuple(_clip_from_json(clip) for clip in value["clips"]),
+            nonfinite={runner: tuple(map(str, clips)) for runner, clips in value["nonfinite"].items()},
+            normalization=str(value["normalization"]),
+            bootstrap=BootstrapConfig(**value["bootstrap"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ReportError(f"{source} is a damaged accuracy report: {error!r}") from error
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None
+
+
+def _interval_to_json(interval: Interval | None) -> list[float] | None:
+    return None if interval is None else [interval.low, interval.high]
+
+
+def _interval_from_json(value: Any) -> Interval | None:
+    return None if value is None else Interval(float(value[0]), float(value[1]))
+
+
+def _rate_to_json(rate: ErrorRate) -> dict[str, Any]:
+    return {
+        "rate": _finite(rate.rate),
+        "ci": _interval_to_json(rate.interval),
+        "errors": rate.counts.num_errors,
+        "num_reference": rate.counts.num_reference,
+        **rate.counts.to_json(),
+    }
+
+
+def _rate_from_json(value: Mapping[str, Any]) -> ErrorRate:
+    return ErrorRate(ErrorCounts.from_json(value), _interval_from_json(value["ci"]))
+
+
+def _increase_to_json(increase: Increase | None) -> dict[str, Any] | None:
+    if increase is None:
+        return None
+    return {"rate": _finite(increase.rate), "ci": _interval_to_json(increase.interval)}
+
+
+def _increase_from_json(value: Mapping[str, Any] | None) -> Increase | None:
+    if value is None:
+        return None
+    rate = math.nan if value["rate"] is None else float(value["rate"])
+    return Increase(rate, _interval_from_json(value["ci"]))
+
+
+def _stratum_to_json(stratum: Stratum) -> dict[str, Any]:
+    return {
+        "factor": stratum.factor,
+        "value": stratum.value,
+        "num_clips": stratum.num_clips,
+        "num_words": stratum.num_words,
+        "runners": {
+            name: {
+                "wer": _rate_to_json(result.wer),
+                "cer": _rate_to_json(result.cer),
+                "wer_increase": _increase_to_json(result.wer_increase),
+            }
+            for name, result in stratum.runners.items()
+        },
+    }
+
+
+def _stratum_from_json(value: Mapping[str, Any]) -> Stratum:
+    return Stratum(
+        factor=str(value["factor"]),
+        value=str(value["value"]),
+        num_clips=int(value["num_clips"]),
+        runners={
+            name: Recognition(
+                wer=_rate_from_json(result["wer"]),
+                cer=_rate_from_json(result["cer"]),
+                wer_increase=_increase_from_json(result["wer_increase"]),
+            )
+            for name, result in value["runners"].items()
+        },
+    )
+
+
+def _clip_to_json(clip: ClipResult) -> dict[str, Any]:
+    return {
+        "id": clip.clip_id,
+        "reference": clip.reference,
+        "strata": dict(clip.strata),
+        "runners": {
+            name: {
+                "hypothesis": row.text,
+                "errors": row.words.num_errors,
+                "words": row.words.to_json(),
+                "characters": row.characters.to_json(),
+            }
+            for name, row in clip.hypotheses.items()
+        },
+    }
+
+
+def _clip_from_json(value: Mapping[str, Any]) -> ClipResult:
+    return ClipResult(
+        clip_id=str(value["id"]),
+        reference=str(value["reference"]),
+        strata={str(factor): str(entry) for factor, entry in value["strata"].items()},
+        hypotheses={
+            name: ClipHypothesis(
+                text=str(row["hypothesis"]),
+                words=ErrorCounts.from_json(row["words"]),
+                characters=ErrorCounts.from_json(row["characters"]),
+            )
+            for name, row in value["runners"].items()
+        },
+    )

@@ -1,0 +1,248 @@
+"""Sets of clips: a manifest, the audio files it names, and what was found wrong with them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trtforge.audio._rejection import check_bad_share, refuse_bad_share
+from trtforge.audio.clip import Clip, admit, check_duration
+from trtforge.audio.decode import decode_audio
+from trtforge.audio.manifest import CLIP_SET_HINT, find_manifest, read_manifest
+from trtforge.errors import ClipError, ClipSetError
+from trtforge.units import format_duration
+
+if TYPE_CHECKING:
+    from trtforge.audio.feeds import ClipFeeds
+    from trtforge.audio.kinds import Features
+
+AudioLocator: TypeAlias = Callable[[Clip], "Path | bytes"]
+
+
+class ClipSet(Sequence[Clip]):
+    """An immutable sequence of clips whose audio is read when it is asked for.
+
+    `load` is the usual way to one.
+
+    Parameters
+    ----------
+    clips : at least one clip, ids unique.
+    locate : gives a clip's audio file, as path or bytes.
+    name : what messages call the set.
+    rejected : clips that were refused, by id, with the reason.
+    unverified : ids of clips whose file was not checked against a stated SHA-256.
+
+    Raises
+    ------
+    ClipSetError : there is no clip, or two have the same id.
+    """
+
+    def __init__(
+        self,
+        clips: Iterable[Clip],
+        *,
+        locate: AudioLocator,
+        name: str = "clips",
+        rejected: Mapping[str, str] | None = None,
+        unverified: Iterable[str] = (),
+    ) -> None:
+        self._clips = tuple(clips)
+        self._by_id = {clip.id: clip for clip in self._clips}
+        self._locate = locate
+        self._rejected = dict(rejected or {})
+        self.name = name
+        self.unverified = frozenset(unverified) & self._by_id.keys()
+        if not self._clips:
+            raise ClipSetError(f"clip set {name!r} has no clips", hint=CLIP_SET_HINT)
+        if len(self._by_id) < len(self._clips):
+            raise ClipSetError(f"clip set {name!r}: two clips have the same id")
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str], *, verify: bool = True, max_bad_share: float = 0.1
+    ) -> ClipSet:
+        """Load the set that a manifest names.
+
+        Each clip that cannot be used is set aside in `rejected` with the reason, and the others go on.
+
+        Parameters
+        ----------
+        path : folder with ``manifest.jsonl``, or the manifest itself.
+        verify : hash every file and read its header, and hold both against the manifest. A clip without
+            ``sha256`` has nothing to be held against: it is taken and listed in `unverified`. When False, the
+            manifest is believed, and a file is opened only for what its line leaves out.
+        max_bad_share : share of clips that may be rejected, 0 to 1.
+
+        Raises
+        ------
+        ClipSetError : there is no set, its manifest is malformed or names files outside its folder, more than
+            ``max_bad_share`` of its clips are rejected, or none is left.
+        MissingExtraError : soundfile is needed and not installed.
+        """
+        check_bad_share(max_bad_share)
+        manifest = find_manifest(path)
+        locate = _FolderLocator(manifest.parent)
+        clips: list[Clip] = []
+        rejected: dict[str, str] = {}
+        unverified: list[str] = []
+        entries = read_manifest(manifest)
+        for entry in entries:
+            try:
+                clips.append(admit(entry, manifest.parent / entry.path, verify=verify))
+            except ClipError as error:
+                rejected[entry.id] = error.message
+            if not verify or entry.sha256 is None:
+                unverified.append(entry.id)
+        name = manifest.parent.resolve().name
+        refuse_bad_share(rejected, len(entries), max_bad_share, name)
+        return cls(clips, locate=locate, name=name, rejected=rejected, unverified=unverified)
+
+    @property
+    def rejected(self) -> dict[str, str]:
+        """Clips refused when the set was loaded, by id, with the reason; subsets keep the whole list."""
+        return dict(self._rejected)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Ids in the order of the set."""
+        return tuple(self._by_id)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the ids and the audio files' SHA-256, sorted by id.
+
+        The order of the clips, their texts and their strata do not enter: they change nothing that is
+        observed of a network.
+        """
+        pairs = sorted((clip.id, clip.sha256) for clip in self)
+        return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def __iter__(self) -> Iterator[Clip]:
+        return iter(self._clips)
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._by_id if isinstance(item, str) else item in self._clips
+
+    @overload
+    def __getitem__(self, key: int | str) -> Clip: ...
+    @overload
+    def __getitem__(self, key: slice) -> ClipSet: ...
+    def __getitem__(self, key: int | str | slice) -> Clip | ClipSet:
+        if isinstance(key, slice):
+            return self._with(self._clips[key])
+        if isinstance(key, str):
+            return self._find(key)
+        return self._clips[key]
+
+    def __repr__(self) -> str:
+        total = format_duration(float(self.durations().sum()))
+        notes = f", {len(self._rejected)} rejected" if self._rejected else ""
+        notes += f", {len(self.unverified)} unverified" if self.unverified else ""
+        return f"ClipSet({self.name!r}, {len(self)} clips, {total}{notes}, digest={self.digest[:12]})"
+
+    def durations(self) -> NDArray[np.float64]:
+        """Return the clips' durations in seconds, float64 [num_clips]."""
+        return np.array([clip.duration for clip in self], np.float64)
+
+    def texts(self) -> dict[str, str]:
+        """Return what is said, by id; clips whose text is not known are left out."""
+        return {clip.id: clip.text for clip in self if clip.text is not None}
+
+    def strata(self) -> dict[str, dict[str, str]]:
+        """Return every clip's strata, by id."""
+        return {clip.id: dict(clip.strata) for clip in self}
+
+    def subset(self, ids: Iterable[str]) -> ClipSet:
+        """Return the set of these clips, in the order given.
+
+        Raises
+        ------
+        ClipSetError : an id is not in the set or given twice, or none is given.
+        """
+        return self._with(self._find(clip_id) for clip_id in ids)
+
+    def where(self, **strata: str | Iterable[str]) -> ClipSet:
+        """Return the clips that have these strata, in the order of the set.
+
+        Parameters
+        ----------
+        strata : the value wanted on an axis, or several of which one must hold.
+
+        Raises
+        ------
+        ClipSetError : no clip fits.
+        """
+        wanted = {axis: {value} if isinstance(value, str) else set(value) for axis, value in strata.items()}
+        clips = [clip for clip in self if all(clip.strata.get(axis) in wanted[axis] for axis in wanted)]
+        if not clips:
+            have = {axis: sorted({clip.strata.get(axis, "-") for clip in self}) for axis in wanted}
+            asked = ", ".join(f"{axis} in {sorted(values)}" for axis, values in wanted.items())
+            raise ClipSetError(f"no clip of {self.name!r} has {asked}", hint=f"the set has {have}")
+        return self._with(clips)
+
+    def audio(self, clip: Clip | str, *, sampling_rate: int | None = None) -> NDArray[np.float32]:
+        """Decode a clip to mono.
+
+        Parameters
+        ----------
+        clip : the clip or its id.
+        sampling_rate : sampling rate to return, in Hz; the file's own by default.
+
+        Returns
+        -------
+        float32 [num_samples].
+
+        Raises
+        ------
+        ClipError : the file cannot be decoded, or is not as long as the manifest says.
+        """
+        clip = self._find(clip) if isinstance(clip, str) else clip
+        rate = clip.sampling_rate if sampling_rate is None else sampling_rate
+        audio = decode_audio(self._locate(clip), sampling_rate=rate, clip_id=clip.id)
+        check_duration(clip.id, clip.duration, len(audio) / rate)
+        return audio
+
+    def feeds(
+        self,
+        features: Features,
+        *,
+        batch_size: int = 1,
+        short: Literal["reject", "pad"] = "reject",
+        max_bad_share: float = 0.1,
+    ) -> ClipFeeds:
+        """Return the clips as feeds for a network; see `ClipFeeds`."""
+        from trtforge.audio.feeds import ClipFeeds
+
+        return ClipFeeds(self, features, batch_size=batch_size, short=short, max_bad_share=max_bad_share)
+
+    def _with(self, clips: Iterable[Clip]) -> ClipSet:
+        return ClipSet(
+            clips, locate=self._locate, name=self.name, rejected=self._rejected, unverified=self.unverified
+        )
+
+    def _find(self, clip_id: str) -> Clip:
+        if clip_id not in self._by_id:
+            reason = self._rejected.get(clip_id)
+            why = f"it was rejected: {reason}" if reason else f"the set has {len(self)} others"
+            raise ClipSetError(f"no clip {clip_id!r} in {self.name!r}; {why}")
+        return self._by_id[clip_id]
+
+
+@dataclass(frozen=True)
+class _FolderLocator:
+    folder: Path
+
+    def __call__(self, clip: Clip) -> Path:
+        return self.folder / clip.path

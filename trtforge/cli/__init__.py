@@ -1,0 +1,83 @@
+"""The ``trtforge`` command: one module for each subcommand, imported when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {
+    "compile": "clips and a network in; a calibrated engine and its report out",
+    "calibrate": "observe a network on clips and choose INT8 ranges",
+    "quantize": "write the Q/DQ network that the ranges describe",
+    "build": "build a TensorRT engine",
+    "evaluate": "word error rates of networks and engines on a clip set",
+    "inspect": "explain an engine, a scales file, a network or a report",
+    "doctor": "say what this machine has and can do",
+}
+
+
+def make_parser(command: str | None = None) -> argparse.ArgumentParser:
+    """Build the parser; only the module of ``command`` is imported, or of every one where it is None."""
+    import trtforge
+
+    parser = argparse.ArgumentParser(
+        prog="trtforge", description="Speech networks into calibrated TensorRT engines, with proof."
+    )
+    parser.add_argument("--version", action="version", version=f"trtforge {trtforge.__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if command in (name, None):
+            module = importlib.import_module(f"trtforge.cli.{name}")
+            module.add_arguments(subparser)
+            subparser.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns
+    -------
+    0 on success, 1 where a stated requirement is not met, 2 where the request or its input is wrong, 130 when
+    interrupted.
+    """
+    from rich.console import Console
+
+    from trtforge.errors import AccuracyError, TrtforgeError
+
+    words = list(sys.argv[1:] if argv is None else argv)
+    command = next((word for word in words if word in COMMANDS), "")
+    args = make_parser(command).parse_args(words)
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        args.run(args)
+    except AccuracyError as error:
+        _explain(errors, error)
+        return 1
+    except TrtforgeError as error:
+        _explain(errors, error)
+        return 2
+    except KeyboardInterrupt:
+        errors.print("[yellow]interrupted[/]; nothing was left half written")
+        return 130
+    return 0
+
+
+def _explain(console: object, error: object) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    from trtforge.errors import TrtforgeError
+
+    assert isinstance(console, Console)  # noqa: S101 - narrows the type
+    assert isinstance(error, TrtforgeError)  # noqa: S101 - narrows the type
+    console.print(f"[bold red]error[/] [dim]{error.code}[/]  {escape(error.message)}")
+    if error.hint:
+        console.print(f"[bold]hint[/]   {escape(error.hint)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""Build engines."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import trtforge
+from trtforge._files import sha256, write_bytes
+from trtforge._optional import is_installed
+from trtforge.engine.artifact import Engine, system_name
+from trtforge.engine.config import BuildConfig
+from trtforge.engine.manifest import Manifest
+from trtforge.engine.precision import agreed_precision
+from trtforge.errors import BuildError, ConfigError, OutOfMemoryError, ProfileError
+from trtforge.model import ModelSource, TensorSpec, load_model, model_digest, model_inputs, model_outputs
+from trtforge.nvidia import Flavor, gpus, select
+from trtforge.nvidia.building import BuildRequest, build_plan
+from trtforge.nvidia.execution import LoadedEngine
+from trtforge.profiles import OptimizationProfile
+from trtforge.scales import Scales
+
+
+def build(
+    model: ModelSource,
+    *,
+    profiles: Sequence[OptimizationProfile] = (),
+    config: BuildConfig | None = None,
+    flavor: Flavor | str | None = None,
+    scales: Scales | None = None,
+) -> Engine:
+    """Build an engine from a network.
+
+    Parameters
+    ----------
+    model : the network, as `trtforge.model.load_model` takes it.
+    profiles : the shapes to accept; needed where an input has dynamic axes.
+    config : how to build; the defaults of `BuildConfig` if None.
+    flavor : the library, as `trtforge.nvidia.select` takes it.
+    scales : the INT8 scales that the network was quantized with, for their digest.
+
+    Returns
+    -------
+    The engine, in memory; nothing is written but the timing cache that ``config`` names.
+
+    Raises
+    ------
+    NoGpuError : the library needs a GPU to build, and there is none.
+    MissingExtraError : the library is not installed.
+    ConfigError : network and library cannot give what ``config`` asks.
+    ProfileError : the profiles do not fit the network.
+    PluginMissingError : an operator needs a plugin that is not registered.
+    BuildError : the library failed; the message carries its own reason.
+    """
+    chosen = flavor if isinstance(flavor, Flavor) else select(flavor)
+    config = config or BuildConfig()
+    network = load_model(model)
+    precision = agreed_precision(network, config.precision, chosen)
+    network_inputs = model_inputs(network)
+    _check_profiles(network_inputs, profiles)
+    if config.timing_cache is not None and not chosen.has_timing_cache:
+        raise ConfigError(f"timing_cache: {chosen} keeps none; leave it out, or build with tensorrt")
+    started = time.perf_counter()
+    built = build_plan(
+        chosen,
+        BuildRequest(
+            model=network,
+            precision=precision,
+            profiles=[
+                {name: (shape.min, shape.opt, shape.max) for name, shape in profile.shapes.items()}
+                for profile in profiles
+            ],
+            optimization_level=config.optimization_level,
+            workspace_bytes=config.workspace_bytes,
+            compute_capabilities=config.compute_capabilities,
+            timing_cache=_read_cache(config),
+        ),
+    )
+    seconds = time.perf_counter() - started
+    _write_cache(config, built.timing_cache)
+    _check_plan(chosen, built.plan)
+    gpu = next(iter(gpus()), None)
+    manifest = Manifest(
+        library=chosen.name,
+        library_version=chosen.version,
+        compute_capabilities=chosen.built_for(config.compute_capabilities),
+        gpu=gpu.name if gpu else None,
+        driver=gpu.driver if gpu else None,
+        system=system_name(),
+        precision=precision,
+        options=_options(config),
+        profiles=tuple(profiles),
+        inputs=_named_axes(built.inputs, network_inputs),
+        outputs=_named_axes(built.outputs, model_outputs(network)),
+        layer_precisions=built.layer_precisions or _inspect(chosen, built.plan),
+        onnx_sha256=model_digest(network),
+        scales_sha256=sha256(json.dumps(scales.to_json(), sort_keys=True).encode()) if scales else None,
+        build_seconds=round(seconds, 3),
+        trtforge_version=trtforge.__version__,
+        plan_sha256=sha256(built.plan),
+        plan_bytes=len(built.plan),
+        warnings=built.warnings,
+    )
+    return Engine(built.plan, manifest)
+
+
+def _check_profiles(inputs: Sequence[TensorSpec], profiles: Sequence[OptimizationProfile]) -> None:
+    dynamic = [spec for spec in inputs if any(isinstance(size, str) for size in spec.shape)]
+    if dynamic and not profiles:
+        raise ProfileError(
+            f"the network has dynamic axes ({'; '.join(map(str, dynamic))}), and no profile was given",
+            hint="pass profiles=plan_profiles(model_inputs(model), frame_counts)",
+        )
+    for profile in profiles:
+        profile.check_inputs(inputs)
+
+
+def _check_plan(flavor: Flavor, plan: bytes) -> None:
+    validity = flavor.validity(plan)
+    if "malformed_engine" in validity.reasons:
+        raise BuildError(f"{flavor} does not recognize the engine that it built: {validity.reasons}")
+
+
+def _inspect(flavor: Flavor, plan: bytes) -> dict[str, int] | None:
+    if flavor.builds_without_gpu or not is_installed("cuda.bindings.runtime"):
+        return None
+    try:
+        with LoadedEngine(flavor, plan) as engine:
+            return engine.layer_precisions()
+    except OutOfMemoryError:
+        return None
+
+
+def _options(config: BuildConfig) -> dict[str, Any]:
+    values = {item.name: getattr(config, item.name) for item in fields(config)}
+    values["timing_cache"] = True if config.timing_cache is not None else None
+    values["compute_capabilities"] = list(config.compute_capabilities)
+    return {name: value for name, value in values.items() if value not in (None, [])}
+
+
+def _named_axes(found: Sequence[TensorSpec], declared: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+    names = {spec.name: spec.shape for spec in declared}
+    return tuple(
+        TensorSpec(
+            spec.name,
+            spec.dtype,
+            tuple(
+                names[spec.name][axis] if size == "?" and len(names.get(spec.name, ())) > axis else size
+                for axis, size in enumerate(spec.shape)
+            ),
+        )
+        for spec in found
+    )
+
+
+def _read_cache(config: BuildConfig) -> bytes | None:
+    if config.timing_cache is None:
+        return None
+    path = Path(config.timing_cache)
+    return path.read_bytes() if path.is_file() else b""
+
+
+def _write_cache(config: BuildConfig, content: bytes | None) -> None:
+    if config.timing_cache is None or content is None:
+        return
+    try:
+        write_bytes(config.timing_cache, content)
+    except OSError as error:
+        warnings.warn(f"the timing cache was not written: {error}", RuntimeWarning, stacklevel=3)

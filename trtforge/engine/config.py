@@ -1,0 +1,61 @@
+"""How to build an engine."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from trtforge.errors import ConfigError
+
+Precision = Literal["int8", "float16", "float32"]
+
+MAX_OPTIMIZATION_LEVEL = 5
+
+
+@dataclass(frozen=True)
+class BuildConfig:
+    """What to ask of the builder.
+
+    Parameters
+    ----------
+    precision : what the engine must compute in, or None for what the network holds. ``int8`` needs a network
+        with Q/DQ nodes. ``float16`` needs a network typed FP16, or a library with precision flags (TensorRT
+        8.6 and 10). Anything else the network holds than what is asked is an error.
+    optimization_level : 0 (fastest build) to 5 (fastest engine); None leaves the library's default, 3.
+    workspace_bytes : most scratch memory that a layer may use; None allows all there is, which is best.
+    compute_capabilities : GPU generations to build for, such as ``("8.6", "8.9")``; TensorRT-RTX only, whose
+        default is every one from 8.0 on.
+    timing_cache : file that keeps measured timings between builds; TensorRT only.
+
+    Raises
+    ------
+    ConfigError : a value is out of range.
+    """
+
+    precision: Precision | None = None
+    optimization_level: int | None = None
+    workspace_bytes: int | None = None
+    compute_capabilities: tuple[str, ...] = ()
+    timing_cache: str | os.PathLike[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.precision is not None and self.precision not in get_args(Precision):
+            choices = ", ".join(map(repr, get_args(Precision)))
+            raise ConfigError(f"precision must be one of {choices} or None, got {self.precision!r}")
+        level = self.optimization_level
+        if level is not None and not 0 <= level <= MAX_OPTIMIZATION_LEVEL:
+            raise ConfigError(f"optimization_level must lie in 0 to {MAX_OPTIMIZATION_LEVEL}, got {level}")
+        if self.workspace_bytes is not None and self.workspace_bytes < 1:
+            raise ConfigError(f"workspace_bytes must be positive, got {self.workspace_bytes}")
+        if isinstance(self.compute_capabilities, str):
+            raise ConfigError(
+                f"compute_capabilities must be a tuple of strings, got {self.compute_capabilities!r}"
+            )
+        object.__setattr__(self, "compute_capabilities", tuple(self.compute_capabilities))
+        for capability in self.compute_capabilities:
+            if not re.fullmatch(r"\d+\.\d", capability):
+                raise ConfigError(f"compute_capabilities wants versions such as '8.9', got {capability!r}")
+        if len(set(self.compute_capabilities)) < len(self.compute_capabilities):
+            raise ConfigError(f"compute_capabilities names one twice: {self.compute_capabilities}")

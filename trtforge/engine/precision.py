@@ -1,0 +1,86 @@
+"""Say what precision a network holds, and whether a library can build what was asked from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from trtforge.errors import ConfigError
+from trtforge.nvidia import Flavor
+
+if TYPE_CHECKING:
+    import onnx
+
+_COMPUTING = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+_HINTS = {
+    "int8": "quantize the network first: trtforge.quantize(model, scales)",
+    "float16": "type the network FP16 first",
+    "float32": "pass the network as it was before it was quantized or typed",
+}
+
+
+def network_precision(model: onnx.ModelProto) -> str:
+    """Return the narrowest type that a network's weighty operators are written in.
+
+    Parameters
+    ----------
+    model : the network.
+
+    Returns
+    -------
+    ``int8``, ``float8`` or ``int4`` where there are Q/DQ nodes of that type; else ``float16`` or ``bfloat16``
+    where a convolution or matrix product has such a weight, or an input is such; else ``float32``.
+    """
+    import onnx
+
+    quantized: dict[int, str] = {
+        onnx.TensorProto.FLOAT8E4M3FN: "float8",
+        onnx.TensorProto.FLOAT8E5M2: "float8",
+        onnx.TensorProto.INT4: "int4",
+    }
+    halves: dict[int, str] = {onnx.TensorProto.FLOAT16: "float16", onnx.TensorProto.BFLOAT16: "bfloat16"}
+    types: dict[str, int] = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    types.update({value.name: value.type.tensor_type.elem_type for value in model.graph.input})
+    for node in model.graph.node:
+        for attribute in node.attribute if node.op_type == "Constant" else ():
+            if attribute.HasField("t"):
+                types[node.output[0]] = attribute.t.data_type
+    found: set[str] = set()
+    for node in _nodes(model.graph):
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            zero_point = types.get(node.input[2], 0) if len(node.input) > 2 else 0
+            return quantized.get(zero_point, "int8")
+        if node.op_type in _COMPUTING:
+            found.update(halves[types[name]] for name in node.input if types.get(name) in halves)
+    return min(found, default="float32", key=list(halves.values()).index)
+
+
+def agreed_precision(model: onnx.ModelProto, asked: str | None, flavor: Flavor) -> str:
+    """Return the precision to build in, or refuse what the network cannot give.
+
+    Raises
+    ------
+    ConfigError : the network holds another precision than was asked, and the library cannot make one of the
+        other.
+    """
+    held = network_precision(model)
+    if asked is None or asked == held:
+        return held
+    if flavor.has_precision_flags and (held, asked) == ("float32", "float16"):
+        return "float16"
+    if flavor.strongly_typed_only:
+        why = f"{flavor} builds the types that the network has"
+    else:
+        why = f"{flavor} can only lower float32 to float16"
+    raise ConfigError(
+        f"precision {asked!r} was asked of a network that holds {held!r}; {why}",
+        hint=f"{_HINTS[asked]}, or ask for precision={held!r}",
+    )
+
+
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _nodes(attribute.g)

@@ -1,0 +1,32 @@
+"""Prepare ONNX graphs for quantization, choose where INT8 goes, and type the rest.
+
+The steps take an ``onnx.ModelProto`` and return another one; none changes what it is given:
+`prepare`, then `plan_placement` or `tensors_to_observe`, then `quantize_graph`. `to_float16` types a graph
+without quantizing it, and `describe` says what a typed graph asks for.
+"""
+
+from __future__ import annotations
+
+from trtforge.graph.describe import GraphSummary, LayerPrecision, describe
+from trtforge.graph.placement import Placement, PlacementPlan, plan_placement, tensors_to_observe
+from trtforge.graph.precision import to_float16
+from trtforge.graph.prepare import prepare
+from trtforge.graph.quantize import quantize_graph
+from trtforge.graph.rules import KeepFloat
+from trtforge.graph.weights import QuantizedWeight, quantize_weight
+
+__all__ = [
+    "GraphSummary",
+    "KeepFloat",
+    "LayerPrecision",
+    "Placement",
+    "PlacementPlan",
+    "QuantizedWeight",
+    "describe",
+    "plan_placement",
+    "prepare",
+    "quantize_graph",
+    "quantize_weight",
+    "tensors_to_observe",
+    "to_float16",
+]

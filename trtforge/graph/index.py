@@ -1,0 +1,117 @@
+"""Who makes and who reads each tensor of a graph."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import onnx
+    from numpy.typing import NDArray
+
+
+class GraphIndex:
+    """A snapshot of a graph's wiring; make a new one after the graph has changed.
+
+    Parameters
+    ----------
+    graph : the top-level graph.
+
+    Attributes
+    ----------
+    producers : tensor name to the position in ``graph.node`` of the node that makes it.
+    consumers : tensor name to the positions of the nodes that read it, once for each input that does.
+    initializers : constant name to its tensor.
+    inputs, outputs : names of the graph's inputs and outputs.
+    captured : names that the bodies of ``If``, ``Loop`` and ``Scan`` nodes read from this graph.
+    """
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self.graph = graph
+        self.nodes = list(graph.node)
+        self.producers: dict[str, int] = {}
+        self.consumers: dict[str, list[int]] = defaultdict(list)
+        self.captured: set[str] = set()
+        for position, node in enumerate(self.nodes):
+            for name in filter(None, node.output):
+                self.producers[name] = position
+            for name in filter(None, node.input):
+                self.consumers[name].append(position)
+            self.captured.update(_captured_names(node))
+        self.initializers = {tensor.name: tensor for tensor in graph.initializer}
+        self.inputs = {value.name for value in graph.input} - set(self.initializers)
+        self.outputs = {value.name for value in graph.output}
+        self._taken = {*self.producers, *self.initializers, *self.inputs, *self.captured}
+
+    def producer(self, name: str) -> onnx.NodeProto | None:
+        """Return the node that makes a tensor, or None for inputs and constants."""
+        position = self.producers.get(name)
+        return None if position is None else self.nodes[position]
+
+    def readers(self, name: str) -> list[onnx.NodeProto]:
+        """Return the nodes that read a tensor, each once, in graph order."""
+        return [self.nodes[position] for position in dict.fromkeys(self.consumers.get(name, ()))]
+
+    def is_private(self, name: str) -> bool:
+        """Say whether one input of one node is all that reads a tensor."""
+        return len(self.consumers.get(name, ())) == 1 and not self.is_exposed(name)
+
+    def is_exposed(self, name: str) -> bool:
+        """Say whether a tensor leaves the graph, or is read from inside a nested one."""
+        return name in self.outputs or name in self.captured
+
+    def constant(self, name: str) -> NDArray[np.generic] | None:
+        """Return the value of an initializer, or None where the tensor is not one."""
+        from onnx import numpy_helper
+
+        tensor = self.initializers.get(name)
+        return None if tensor is None else np.asarray(numpy_helper.to_array(tensor))
+
+    def new_name(self, wanted: str) -> str:
+        """Return ``wanted``, or a numbered variant of it, that nothing in the graph is called yet."""
+        name, number = wanted, 1
+        while name in self._taken:
+            name, number = f"{wanted}_{number}", number + 1
+        self._taken.add(name)
+        return name
+
+
+def delete_nodes(graph: onnx.GraphProto, positions: Iterable[int]) -> None:
+    """Remove the nodes at these positions."""
+    for position in sorted(set(positions), reverse=True):
+        del graph.node[position]
+
+
+def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
+    """Return an attribute's value, typed as the operator's schema says, or ``default`` where it is absent."""
+    import onnx
+
+    for item in node.attribute:
+        if item.name == name:
+            return onnx.helper.get_attribute_value(item)
+    return default
+
+
+def label(node: onnx.NodeProto) -> str:
+    """Return what people know a node by: its name, or else its first output."""
+    return node.name or next(filter(None, node.output), node.op_type)
+
+
+def _captured_names(node: onnx.NodeProto) -> Iterator[str]:
+    for item in node.attribute:
+        bodies = ([item.g] if item.HasField("g") else []) + list(item.graphs)
+        for body in bodies:
+            yield from _outer_names(body)
+
+
+def _outer_names(graph: onnx.GraphProto) -> set[str]:
+    known = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    outer: set[str] = set()
+    for node in graph.node:
+        outer.update(name for name in [*node.input, *_captured_names(node)] if name and name not in known)
+        known.update(node.output)
+    outer.update(value.name for value in graph.output if value.name not in known)
+    return outer

@@ -1,0 +1,46 @@
+"""Select nodes by name or pattern."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from trtforge.errors import QuantizationError
+from trtforge.graph.index import label
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def match_nodes(nodes: Iterable[onnx.NodeProto], patterns: Sequence[str], *, asked: str) -> set[str]:
+    """Return the first output of each node that a pattern names.
+
+    Parameters
+    ----------
+    nodes : the nodes to select from.
+    patterns : names or shell patterns (``blocks.3.*``), each set against a node's name and its outputs.
+    asked : the argument that the patterns came in, for the error message.
+
+    Raises
+    ------
+    QuantizationError : a pattern names no node, or a single string was given for the list.
+    """
+    if isinstance(patterns, str):
+        raise QuantizationError(f"{asked} takes a list of names, got the string {patterns!r}")
+    nodes = list(nodes)
+    matched: set[str] = set()
+    for pattern in patterns:
+        hits = {
+            node.output[0]
+            for node in nodes
+            if node.output and any(fnmatchcase(name, pattern) for name in (node.name, *node.output) if name)
+        }
+        if not hits:
+            some = ", ".join(repr(label(node)) for node in nodes[:5])
+            raise QuantizationError(
+                f"{asked} names {pattern!r}, which matches none of the {len(nodes)} nodes",
+                hint=f"nodes are known by their name or their output tensor; the first ones are {some}",
+            )
+        matched |= hits
+    return matched

@@ -1,0 +1,55 @@
+"""Bring a network into the form that calibration and quantization start from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trtforge.graph.rewrites import REWRITES
+from trtforge.graph.rewrites.remove_unused import remove_unused
+from trtforge.graph.tensor_types import drop_inferable_types
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Fold constants and batch normalisation, and remove what does nothing.
+
+    Whatever stands between a convolution and the next quantizer keeps TensorRT from fusing the two, so it
+    goes first. The tensors that survive keep their names, which is how calibration and quantization find
+    each other. Preparing a prepared network changes nothing.
+
+    Parameters
+    ----------
+    model : the network, not changed; its external data loaded; up to 2 GiB.
+
+    Returns
+    -------
+    prepared : a network with the same inputs, outputs, metadata and numbers. Batch normalisation is folded in
+        float64 and rounded once, so outputs move by a few units in the last place. Constants are no longer
+        listed among the inputs.
+
+    Raises
+    ------
+    ModelError : the graph's types contradict each other, or one of its constants cannot be computed.
+    """
+    import onnx
+
+    prepared = onnx.ModelProto()
+    prepared.CopyFrom(model)
+    _unlist_constants(prepared)
+    drop_inferable_types(prepared)
+    while sum(rewrite(prepared) for rewrite in REWRITES):
+        pass
+    remove_unused(prepared)
+    return prepared
+
+
+def _unlist_constants(model: onnx.ModelProto) -> None:
+    graph = model.graph
+    constants = {tensor.name for tensor in graph.initializer}
+    for position in reversed(range(len(graph.input))):
+        if graph.input[position].name in constants:
+            del graph.input[position]
+    # Before IR version 4 a constant had to be listed as an input.
+    model.ir_version = max(model.ir_version, 4)

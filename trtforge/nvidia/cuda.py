@@ -1,0 +1,211 @@
+"""Streams, events and memory through ``cuda.bindings``, with CUDA's errors as trtforge's."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trtforge._optional import require
+from trtforge.errors import DeviceLostError, ExecutionError, NoGpuError, OutOfMemoryError
+
+# After these the CUDA context is corrupt, and every later call in the process fails.
+STICKY_ERRORS = frozenset(
+    {
+        "cudaErrorAssert",
+        "cudaErrorContained",
+        "cudaErrorContextIsDestroyed",
+        "cudaErrorECCUncorrectable",
+        "cudaErrorHardwareStackError",
+        "cudaErrorIllegalAddress",
+        "cudaErrorIllegalInstruction",
+        "cudaErrorInvalidAddressSpace",
+        "cudaErrorInvalidPc",
+        "cudaErrorLaunchFailure",
+        "cudaErrorLaunchTimeout",
+        "cudaErrorMisalignedAddress",
+        "cudaErrorNvlinkUncorrectable",
+    }
+)
+_NO_GPU_ERRORS = frozenset({"cudaErrorInsufficientDriver", "cudaErrorInvalidDevice", "cudaErrorNoDevice"})
+
+
+def runtime_api() -> Any:
+    """Import and return ``cuda.bindings.runtime``; raise MissingExtraError where it is absent."""
+    return require("cuda.bindings.runtime", "run engines on a GPU")
+
+
+def raise_cuda_error(name: str, doing: str) -> None:
+    """Raise the exception that fits a CUDA error.
+
+    Parameters
+    ----------
+    name : such as ``cudaErrorMemoryAllocation``.
+    doing : what was being done, as the end of "CUDA failed to ...".
+
+    Raises
+    ------
+    DeviceLostError, OutOfMemoryError, NoGpuError, ExecutionError : by the kind of error.
+    """
+    message = f"CUDA failed to {doing}: {name}"
+    if name in STICKY_ERRORS:
+        raise DeviceLostError(message, hint="the CUDA context is corrupt: end this process and start another")
+    if name == "cudaErrorMemoryAllocation":
+        raise OutOfMemoryError(message, hint="close idle sessions, or run smaller batches")
+    if name in _NO_GPU_ERRORS:
+        raise NoGpuError(message, hint="trtforge doctor says what this machine can do")
+    raise ExecutionError(message)
+
+
+def _call(function: Any, *arguments: Any, doing: str) -> Any:
+    error, *values = function(*arguments)
+    if error.name != "cudaSuccess":
+        raise_cuda_error(error.name, doing)
+    return values[0] if values else None
+
+
+def set_device(device: int) -> None:
+    """Make ``device`` the calling thread's current GPU."""
+    _call(runtime_api().cudaSetDevice, device, doing=f"use GPU {device}")
+
+
+def check_last_error(doing: str) -> None:
+    """Raise if an earlier call of this thread left a CUDA error."""
+    _call(runtime_api().cudaGetLastError, doing=doing)
+
+
+class _Resource:
+    """Something that CUDA holds until it is closed; closing twice does nothing."""
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the resource back."""
+        raise NotImplementedError
+
+
+class Stream(_Resource):
+    """A CUDA stream that does not wait for the default one."""
+
+    def __init__(self) -> None:
+        cudart = runtime_api()
+        self._stream: Any = _call(
+            cudart.cudaStreamCreateWithFlags, cudart.cudaStreamNonBlocking, doing="make a stream"
+        )
+
+    @property
+    def handle(self) -> int:
+        """The stream's address, as TensorRT takes it."""
+        return int(self._stream)
+
+    def synchronize(self) -> None:
+        """Wait until all work given to the stream is done; raise what went wrong in it."""
+        _call(runtime_api().cudaStreamSynchronize, self._stream, doing="finish the work of a stream")
+
+    def close(self) -> None:
+        """Destroy the stream."""
+        if self._stream is not None:
+            stream, self._stream = self._stream, None
+            _call(runtime_api().cudaStreamDestroy, stream, doing="destroy a stream")
+
+
+class Event(_Resource):
+    """A point in a stream's work, to take times between."""
+
+    def __init__(self) -> None:
+        self._event: Any = _call(runtime_api().cudaEventCreate, doing="make an event")
+
+    def record(self, stream: Stream) -> None:
+        """Mark the present end of the stream's work."""
+        _call(runtime_api().cudaEventRecord, self._event, stream._stream, doing="record an event")
+
+    def elapsed_ms(self, start: Event) -> float:
+        """Wait for this event and return the time since ``start``, in milliseconds."""
+        _call(runtime_api().cudaEventSynchronize, self._event, doing="wait for an event")
+        return float(
+            _call(runtime_api().cudaEventElapsedTime, start._event, self._event, doing="read a time")
+        )
+
+    def close(self) -> None:
+        """Destroy the event."""
+        if self._event is not None:
+            event, self._event = self._event, None
+            _call(runtime_api().cudaEventDestroy, event, doing="destroy an event")
+
+
+class DeviceBuffer(_Resource):
+    """GPU memory that grows when more is asked for, and never shrinks."""
+
+    def __init__(self) -> None:
+        self.address, self.capacity_bytes = 0, 0
+
+    def reserve(self, num_bytes: int) -> None:
+        """Make room for ``num_bytes``, one at least; what was stored is lost if the buffer grows."""
+        needed = max(num_bytes, 1)
+        if needed > self.capacity_bytes:
+            self.close()
+            doing = f"reserve {needed} bytes of GPU memory"
+            self.address = int(_call(runtime_api().cudaMalloc, needed, doing=doing))
+            self.capacity_bytes = needed
+
+    def close(self) -> None:
+        """Free the memory."""
+        if self.address:
+            address, self.address, self.capacity_bytes = self.address, 0, 0
+            _call(runtime_api().cudaFree, address, doing="free GPU memory")
+
+
+class PinnedBuffer(_Resource):
+    """Page-locked host memory that grows when more is asked for, so that copies run beside kernels."""
+
+    def __init__(self) -> None:
+        self.address, self.capacity_bytes = 0, 0
+
+    def reserve(self, num_bytes: int) -> None:
+        """Make room for ``num_bytes``, one at least; what was stored is lost if the buffer grows."""
+        needed = max(num_bytes, 1)
+        if needed > self.capacity_bytes:
+            self.close()
+            doing = f"reserve {needed} bytes of pinned memory"
+            self.address = int(_call(runtime_api().cudaMallocHost, needed, doing=doing))
+            self.capacity_bytes = needed
+
+    def view(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Return the beginning of the buffer as an array; it is valid until the buffer grows or closes."""
+        block: Any = (ctypes.c_byte * self.capacity_bytes).from_address(self.address)
+        flat: NDArray[Any] = np.frombuffer(block, dtype=dtype, count=math.prod(shape))
+        return flat.reshape(shape)
+
+    def close(self) -> None:
+        """Free the memory."""
+        if self.address:
+            address, self.address, self.capacity_bytes = self.address, 0, 0
+            _call(runtime_api().cudaFreeHost, address, doing="free pinned memory")
+
+
+def copy_to_device(target: DeviceBuffer, source: PinnedBuffer, num_bytes: int, stream: Stream) -> None:
+    """Queue a copy from pinned to GPU memory."""
+    kind = runtime_api().cudaMemcpyKind.cudaMemcpyHostToDevice
+    _copy(target.address, source.address, num_bytes, kind, stream)
+
+
+def copy_to_host(target: PinnedBuffer, source: DeviceBuffer, num_bytes: int, stream: Stream) -> None:
+    """Queue a copy from GPU to pinned memory."""
+    kind = runtime_api().cudaMemcpyKind.cudaMemcpyDeviceToHost
+    _copy(target.address, source.address, num_bytes, kind, stream)
+
+
+def _copy(target: int, source: int, num_bytes: int, kind: Any, stream: Stream) -> None:
+    cudart = runtime_api()
+    doing = f"copy {num_bytes} bytes"
+    _call(cudart.cudaMemcpyAsync, target, source, num_bytes, kind, stream._stream, doing=doing)

@@ -1,0 +1,126 @@
+"""Which of NVIDIA's inference libraries is here, and what it can do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from trtforge._optional import require
+from trtforge.errors import ConfigError, MissingExtraError
+from trtforge.nvidia.devices import Gpu, require_gpu
+
+BUILD_WITHOUT_GPU = (
+    "tensorrt-rtx builds engines without a GPU: "
+    'python -m pip install "trtforge[rtx]", then flavor="tensorrt_rtx"'
+)
+
+
+@dataclass(frozen=True)
+class Validity:
+    """What a library says of a plan on this machine, before loading it.
+
+    Parameters
+    ----------
+    verdict : ``valid``, ``suboptimal``, ``invalid``, or ``unknown`` where it cannot judge.
+    reasons : the library's names for what is wrong.
+    """
+
+    verdict: str
+    reasons: tuple[str, ...] = ()
+
+
+class Flavor:
+    """One installed library of the TensorRT family: its name, its version, and questions about it.
+
+    This class answers as TensorRT 11 does; a subclass overrides only what differs in its version.
+
+    Parameters
+    ----------
+    version : the installed version, such as ``10.16.1.11``.
+    """
+
+    name: ClassVar[str] = "tensorrt"
+    distributions: ClassVar[tuple[str, ...]] = ("tensorrt", "tensorrt_cu13", "tensorrt_cu12", "tensorrt_cu11")
+
+    strongly_typed_only: ClassVar[bool] = True
+    has_precision_flags: ClassVar[bool] = False
+    has_calibrators: ClassVar[bool] = False
+    has_timing_cache: ClassVar[bool] = True
+    has_int64: ClassVar[bool] = True
+    needs_explicit_batch_flag: ClassVar[bool] = False
+    builds_without_gpu: ClassVar[bool] = False
+    targets_compute_capabilities: ClassVar[bool] = False
+    portable_across_systems: ClassVar[bool] = False
+    max_onnx_opset: ClassVar[int] = 25
+
+    def __init__(self, version: str) -> None:
+        self.version = version
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.version!r})"
+
+    def module(self) -> Any:
+        """Import and return the vendor's Python module.
+
+        Raises
+        ------
+        MissingExtraError : it is installed, but cannot be loaded.
+        """
+        try:
+            return require(self.name, f"use {self}")
+        except MissingExtraError:
+            raise
+        except (ImportError, OSError) as error:
+            raise MissingExtraError(
+                f"{self} is installed, but cannot be loaded: {error}",
+                hint="install its libraries for this Python and CUDA version, or use another flavor",
+            ) from error
+
+    def require_gpu(self, purpose: str, *, device: int = 0) -> Gpu:
+        """Return GPU ``device``; raise NoGpuError with what can be done without one."""
+        return require_gpu(purpose, device=device, instead=BUILD_WITHOUT_GPU)
+
+    def check_can_build(self) -> None:
+        """Raise NoGpuError where this library needs a GPU to build and there is none."""
+        if not self.builds_without_gpu:
+            self.require_gpu(f"build with {self}")
+
+    def network_flags(self, trt: Any) -> int:
+        """Return the bits that ``create_network`` needs."""
+        return 0
+
+    def set_precision(self, trt: Any, config: Any, precision: str) -> None:
+        """Set the builder flags that ``precision`` needs; none where the network's types decide."""
+
+    def set_compute_capabilities(self, trt: Any, config: Any, wanted: Sequence[str]) -> None:
+        """Set the GPU generations to build for; ``wanted`` empty means the library's default.
+
+        Raises
+        ------
+        ConfigError : the library cannot build for them.
+        """
+        if wanted:
+            raise ConfigError(
+                f"compute_capabilities={tuple(wanted)}: {self} builds only for the GPU it runs on",
+                hint="leave it empty, or build with tensorrt_rtx",
+            )
+
+    def built_for(self, wanted: Sequence[str]) -> tuple[str, ...]:
+        """Return the compute capabilities that an engine built here runs on."""
+        return (self.require_gpu(f"build with {self}").compute_capability,)
+
+    def can_load(self, library: str, version: str) -> bool:
+        """Say whether this library accepts a plan that ``library`` of ``version`` wrote."""
+        return (library, version) == (self.name, self.version)
+
+    def runs_on(self, compute_capability: str, built_for: Sequence[str]) -> bool:
+        """Say whether an engine built for ``built_for`` runs on a GPU of ``compute_capability``."""
+        return compute_capability in built_for
+
+    def validity(self, plan: bytes) -> Validity:
+        """Ask the library what it thinks of a plan; ``unknown`` where it has no such question."""
+        return Validity("unknown")

@@ -1,0 +1,95 @@
+"""Keep what NVIDIA's library says, so that its own reason reaches the user's exception."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from trtforge.errors import PluginMissingError
+
+# What the libraries print for a plugin that is not registered, in the wordings of the versions.
+_MISSING_PLUGIN = (
+    re.compile(r"could not find plugin:? (?P<name>\S+?) version:? (?P<version>\S+)"),
+    re.compile(r"IPluginCreator not found in Plugin Registry"),
+    re.compile(r"Plugin not found, are the plugin name, version, and namespace correct"),
+)
+_LAYER_LIST = re.compile(r"\s*Layers:\s*\nName: ")
+# Follows every error where there is no driver and explains nothing.
+_NOISE = re.compile(r"cudaError 35: CUDA driver version is insufficient")
+_HINTS = (
+    (
+        re.compile(r"Could not find any implementation for node"),
+        "try another optimization_level, leave workspace_bytes at its default, or quantize fewer layers",
+    ),
+    (re.compile(r"within workspace limit"), "raise workspace_bytes, or leave it at its default"),
+    (re.compile(r"[Oo]ut ?[Oo]f ?[Mm]emory"), "free GPU memory, or lower the largest shapes of the profiles"),
+    (
+        re.compile(r"no optimization profile has been defined"),
+        "pass profiles=plan_profiles(model_inputs(model), frame_counts)",
+    ),
+)
+
+
+@dataclass
+class VendorLog:
+    """Errors and warnings that the library gave, in order, and its list of layers if it printed one."""
+
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    layer_list: str | None = None
+
+    @property
+    def reason(self) -> str:
+        """The errors as one text, those without information left out unless there are no others."""
+        telling = [text for text in self.errors if not _NOISE.search(text)] or self.errors
+        return "; ".join(dict.fromkeys(telling)) or "the library gave no reason"
+
+    @property
+    def hint(self) -> str | None:
+        """What is known to help against these errors, or None."""
+        return next((hint for pattern, hint in _HINTS if pattern.search(self.reason)), None)
+
+    @property
+    def is_out_of_memory(self) -> bool:
+        """Whether an error speaks of memory that could not be had."""
+        return re.search(r"[Oo]ut ?[Oo]f ?[Mm]emory", self.reason) is not None
+
+    def raise_missing_plugin(self, *, operator: str | None = None) -> None:
+        """Raise PluginMissingError if an error says that a plugin is not registered.
+
+        Parameters
+        ----------
+        operator : name of the ONNX operator in hand, if known.
+        """
+        for pattern, text in itertools.product(_MISSING_PLUGIN, self.errors):
+            if match := pattern.search(text):
+                named = match.groupdict()
+                name = named.get("name") or operator or "of unknown name"
+                version = f" version {named['version']}" if "version" in named else ""
+                raise PluginMissingError(
+                    f"plugin {name}{version} is not registered: {text}",
+                    hint="load the library that holds it, or replace the operator by standard ones",
+                )
+
+
+def make_logger(trt: Any, log: VendorLog) -> Any:
+    """Return an ``ILogger`` of module ``trt`` that writes into ``log``.
+
+    It never raises: an exception inside the vendor's callback would end the process.
+    """
+
+    class Logger(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
+                log.errors.append(" ".join(message.split()))
+            elif severity == trt.ILogger.Severity.WARNING:
+                log.warnings.append(" ".join(message.split()))
+            elif _LAYER_LIST.match(message):
+                log.layer_list = message
+
+    return Logger()

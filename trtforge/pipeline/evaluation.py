@@ -1,0 +1,97 @@
+"""Recognise a clip set with several networks or engines and count the errors of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from trtforge._progress import OnProgress
+from trtforge.accuracy import AccuracyReport
+from trtforge.accuracy import evaluate as evaluate_runners
+from trtforge.audio import ClipSet, LogMel
+from trtforge.engine import Engine
+from trtforge.errors import ConfigError
+from trtforge.model import ModelSource, load_model
+from trtforge.runtime import OnnxRunner, Session
+from trtforge.speech import CtcDecoder
+
+if TYPE_CHECKING:
+    import onnx
+
+Contender: TypeAlias = "ModelSource | Engine"
+
+ENGINE_SUFFIX = ".engine"
+
+
+def evaluate(
+    contenders: Mapping[str, Contender],
+    clips: ClipSet,
+    *,
+    features: LogMel | None = None,
+    decoder: CtcDecoder | None = None,
+    on_progress: OnProgress | None = None,
+) -> AccuracyReport:
+    """Recognise every clip with every contender and count errors overall and by stratum.
+
+    Parameters
+    ----------
+    contenders : name to network (path or in memory; run by ONNX Runtime on the CPU) or engine (path ending in
+        ``.engine``, or an `Engine`; run on the GPU). The first is the reference and must be a network unless
+        ``features`` and ``decoder`` are given.
+    clips : what they are run on; clips without a text are refused.
+    features : how input is made; by default what the reference says in its metadata.
+    decoder : how output is read; by default what the reference says in its metadata.
+    on_progress : called with clips done and clips in all.
+
+    Raises
+    ------
+    ConfigError : there are no contenders, or clips without a text.
+    ModelError : a network cannot be read, or does not fit the features.
+    NoGpuError : an engine is among them and there is no GPU.
+    """
+    if not contenders:
+        raise ConfigError("nothing to evaluate", hint='pass {"FP32": "model.onnx", "INT8": "model.engine"}')
+    silent = [clip_id for clip_id, text in clips.texts().items() if not text.strip()]
+    untold = len(clips) - len(clips.texts())
+    if untold or silent:
+        raise ConfigError(
+            f"{untold + len(silent)} of {len(clips)} clips have no text to compare with",
+            hint='give each line of manifest.jsonl a "text"',
+        )
+    if features is None or decoder is None:
+        reference = _reference_network(contenders)
+        features = features or LogMel.for_model(reference)
+        decoder = decoder or CtcDecoder.for_model(reference)
+    with ExitStack() as stack:
+        runners = {name: stack.enter_context(_runner(contender)).run for name, contender in contenders.items()}
+        return evaluate_runners(
+            runners,
+            clips.feeds(features),
+            decode=decoder.decode,
+            references=clips.texts(),
+            strata=clips.strata(),
+            output_lengths=decoder.output_lengths,
+            on_progress=on_progress,
+        )
+
+
+def _is_engine(contender: Contender) -> bool:
+    return isinstance(contender, Engine) or (
+        isinstance(contender, str | Path) and str(contender).endswith(ENGINE_SUFFIX)
+    )
+
+
+def _runner(contender: Contender) -> Any:
+    return Session(contender) if _is_engine(contender) else OnnxRunner(contender)
+
+
+def _reference_network(contenders: Mapping[str, Contender]) -> onnx.ModelProto:
+    name, first = next(iter(contenders.items()))
+    if _is_engine(first) or isinstance(first, Engine):
+        raise ConfigError(
+            f"the reference {name!r} is an engine, which does not say how speech becomes its input",
+            hint="put the ONNX network first, or pass features and decoder",
+        )
+    return load_model(first)

@@ -1,0 +1,168 @@
+"""Optimization profiles as values: check them and choose between them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from trtforge.errors import ProfileError
+from trtforge.model import TensorSpec
+
+Shape: TypeAlias = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ShapeRange:
+    """The shapes that one input may take, and the one to tune for.
+
+    Parameters
+    ----------
+    min, opt, max : shapes of equal rank; each axis is positive and ``min <= opt <= max``.
+    """
+
+    min: Shape
+    opt: Shape
+    max: Shape
+
+    def __contains__(self, shape: Sequence[int]) -> bool:
+        return len(shape) == len(self.min) and all(
+            low <= size <= high for low, size, high in zip(self.min, shape, self.max, strict=True)
+        )
+
+    def __str__(self) -> str:
+        axes = zip(self.min, self.max, strict=True)
+        return f"({', '.join(f'{low}' if low == high else f'{low} to {high}' for low, high in axes)})"
+
+    def check(self, name: str) -> None:
+        """Raise ProfileError, naming the input, unless the three shapes agree."""
+        ranks = {len(self.min), len(self.opt), len(self.max)}
+        if len(ranks) > 1:
+            raise ProfileError(
+                f"profile {name!r}: min {self.min}, opt {self.opt} and max {self.max} differ in rank; "
+                "give each one size for every axis"
+            )
+        if any(size < 1 for size in self.min):
+            raise ProfileError(f"profile {name!r}: min {self.min} has an axis below 1; raise it to 1 or more")
+        for low_name, low, high_name, high in (
+            ("min", self.min, "opt", self.opt),
+            ("opt", self.opt, "max", self.max),
+        ):
+            for axis, (small, large) in enumerate(zip(low, high, strict=True)):
+                if small > large:
+                    limit = "max_batch" if (high_name, axis) == ("max", 0) else f"axis {axis} of {high_name}"
+                    raise ProfileError(
+                        f"profile {name!r}: {low_name} {low} exceeds {high_name} {high}; "
+                        f"raise {limit} to {small} or lower {low_name}"
+                    )
+
+
+@dataclass(frozen=True)
+class OptimizationProfile:
+    """One range of shapes for each dynamic input, tuned together.
+
+    Parameters
+    ----------
+    shapes : input name to `ShapeRange`, or to a (min, opt, max) tuple of shapes.
+
+    Raises
+    ------
+    ProfileError : a range is empty, not positive, or of mixed rank.
+    """
+
+    shapes: Mapping[str, ShapeRange]
+
+    def __post_init__(self) -> None:
+        ranges = {name: _as_range(name, value) for name, value in self.shapes.items()}
+        for name, value in ranges.items():
+            value.check(name)
+        object.__setattr__(self, "shapes", ranges)
+
+    def __contains__(self, shapes: Mapping[str, Sequence[int]]) -> bool:
+        return all(name in shapes and shapes[name] in value for name, value in self.shapes.items())
+
+    @property
+    def num_elements(self) -> int:
+        """Elements of all inputs at their largest: a measure of how wide the profile is."""
+        return sum(math.prod(value.max) for value in self.shapes.values())
+
+    def check_inputs(self, inputs: Sequence[TensorSpec]) -> None:
+        """Check that every dynamic input has a range and that fixed axes are kept.
+
+        Raises
+        ------
+        ProfileError : an input is missing or unknown, or a range contradicts the network.
+        """
+        specs = {spec.name: spec for spec in inputs}
+        for name, value in self.shapes.items():
+            if name not in specs:
+                raise ProfileError(f"profile {name!r}: the network has no such input, only {sorted(specs)}")
+            spec = specs[name]
+            if len(spec.shape) != len(value.min):
+                raise ProfileError(
+                    f"profile {name!r}: max {value.max} has rank {len(value.max)}, the network wants {spec}"
+                )
+            for axis, size in enumerate(spec.shape):
+                if isinstance(size, int) and not value.min[axis] == size == value.max[axis]:
+                    raise ProfileError(
+                        f"profile {name!r}: axis {axis} is {value.min[axis]} to {value.max[axis]}, "
+                        f"but the network fixes it at {size} ({spec})"
+                    )
+        for spec in inputs:
+            if spec.name not in self.shapes and any(isinstance(size, str) for size in spec.shape):
+                raise ProfileError(
+                    f"profile for input {spec.name!r} is missing: {spec} has dynamic axes",
+                    hint="give min, opt and max shapes for it, or use plan_profiles",
+                )
+
+
+def _as_range(name: str, value: ShapeRange | Sequence[Sequence[int]]) -> ShapeRange:
+    if isinstance(value, ShapeRange):
+        return value
+    if len(value) != 3:
+        raise ProfileError(f"profile {name!r}: wanted min, opt and max shapes, got {len(value)} values")
+    low, opt, high = (tuple(int(size) for size in shape) for shape in value)
+    return ShapeRange(low, opt, high)
+
+
+def choose_profile(profiles: Sequence[OptimizationProfile], shapes: Mapping[str, Sequence[int]]) -> int:
+    """Return the index of the narrowest profile that holds all the shapes.
+
+    Parameters
+    ----------
+    profiles : the engine's profiles; none means that every input is fixed.
+    shapes : input name to the shape that arrived.
+
+    Raises
+    ------
+    ProfileError : no profile holds them; the message names the input, the axis, what arrived and the ranges.
+    """
+    if not profiles:
+        return 0
+    fitting = [index for index, profile in enumerate(profiles) if shapes in profile]
+    if fitting:
+        return min(fitting, key=lambda index: (profiles[index].num_elements, index))
+    hint = "pad or cut the input, or build with wider profiles"
+    raise ProfileError(_why_outside(profiles, shapes), hint=hint)
+
+
+def _why_outside(profiles: Sequence[OptimizationProfile], shapes: Mapping[str, Sequence[int]]) -> str:
+    for name in profiles[0].shapes:
+        arrived = tuple(shapes.get(name, ()))
+        ranges = [profile.shapes[name] for profile in profiles]
+        if any(arrived in value for value in ranges):
+            continue
+        accepted = " or ".join(map(str, ranges))
+        if len(arrived) != len(ranges[0].min):
+            return f"input {name!r} has shape {arrived}, the engine accepts {accepted}"
+        for axis, size in enumerate(arrived):
+            if not any(value.min[axis] <= size <= value.max[axis] for value in ranges):
+                limits = " or ".join(f"{value.min[axis]} to {value.max[axis]}" for value in ranges)
+                return (
+                    f"axis {axis} of input {name!r} is {size}, outside {limits}: "
+                    f"{arrived} arrived, the engine accepts {accepted}"
+                )
+        return f"input {name!r} has shape {arrived}, the engine accepts {accepted}"
+    arrived_all = ", ".join(f"{name} {tuple(shape)}" for name, shape in shapes.items())
+    return f"no single profile holds all inputs together: {arrived_all}"

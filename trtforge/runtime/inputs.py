@@ -1,0 +1,71 @@
+"""Check what is fed to a network before it is run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trtforge.errors import InputError
+from trtforge.feeds import Arrays
+from trtforge.model import TensorSpec
+
+
+def check_inputs(
+    specs: Sequence[TensorSpec], arrays: Arrays, *, narrow_int64: bool = False
+) -> dict[str, NDArray[Any]]:
+    """Return the arrays as the network takes them, C-contiguous and in the order of its inputs.
+
+    Parameters
+    ----------
+    specs : the network's inputs.
+    arrays : input name to array.
+    narrow_int64 : take int64 arrays for int32 inputs, as libraries without 64-bit integers declare them.
+
+    Raises
+    ------
+    InputError : a name is missing or unknown, or an array has another dtype, rank or fixed size; or an int64
+        value does not fit into int32.
+    """
+    wanted = {spec.name: spec for spec in specs}
+    unknown, missing = sorted(set(arrays) - set(wanted)), sorted(set(wanted) - set(arrays))
+    if unknown or missing:
+        raise InputError(
+            f"the network takes inputs {sorted(wanted)}, got {sorted(arrays)}"
+            + (f"; missing {missing}" if missing else "")
+            + (f"; unknown {unknown}" if unknown else "")
+        )
+    return {name: _check_array(spec, arrays[name], narrow_int64) for name, spec in wanted.items()}
+
+
+def _check_array(spec: TensorSpec, array: NDArray[Any], narrow_int64: bool) -> NDArray[Any]:
+    if not isinstance(array, np.ndarray):
+        raise InputError(
+            f"input {spec.name!r} must be a NumPy array, got {type(array).__name__}; wanted {spec}",
+            hint=f"pass numpy.asarray(value, dtype={spec.dtype!r})",
+        )
+    fits = len(array.shape) == len(spec.shape) and all(
+        isinstance(want, str) or have == want for have, want in zip(array.shape, spec.shape, strict=True)
+    )
+    if not fits:
+        raise InputError(f"input {spec.name!r} has shape {array.shape}, wanted {spec}")
+    if narrow_int64 and spec.dtype == "int32" and array.dtype == np.int64:
+        array = _narrow(spec.name, array)
+    if str(array.dtype) != spec.dtype:
+        raise InputError(
+            f"input {spec.name!r} has dtype {array.dtype}, wanted {spec}",
+            hint=f"convert it with array.astype({spec.dtype!r})",
+        )
+    return np.ascontiguousarray(array).reshape(array.shape)
+
+
+def _narrow(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    limits = np.iinfo(np.int32)
+    if array.size and (array.min() < limits.min or array.max() > limits.max):
+        raise InputError(
+            f"input {name!r} holds {array.min()} to {array.max()}, too much for the engine's int32; "
+            "the network had int64"
+        )
+    return array.astype(np.int32)
