@@ -7,13 +7,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from trtforge._optional import is_installed
 from trtforge._progress import OnProgress
 from trtforge.accuracy import AccuracyReport
 from trtforge.accuracy import evaluate as evaluate_runners
-from trtforge.audio import ClipSet, LogMel
+from trtforge.audio import ClipSet, Features, features_for_model
 from trtforge.engine import Engine
 from trtforge.errors import ConfigError
 from trtforge.model import ModelSource, load_model
+from trtforge.nvidia import gpus
+from trtforge.nvidia.selection import flavor_for
 from trtforge.runtime import OnnxRunner, Session
 from trtforge.speech import CtcDecoder
 
@@ -29,7 +32,7 @@ def evaluate(
     contenders: Mapping[str, Contender],
     clips: ClipSet,
     *,
-    features: LogMel | None = None,
+    features: Features | None = None,
     decoder: CtcDecoder | None = None,
     on_progress: OnProgress | None = None,
 ) -> AccuracyReport:
@@ -62,7 +65,7 @@ def evaluate(
         )
     if features is None or decoder is None:
         reference = _reference_network(contenders)
-        features = features or LogMel.for_model(reference)
+        features = features or features_for_model(reference)
         decoder = decoder or CtcDecoder.for_model(reference)
     with ExitStack() as stack:
         runners = {name: stack.enter_context(_runner(contender)).run for name, contender in contenders.items()}
@@ -75,6 +78,15 @@ def evaluate(
             output_lengths=decoder.output_lengths,
             on_progress=on_progress,
         )
+
+
+def can_run(engine: Engine) -> bool:
+    """Say whether this machine has a GPU that the engine runs on, and what it takes to drive it."""
+    made = engine.manifest
+    flavor = flavor_for(made.library, made.library_version)
+    return is_installed("cuda.bindings.runtime") and any(
+        flavor.runs_on(gpu.compute_capability, made.compute_capabilities) for gpu in gpus()
+    )
 
 
 def _is_engine(contender: Contender) -> bool:

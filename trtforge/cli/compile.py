@@ -1,0 +1,73 @@
+"""``trtforge compile``: the whole way from clips and a network to an engine and its report."""
+
+from __future__ import annotations
+
+import argparse
+
+from trtforge.cli._options import add_build, add_calibration, add_model, command_line, make_console
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's arguments."""
+    add_model(parser)
+    parser.add_argument("--calibration-set", metavar="DIR", help="clips to calibrate on")
+    parser.add_argument("--evaluate", metavar="DIR", help="other clips, to count word errors on")
+    parser.add_argument("-o", "--output", metavar="OUT", required=True, help="folder for what is made")
+    parser.add_argument(
+        "--precision", choices=("int8", "float16", "float32"), default="int8", help="default: int8"
+    )
+    add_calibration(parser)
+    add_build(parser)
+    budget = parser.add_argument_group("requirement", "exit with status 1 where accuracy falls short")
+    budget.add_argument(
+        "--max-wer-increase", type=float, metavar="POINTS", help="largest increase of the word error rate, overall"
+    )
+    budget.add_argument(
+        "--max-stratum-wer-increase",
+        type=float,
+        metavar="POINTS",
+        help="the same in any stratum of 30 or more clips",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Compile, write the files, print the tables."""
+    from trtforge.engine import BuildConfig
+    from trtforge.errors import ConfigError
+    from trtforge.pipeline import compile as compile_model
+
+    wants_budget = args.max_wer_increase is not None or args.max_stratum_wer_increase is not None
+    if wants_budget and args.evaluate is None:
+        raise ConfigError("a largest WER increase was given, but no clips to measure it on", hint="add --evaluate DIR")
+    console = make_console()
+    result = compile_model(
+        args.model,
+        args.calibration_set,
+        precision=args.precision,
+        evaluate=args.evaluate,
+        method=args.method,
+        percentile=args.percentile,
+        exclude=args.exclude,
+        max_batch=args.max_batch,
+        config=BuildConfig(optimization_level=args.optimization_level),
+        flavor=args.flavor,
+        command=command_line(),
+        console=console,
+    )
+    folder = result.save(args.output)
+    if result.accuracy is not None:
+        console.print()
+        console.print(result.accuracy)
+    console.print()
+    console.print(f"[bold]engine[/]  {result.engine}")
+    for path in sorted(folder.iterdir()):
+        console.print(f"        {path}", style="dim", soft_wrap=True)
+    console.print(f"[bold]report[/]  {folder / 'report.html'}", soft_wrap=True)
+    if wants_budget and result.accuracy is not None:
+        unlimited = float("inf")
+        result.accuracy.require(
+            wer_increase=unlimited if args.max_wer_increase is None else args.max_wer_increase / 100,
+            stratum_wer_increase=(
+                unlimited if args.max_stratum_wer_increase is None else args.max_stratum_wer_increase / 100
+            ),
+        )

@@ -1,0 +1,217 @@
+"""``trtforge inspect``: explain an engine, a scales file, a network, observations or a report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trtforge.cli._options import make_console
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from trtforge.engine.manifest import Manifest
+    from trtforge.graph import GraphSummary
+    from trtforge.scales import Scales
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's arguments."""
+    parser.add_argument("file", metavar="FILE", help="NAME.engine, NAME.onnx, scales.json, observations.npz, report.json")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Find out what the file is and explain it."""
+    path = Path(args.file)
+    console = make_console()
+    for part in explain(path):
+        console.print(part)
+
+
+def explain(path: Path) -> list[RenderableType]:
+    """Return what a terminal should show of a file.
+
+    Raises
+    ------
+    ConfigError : there is no such file, or it is of no kind that trtforge knows.
+    """
+    from trtforge.errors import ConfigError
+
+    if not path.is_file():
+        raise ConfigError(f"no file at {path}")
+    if path.suffix == ".onnx":
+        return _network(path)
+    if path.suffix == ".npz":
+        return _observations(path)
+    if path.suffix == ".json" and not path.name.endswith(".engine.json"):
+        return _json(path)
+    if path.suffix == ".engine" or path.name.endswith(".engine.json"):
+        return _engine(path.with_suffix("") if path.suffix == ".json" else path)
+    raise ConfigError(
+        f"{path} is of no kind that trtforge knows",
+        hint="it explains .engine, .onnx, .npz and .json files that it wrote, and any ONNX network",
+    )
+
+
+def scales_table(scales: Scales) -> Table:
+    """Return the ranges of a scales file as a table."""
+    table = _table("tensor", "amax", "observed max", "clipped", "scale", title=repr(scales))
+    for name, entry in scales.tensors.items():
+        table.add_row(
+            name + (" [yellow](only zeros seen)[/]" if entry.floored else ""),
+            f"{entry.amax:.5g}",
+            f"{entry.observed_max:.5g}",
+            f"{100 * entry.clipped_share:.4f} %",
+            f"{entry.scale:.5g}",
+        )
+    return table
+
+
+def graph_table(summary: GraphSummary) -> Table:
+    """Return what a graph says of itself as a table."""
+    counts = ", ".join(f"{count} in {precision}" for precision, count in summary.counts.items())
+    title = (
+        f"opset {summary.opset}, {summary.num_nodes} nodes, {summary.num_parameters:,} parameters, "
+        f"{summary.num_quantizers} Q, {summary.num_dequantizers} DQ; layers: {counts or 'none'}"
+    )
+    table = _table("layer", "operator", "computes in", "weights in", "parameters", title=title)
+    for layer in summary.layers:
+        table.add_row(
+            layer.name, layer.op_type, layer.precision, layer.weight_dtype, f"{layer.num_parameters:,}"
+        )
+    return table
+
+
+def _network(path: Path) -> list[RenderableType]:
+    from trtforge.graph import describe
+    from trtforge.model import load_model, model_digest, model_metadata
+
+    model = load_model(path)
+    summary = describe(model)
+    facts = _facts({f"input {i.name}": str(i) for i in summary.inputs} | {f"output {o.name}": str(o) for o in summary.outputs})
+    facts.add_row("SHA-256", model_digest(model))
+    for key, value in model_metadata(model).items():
+        facts.add_row(key, value)
+    return [facts, graph_table(summary)]
+
+
+def _observations(path: Path) -> list[RenderableType]:
+    from trtforge.calibration import METHODS, Observations, choose
+
+    observations = Observations.load(path)
+    table = _table("tensor", "values", "zeros", "max", *METHODS, title=repr(observations))
+    chosen = {method: choose(observations, method) for method in METHODS}
+    for name, histogram in observations.tensors.items():
+        table.add_row(
+            name,
+            f"{histogram.num_values:,}",
+            f"{100 * histogram.num_zeros / max(1, histogram.num_values):.1f} %",
+            f"{histogram.observed_max:.5g}",
+            *(f"{chosen[method][name].amax:.5g}" for method in METHODS),
+        )
+    return [table]
+
+
+def _json(path: Path) -> list[RenderableType]:
+    from trtforge.accuracy import AccuracyReport
+    from trtforge.errors import ConfigError
+    from trtforge.scales import Scales
+
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{path} is not JSON: {error}") from error
+    kind = value.get("format", "") if isinstance(value, dict) else ""
+    if kind.startswith("trtforge.scales/"):
+        return [scales_table(Scales.from_json(value, source=str(path)))]
+    if kind.startswith("trtforge.accuracy/"):
+        return [AccuracyReport.from_json(value, source=str(path))]
+    if kind.startswith("trtforge.report/"):
+        return _report(value, path)
+    raise ConfigError(f"{path} is of no kind that trtforge knows: its format is {kind!r}")
+
+
+def _report(value: dict[str, Any], path: Path) -> list[RenderableType]:
+    from trtforge.accuracy import AccuracyReport
+
+    engine = value.get("engine") or {}
+    facts = _facts(
+        {
+            "title": str(value.get("title")),
+            "command": str(value.get("command")),
+            "engine": f"{engine.get('library')} {engine.get('version')}, {engine.get('bytes')} bytes",
+        }
+    )
+    accuracy = value.get("accuracy")
+    return [facts, AccuracyReport.from_json(accuracy, source=str(path))] if accuracy else [facts]
+
+
+def _engine(path: Path) -> list[RenderableType]:
+    from rich.markup import escape
+
+    from trtforge.engine import Engine
+    from trtforge.engine.artifact import check_runs_here
+    from trtforge.errors import EngineIncompatibleError
+
+    engine = Engine.load(path, check_machine=False)
+    facts = _facts(_manifest_facts(engine.manifest))
+    try:
+        check_runs_here(engine.manifest)
+        verdict = engine.validity()
+        facts.add_row("on this machine", escape(" ".join([verdict.verdict, *verdict.reasons])))
+    except EngineIncompatibleError as error:
+        facts.add_row("on this machine", f"[red]{escape(error.message)}[/]")
+    return [facts]
+
+
+def _manifest_facts(manifest: Manifest) -> dict[str, str]:
+    from trtforge.units import format_bytes, format_duration
+
+    facts = {
+        "library": f"{manifest.library} {manifest.library_version}",
+        "precision": manifest.precision,
+        "runs on": "compute capability " + ", ".join(manifest.compute_capabilities),
+        "built on": f"{manifest.gpu or 'no GPU'}, {manifest.system}, in {format_duration(manifest.build_seconds)}",
+        "plan": f"{format_bytes(manifest.plan_bytes)}, SHA-256 {manifest.plan_sha256}",
+        "network": f"SHA-256 {manifest.onnx_sha256}",
+        "scales": f"SHA-256 {manifest.scales_sha256}" if manifest.scales_sha256 else "none",
+        "inputs": "; ".join(map(str, manifest.inputs)),
+        "outputs": "; ".join(map(str, manifest.outputs)),
+    }
+    for index, profile in enumerate(manifest.profiles):
+        ranges = (f"{name} {value}, tuned for {value.opt}" for name, value in profile.shapes.items())
+        facts[f"profile {index}"] = "; ".join(ranges)
+    if manifest.layer_precisions:
+        counts = ", ".join(f"{count} {name}" for name, count in manifest.layer_precisions.items())
+        facts["layers"] = f"{counts} (narrowest type that each reads)"
+    for index, warning in enumerate(manifest.warnings):
+        facts[f"warning {index + 1}"] = warning
+    return facts
+
+
+def _facts(rows: dict[str, str]) -> Table:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE, show_header=False, padding=(0, 1))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, text in rows.items():
+        table.add_row(name, escape(text))
+    return table
+
+
+def _table(*columns: str, title: str) -> Table:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column(columns[0], overflow="fold")
+    for column in columns[1:]:
+        table.add_column(column, justify="right")
+    return table

@@ -1,0 +1,36 @@
+"""``trtforge quantize``: the Q/DQ network that a scales file describes."""
+
+from __future__ import annotations
+
+import argparse
+
+from trtforge.cli._options import add_exclude, add_model, make_console
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's arguments."""
+    add_model(parser)
+    parser.add_argument("--scales", metavar="SCALES", required=True, help="what trtforge calibrate wrote")
+    parser.add_argument("-o", "--output", metavar="ONNX", required=True, help="the .onnx file to write")
+    parser.add_argument(
+        "--rest",
+        choices=("float16", "float32"),
+        default="float16",
+        help="type of what is not INT8: float16 for TensorRT 10, 11 and RTX, float32 for 8.6 (default: float16)",
+    )
+    add_exclude(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Quantize, write the network, say what it holds."""
+    from trtforge._files import write_bytes
+    from trtforge.cli.inspect import graph_table
+    from trtforge.graph import describe
+    from trtforge.pipeline import quantize
+    from trtforge.scales import Scales
+
+    model = quantize(args.model, Scales.load(args.scales), rest=args.rest, exclude=args.exclude)
+    write_bytes(args.output, model.SerializeToString())
+    console = make_console()
+    console.print(graph_table(describe(model)))
+    console.print(f"[bold]network[/]  {args.output}", soft_wrap=True)
