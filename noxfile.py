@@ -1,4 +1,4 @@
-"""The project's chores, each in an environment of its own: ``nox`` runs the quick ones, ``nox -l`` lists all."""
+"""The project's chores, each in its own environment: ``nox`` runs the quick ones, ``nox -l`` lists all."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """Sphinx settings; the build treats warnings as errors."""
 
-import os
 import sys
+from pathlib import Path
 
-sys.path.insert(0, os.path.abspath(".."))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import trtforge  # noqa: E402
+import trtforge
 
 project = "trtforge"
 author = "The trtforge authors"

@@ -11,7 +11,11 @@ def test_arrays_become_feeds_that_can_be_iterated_twice() -> None:
     feeds = as_feeds([{"x": np.zeros((1, 2))}, {"x": np.ones((1, 2))}])
     assert isinstance(feeds, Feeds)
     assert len(feeds) == 2
-    assert [float(feed.arrays["x"].sum()) for feed in feeds] == [float(f.arrays["x"].sum()) for f in feeds] == [0, 2]
+    assert (
+        [float(feed.arrays["x"].sum()) for feed in feeds]
+        == [float(f.arrays["x"].sum()) for f in feeds]
+        == [0, 2]
+    )
 
 
 def test_the_digest_follows_the_values() -> None:

@@ -13,7 +13,7 @@ def test_writing_replaces_the_whole_file(tmp_path: Path) -> None:
     write_bytes(path, b"one")
     write_bytes(path, b"two")
     assert path.read_bytes() == b"two"
-    assert os.listdir(path.parent) == ["file"]
+    assert [entry.name for entry in path.parent.iterdir()] == ["file"]
     assert file_sha256(path) == sha256(b"two")
 
 
@@ -28,10 +28,10 @@ def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path: Path, monkeypatch
     with pytest.raises(OSError, match="No space left"):
         write_bytes(path, b"new")
     assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["file"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
 def test_json_refuses_what_json_cannot_hold(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "x.json", {"a": float("nan")})
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []

@@ -87,7 +87,7 @@ def test_what_is_not_onnx_is_refused(tmp_path: Path, content: bytes, message: st
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no ONNX file at .*absent.onnx"):
+    with pytest.raises(ModelError, match=r"no ONNX file at .*absent\.onnx"):
         load_model(tmp_path / "absent.onnx")
 
 
@@ -123,12 +123,21 @@ def test_external_data_through_a_link_is_refused(tmp_path: Path) -> None:
         ({"offset": "x"}, "malformed external data"),
     ],
 )
-def test_external_data_of_wrong_extent_is_refused(tmp_path: Path, fields: dict[str, str], message: str) -> None:
+def test_external_data_of_wrong_extent_is_refused(
+    tmp_path: Path, fields: dict[str, str], message: str
+) -> None:
     with pytest.raises(ModelError, match=message):
         load_model(save_external(tmp_path, **fields))
 
 
-@pytest.mark.parametrize(("dims", "message"), [([1 << 60], "impossible dimensions"), ([4, -3], "impossible dimensions"), ([5, 3], "needs 60 bytes, has 48")])
+@pytest.mark.parametrize(
+    ("dims", "message"),
+    [
+        ([1 << 60], "impossible dimensions"),
+        ([4, -3], "impossible dimensions"),
+        ([5, 3], "needs 60 bytes, has 48"),
+    ],
+)
 def test_lying_dimensions_are_refused(tmp_path: Path, dims: list[int], message: str) -> None:
     model = small_model()
     weight = model.graph.initializer[0]

@@ -1,7 +1,7 @@
-"""trtforge: speech networks into calibrated TensorRT engines, with proof of what the engine costs in accuracy.
+"""Speech networks into calibrated TensorRT engines, with proof of what the engine costs in accuracy.
 
-The public names are listed here once and imported on first use, so that ``import trtforge`` is quick and needs
-no optional package.
+The public names are listed here once and imported on first use, so that ``import trtforge`` is quick and
+needs no optional package.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from trtforge.calibration import collect as collect
     from trtforge.engine import BuildConfig as BuildConfig
     from trtforge.engine import Engine as Engine
-    from trtforge.engine import build as build
+    from trtforge.engine.build import build as build
     from trtforge.errors import TrtforgeError as TrtforgeError
     from trtforge.feeds import ArrayFeeds as ArrayFeeds
     from trtforge.feeds import Feed as Feed
     from trtforge.pipeline import Compilation as Compilation
+    from trtforge.pipeline import audit as audit
     from trtforge.pipeline import calibrate as calibrate
-    from trtforge.pipeline import compile as compile
+    from trtforge.pipeline import compile as compile  # noqa: A004
     from trtforge.pipeline import evaluate as evaluate
     from trtforge.pipeline import quantize as quantize
     from trtforge.profiles import OptimizationProfile as OptimizationProfile
@@ -52,6 +53,7 @@ _HOME = {
     "Scales": "scales",
     "Session": "runtime",
     "TrtforgeError": "errors",
+    "audit": "pipeline",
     "build": "engine",
     "calibrate": "pipeline",
     "choose": "calibration",

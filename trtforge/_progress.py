@@ -50,9 +50,9 @@ class Stages:
                 yield stage
         self.seconds[name] = time.perf_counter() - begin
         if self.console is not None:
+            took = format_duration(self.seconds[name])
             self.console.print(
-                f"[green]✓[/] [bold]{name:<10}[/] {stage.said}  [dim]{format_duration(self.seconds[name])}[/]",
-                highlight=False,
+                f"[green]✓[/] [bold]{name:<10}[/] {stage.said}  [dim]{took}[/]", highlight=False
             )
 
 

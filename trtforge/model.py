@@ -99,7 +99,8 @@ def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
     kind = value.type.tensor_type
     dtype = str(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)) if kind.elem_type else "unknown"
     shape = tuple(
-        int(axis.dim_value) if axis.HasField("dim_value") else axis.dim_param or "?" for axis in kind.shape.dim
+        int(axis.dim_value) if axis.HasField("dim_value") else axis.dim_param or "?"
+        for axis in kind.shape.dim
     )
     return TensorSpec(value.name, dtype, shape)
 
@@ -152,7 +153,8 @@ def _check_size(tensor: onnx.TensorProto, num_bytes: int) -> None:
         expected = math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
     if num_bytes != expected:
         raise ModelError(
-            f"tensor {tensor.name!r} of dimensions {list(tensor.dims)} needs {expected} bytes, has {num_bytes}"
+            f"tensor {tensor.name!r} of dimensions {list(tensor.dims)} needs {expected} bytes, "
+            f"has {num_bytes}"
         )
 
 
@@ -161,7 +163,9 @@ def _check_external(tensor: onnx.TensorProto, folder: Path) -> None:
     location = fields.get("location", "")
     target = folder / location
     if not location or Path(location).is_absolute() or ".." in Path(location).parts:
-        raise ModelError(f"tensor {tensor.name!r} names external data outside the model's folder: {location!r}")
+        raise ModelError(
+            f"tensor {tensor.name!r} names external data outside the model's folder: {location!r}"
+        )
     if target.is_symlink() or not target.resolve().is_relative_to(folder.resolve()):
         raise ModelError(f"tensor {tensor.name!r} names external data through a link: {location!r}")
     if not target.is_file():
@@ -173,6 +177,7 @@ def _check_external(tensor: onnx.TensorProto, folder: Path) -> None:
         raise ModelError(f"tensor {tensor.name!r} has a malformed external data entry {fields}") from None
     if offset < 0 or length < 0 or offset + length > size:
         raise ModelError(
-            f"tensor {tensor.name!r} wants bytes {offset} to {offset + length} of {location!r}, which has {size}"
+            f"tensor {tensor.name!r} wants bytes {offset} to {offset + length} of {location!r}, "
+            f"which has {size}"
         )
     _check_size(tensor, length)

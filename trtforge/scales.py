@@ -121,7 +121,7 @@ class Scales:
     def from_json(cls, value: Any, *, source: str = "value") -> Scales:
         """Check plain JSON values and make the record of them."""
         if not isinstance(value, dict) or value.get("format") != _FORMAT:
-            raise ScalesError(f"{source} is not a scales file: it lacks \"format\": \"{_FORMAT}\"")
+            raise ScalesError(f'{source} is not a scales file: it lacks "format": "{_FORMAT}"')
         try:
             return cls(
                 tensors={

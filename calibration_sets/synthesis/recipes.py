@@ -20,8 +20,8 @@ LOUDNESS_DBFS = {"quiet": -36.0, "normal": -24.0, "loud": -14.0}
 # The least bit rate of each that libsndfile offers for 16 kHz mono: about 13, 27 and 30 kbit/s.
 CODECS: dict[CodecKind, float] = {"opus": 0.98, "mp3": 0.98, "vorbis": 1.0}
 
-# Pitch settings that bring the voices of a class to about 85, 130 and 205 Hz; rms, whose formants rise with the
-# pitch, only to 115 Hz.
+# Pitch settings that bring the voices of a class to about 85, 130 and 205 Hz; rms, whose formants rise with
+# the pitch, only to 115 Hz.
 _ESPEAK_PITCH = {"low": 40, "mid": 68, "high": 45}
 _FLITE_PITCH = {
     "flite-rms": {"low": 50, "mid": 62},

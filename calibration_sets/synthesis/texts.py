@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Literal
 
-_FOLDER = Path(__file__).with_suffix("")
+_FOLDER = Path(__file__).with_name("sentences")
 _SILENT = re.compile(r"[\s,.?!;:-]+")
 _UNSPEAKABLE = re.compile(r"[^A-Za-z'\s,.?!;:-]")
 _SLOT = re.compile(r"\{([A-Za-z_.]+)\}")

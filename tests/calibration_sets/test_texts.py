@@ -12,7 +12,7 @@ import pytest
 from calibration_sets.synthesis import texts
 from calibration_sets.synthesis.texts import normalise, sentences, training_sentences, vocabulary
 
-FOLDER = Path(texts.__file__).with_suffix("")
+FOLDER = Path(texts.__file__).with_name("sentences")
 SPLITS = ("calibration", "test")
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 COMMANDS = {
     "compile": "clips and a network in; a calibrated engine and its report out",
     "calibrate": "observe a network on clips and choose INT8 ranges",
+    "audit": "say what a calibration set lacks and whether it is large enough",
     "quantize": "write the Q/DQ network that the ranges describe",
     "build": "build a TensorRT engine",
     "evaluate": "word error rates of networks and engines on a clip set",
@@ -28,7 +29,9 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"trtforge {trtforge.__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():
-        subparser = subparsers.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        subparser = subparsers.add_parser(
+            name, help=summary, description=summary[0].upper() + summary[1:] + "."
+        )
         if command in (name, None):
             module = importlib.import_module(f"trtforge.cli.{name}")
             module.add_arguments(subparser)

@@ -10,13 +10,17 @@ from trtforge.cli._options import add_build, add_model, make_console
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
     add_model(parser)
-    parser.add_argument("-o", "--output", metavar="ENGINE", required=True, help="NAME.engine; NAME.engine.json beside it")
+    parser.add_argument(
+        "-o", "--output", metavar="ENGINE", required=True, help="NAME.engine; NAME.engine.json beside it"
+    )
     parser.add_argument(
         "--precision",
         choices=("int8", "float16", "float32"),
         help="what the engine must run in (default: what the network holds)",
     )
-    lengths = parser.add_argument_group("lengths to build for", "needed where the network's time axis is dynamic")
+    lengths = parser.add_argument_group(
+        "lengths to build for", "needed where the network's time axis is dynamic"
+    )
     lengths.add_argument("--clips", metavar="DIR", help="a clip set whose lengths are typical")
     lengths.add_argument(
         "--frames", type=int, nargs=2, metavar=("MIN", "MAX"), help="shortest and longest input, in frames"
@@ -41,7 +45,9 @@ def run(args: argparse.Namespace) -> None:
             features.num_frames(int(seconds * features.sampling_rate))
             for seconds in ClipSet.load(args.clips, verify=False).durations()
         ]
-    profiles = plan_profiles(model_inputs(model), frames, max_batch=args.max_batch, multiple_of=8) if frames else ()
+    profiles = (
+        plan_profiles(model_inputs(model), frames, max_batch=args.max_batch, multiple_of=8) if frames else ()
+    )
     with Stages(console).stage("build") as stage:
         engine = build(
             model,

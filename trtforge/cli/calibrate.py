@@ -12,7 +12,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     parser.add_argument("--calibration-set", metavar="DIR", required=True, help="clips to calibrate on")
     parser.add_argument("-o", "--output", metavar="SCALES", required=True, help="the .json file to write")
-    parser.add_argument("--save-observations", metavar="NPZ", help="also keep the histograms, to choose from again")
+    parser.add_argument(
+        "--save-observations", metavar="NPZ", help="also keep the histograms, to choose from again"
+    )
     add_calibration(parser)
 
 

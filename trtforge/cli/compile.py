@@ -20,7 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_build(parser)
     budget = parser.add_argument_group("requirement", "exit with status 1 where accuracy falls short")
     budget.add_argument(
-        "--max-wer-increase", type=float, metavar="POINTS", help="largest increase of the word error rate, overall"
+        "--max-wer-increase",
+        type=float,
+        metavar="POINTS",
+        help="largest increase of the word error rate, overall",
     )
     budget.add_argument(
         "--max-stratum-wer-increase",
@@ -38,7 +41,9 @@ def run(args: argparse.Namespace) -> None:
 
     wants_budget = args.max_wer_increase is not None or args.max_stratum_wer_increase is not None
     if wants_budget and args.evaluate is None:
-        raise ConfigError("a largest WER increase was given, but no clips to measure it on", hint="add --evaluate DIR")
+        raise ConfigError(
+            "a largest WER increase was given, but no clips to measure it on", hint="add --evaluate DIR"
+        )
     console = make_console()
     result = compile_model(
         args.model,
@@ -64,10 +69,12 @@ def run(args: argparse.Namespace) -> None:
         console.print(f"        {path}", style="dim", soft_wrap=True)
     console.print(f"[bold]report[/]  {folder / 'report.html'}", soft_wrap=True)
     if wants_budget and result.accuracy is not None:
-        unlimited = float("inf")
         result.accuracy.require(
-            wer_increase=unlimited if args.max_wer_increase is None else args.max_wer_increase / 100,
-            stratum_wer_increase=(
-                unlimited if args.max_stratum_wer_increase is None else args.max_stratum_wer_increase / 100
-            ),
+            wer_increase=_fraction(args.max_wer_increase),
+            stratum_wer_increase=_fraction(args.max_stratum_wer_increase),
         )
+
+
+def _fraction(points: float | None) -> float:
+    """Convert points to a fraction; None to one that nothing exceeds."""
+    return 1e9 if points is None else points / 100

@@ -10,7 +10,9 @@ from trtforge.cli._options import make_console
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
     parser.add_argument("reference", metavar="REFERENCE", help="the network to compare with, an .onnx file")
-    parser.add_argument("candidates", metavar="CANDIDATE", nargs="*", help="other networks, or engines (NAME.engine)")
+    parser.add_argument(
+        "candidates", metavar="CANDIDATE", nargs="*", help="other networks, or engines (NAME.engine)"
+    )
     parser.add_argument("--clips", metavar="DIR", required=True, help="clips with texts")
     parser.add_argument("-o", "--output", metavar="JSON", help="also write all that was found")
 

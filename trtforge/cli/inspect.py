@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
-    parser.add_argument("file", metavar="FILE", help="NAME.engine, NAME.onnx, scales.json, observations.npz, report.json")
+    parser.add_argument(
+        "file", metavar="FILE", help="NAME.engine, NAME.onnx, scales.json, observations.npz, report.json"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -91,7 +93,10 @@ def _network(path: Path) -> list[RenderableType]:
 
     model = load_model(path)
     summary = describe(model)
-    facts = _facts({f"input {i.name}": str(i) for i in summary.inputs} | {f"output {o.name}": str(o) for o in summary.outputs})
+    facts = _facts(
+        {f"input {i.name}": str(i) for i in summary.inputs}
+        | {f"output {o.name}": str(o) for o in summary.outputs}
+    )
     facts.add_row("SHA-256", model_digest(model))
     for key, value in model_metadata(model).items():
         facts.add_row(key, value)
@@ -102,14 +107,15 @@ def _observations(path: Path) -> list[RenderableType]:
     from trtforge.calibration import METHODS, Observations, choose
 
     observations = Observations.load(path)
-    table = _table("tensor", "values", "zeros", "max", *METHODS, title=repr(observations))
+    table = _table(
+        "tensor", "values", "zeros", *METHODS, title=f"{observations!r}, and the amax of each method"
+    )
     chosen = {method: choose(observations, method) for method in METHODS}
     for name, histogram in observations.tensors.items():
         table.add_row(
             name,
-            f"{histogram.num_values:,}",
-            f"{100 * histogram.num_zeros / max(1, histogram.num_values):.1f} %",
-            f"{histogram.observed_max:.5g}",
+            f"{histogram.num_values:.3g}",
+            f"{100 * histogram.num_zeros / max(1, histogram.num_values):.0f} %",
             *(f"{chosen[method][name].amax:.5g}" for method in METHODS),
         )
     return [table]
@@ -174,7 +180,8 @@ def _manifest_facts(manifest: Manifest) -> dict[str, str]:
         "library": f"{manifest.library} {manifest.library_version}",
         "precision": manifest.precision,
         "runs on": "compute capability " + ", ".join(manifest.compute_capabilities),
-        "built on": f"{manifest.gpu or 'no GPU'}, {manifest.system}, in {format_duration(manifest.build_seconds)}",
+        "built on": f"{manifest.gpu or 'no GPU'}, {manifest.system}",
+        "build time": format_duration(manifest.build_seconds),
         "plan": f"{format_bytes(manifest.plan_bytes)}, SHA-256 {manifest.plan_sha256}",
         "network": f"SHA-256 {manifest.onnx_sha256}",
         "scales": f"SHA-256 {manifest.scales_sha256}" if manifest.scales_sha256 else "none",
@@ -213,5 +220,5 @@ def _table(*columns: str, title: str) -> Table:
     table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column(columns[0], overflow="fold")
     for column in columns[1:]:
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     return table

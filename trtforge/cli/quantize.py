@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rest",
         choices=("float16", "float32"),
         default="float16",
-        help="type of what is not INT8: float16 for TensorRT 10, 11 and RTX, float32 for 8.6 (default: float16)",
+        help="type of what is not INT8: float32 for TensorRT 8.6, else float16 (default)",
     )
     add_exclude(parser)
 

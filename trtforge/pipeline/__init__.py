@@ -1,7 +1,18 @@
 """The stages wired together: what most people call."""
 
+from trtforge.pipeline.auditing import audit, make_orders, observe_clips
 from trtforge.pipeline.compilation import Compilation, compile  # noqa: A004 - named for what users look for
 from trtforge.pipeline.evaluation import evaluate
 from trtforge.pipeline.quantization import calibrate, observe, quantize
 
-__all__ = ["Compilation", "calibrate", "compile", "evaluate", "observe", "quantize"]
+__all__ = [
+    "Compilation",
+    "audit",
+    "calibrate",
+    "compile",
+    "evaluate",
+    "make_orders",
+    "observe",
+    "observe_clips",
+    "quantize",
+]

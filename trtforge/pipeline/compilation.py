@@ -150,13 +150,17 @@ def compile(  # noqa: A001 - the word users look for
             stage.note(f"{len(scales)} tensors on {scales.num_clips} clips, {method}")
     with stages.stage("quantize" if scales else "prepare") as stage:
         network = _network_for(source, scales, precision, chosen, exclude)
-        stage.note(", ".join(f"{n} layers {LABELS.get(kind, kind)}" for kind, n in describe(network).counts.items()))
+        stage.note(
+            ", ".join(f"{n} layers {LABELS.get(kind, kind)}" for kind, n in describe(network).counts.items())
+        )
     if profiles is None:
         profiles = _plan(source, features, max_batch, calibration_set, test_set)
     with stages.stage("build") as stage:
         settings = replace(config or BuildConfig(), precision=precision)
         engine = build(network, profiles=profiles, config=settings, flavor=chosen, scales=scales)
-        stage.note(f"{engine.manifest.library} {engine.manifest.library_version}, {format_bytes(len(engine.plan))}")
+        stage.note(
+            f"{engine.manifest.library} {engine.manifest.library_version}, {format_bytes(len(engine.plan))}"
+        )
     accuracy = None
     if test_set is not None:
         with stages.stage("evaluate") as stage:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import ExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 from trtforge._optional import is_installed
 from trtforge._progress import OnProgress
@@ -68,7 +68,9 @@ def evaluate(
         features = features or features_for_model(reference)
         decoder = decoder or CtcDecoder.for_model(reference)
     with ExitStack() as stack:
-        runners = {name: stack.enter_context(_runner(contender)).run for name, contender in contenders.items()}
+        runners = {
+            name: stack.enter_context(_runner(contender)).run for name, contender in contenders.items()
+        }
         return evaluate_runners(
             runners,
             clips.feeds(features),
@@ -89,19 +91,19 @@ def can_run(engine: Engine) -> bool:
     )
 
 
-def _is_engine(contender: Contender) -> bool:
-    return isinstance(contender, Engine) or (
-        isinstance(contender, str | Path) and str(contender).endswith(ENGINE_SUFFIX)
-    )
+def _is_engine_path(contender: ModelSource) -> TypeGuard[str | os.PathLike[str]]:
+    return isinstance(contender, str | os.PathLike) and os.fspath(contender).endswith(ENGINE_SUFFIX)
 
 
 def _runner(contender: Contender) -> Any:
-    return Session(contender) if _is_engine(contender) else OnnxRunner(contender)
+    if isinstance(contender, Engine) or _is_engine_path(contender):
+        return Session(contender)
+    return OnnxRunner(contender)
 
 
 def _reference_network(contenders: Mapping[str, Contender]) -> onnx.ModelProto:
     name, first = next(iter(contenders.items()))
-    if _is_engine(first) or isinstance(first, Engine):
+    if isinstance(first, Engine) or _is_engine_path(first):
         raise ConfigError(
             f"the reference {name!r} is an engine, which does not say how speech becomes its input",
             hint="put the ONNX network first, or pass features and decoder",

@@ -123,7 +123,10 @@ def _engine(engine: Engine) -> dict[str, Any]:
         "precision": manifest.precision,
         "layer_precisions": dict(manifest.layer_precisions) if manifest.layer_precisions else None,
         "profiles": [
-            {key: f"min {list(s.min)}  opt {list(s.opt)}  max {list(s.max)}" for key, s in profile.shapes.items()}
+            {
+                key: f"min {list(s.min)}  opt {list(s.opt)}  max {list(s.max)}"
+                for key, s in profile.shapes.items()
+            }
             for profile in manifest.profiles
         ],
         "validity": verdict,

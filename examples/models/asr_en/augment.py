@@ -20,9 +20,9 @@ LOG_FLOOR = 2.0**-24
 
 def mel_filters() -> Tensor:
     """Return the Slaney mel filters float32 [80, 257]."""
-    import librosa
+    from librosa.filters import mel
 
-    return torch.from_numpy(librosa.filters.mel(sr=SAMPLING_RATE, n_fft=N_FFT, n_mels=80, fmin=0, fmax=8000))
+    return torch.from_numpy(mel(sr=SAMPLING_RATE, n_fft=N_FFT, n_mels=80, fmin=0, fmax=8000))
 
 
 def mel_spectrogram(audio: Tensor, lengths: Tensor, filters: Tensor) -> tuple[Tensor, Tensor]:
@@ -30,7 +30,9 @@ def mel_spectrogram(audio: Tensor, lengths: Tensor, filters: Tensor) -> tuple[Te
 
     Parameters
     ----------
-    audio : float32 [batch, samples]. lengths : int64 [batch], true samples, on the CPU. filters : float32 [80, 257].
+    audio : float32 [batch, samples].
+    lengths : int64 [batch], true samples, on the CPU.
+    filters : float32 [80, 257].
 
     Returns
     -------
@@ -84,7 +86,9 @@ def _filter(x: Tensor, gain: Tensor) -> Tensor:
     """Apply a zero-phase response [batch, 257] to [batch, samples]."""
     size = x.shape[1]
     spectrum = torch.fft.rfft(x)
-    response = functional.interpolate(gain[:, None], size=spectrum.shape[1], mode="linear", align_corners=True)
+    response = functional.interpolate(
+        gain[:, None], size=spectrum.shape[1], mode="linear", align_corners=True
+    )
     return torch.fft.irfft(spectrum * response[:, 0], size)
 
 
@@ -97,25 +101,31 @@ def distort(audio: Tensor, lengths: Tensor, banks: Banks) -> Tensor:
     power = (audio**2).sum(1, keepdim=True) / lengths[:, None]
 
     rooms = banks.impulse_responses[torch.randint(len(banks.impulse_responses), (batch,), device=device)]
-    audio = torch.where(_chance(batch, 0.6, device), _convolve(audio, rooms), audio)
+    audio = torch.where(_chance(batch, 0.5, device), _convolve(audio, rooms), audio)
 
     start = torch.randint(banks.noises.shape[1] - samples, (batch, 1), device=device)
     which = torch.randint(len(banks.noises), (batch, 1), device=device)
     noise = banks.noises[which, start + torch.arange(samples, device=device)]
-    voices = sum(torch.roll(audio, shift, 0) * _rand(batch, 0.4, 1, device) for shift in (1, 5, 11, 17, 29, 37))
+    voices = sum(
+        torch.roll(audio, shift, 0) * _rand(batch, 0.4, 1, device) for shift in (1, 5, 11, 17, 29, 37)
+    )
     noise = torch.where(_chance(batch, 0.3, device), voices, noise)
     noise_power = (noise**2).mean(1, keepdim=True).clamp(min=1e-10)
-    snr = _rand(batch, -3, 24, device)
+    snr = _rand(batch, 0, 25, device)
     gain = torch.sqrt(1.4 * power / noise_power * 10 ** (-snr / 10))
-    audio = torch.where(_chance(batch, 0.8, device), audio + gain * noise, audio)
+    audio = torch.where(_chance(batch, 0.7, device), audio + gain * noise, audio)
 
     hertz = torch.linspace(0, SAMPLING_RATE / 2, 257, device=device)[None]
     octave = torch.log2(hertz.clamp(min=50) / 1000)
     tilt = 10 ** (_rand(batch, -6, 6, device) * octave / 20)
     ripple = 10 ** (
-        _rand(batch, 0, 4, device) * torch.sin(_rand(batch, 0.3, 2, device) * octave * math.pi + _rand(batch, 0, 6, device)) / 20
+        _rand(batch, 0, 4, device)
+        * torch.sin(_rand(batch, 0.3, 2, device) * octave * math.pi + _rand(batch, 0, 6, device))
+        / 20
     )
-    cutoff = torch.where(_chance(batch, 0.25, device), _rand(batch, 3300, 7500, device), _rand(batch, 8000, 9000, device))
+    cutoff = torch.where(
+        _chance(batch, 0.25, device), _rand(batch, 3300, 7500, device), _rand(batch, 8000, 9000, device)
+    )
     lowpass = torch.sigmoid((cutoff - hertz) / 60)
     phone = torch.sigmoid((hertz - 300) / 25) * torch.sigmoid((3400 - hertz) / 40)
     on_phone = _chance(batch, 0.3, device)
@@ -139,10 +149,10 @@ def mask_spectrogram(mel: Tensor, num_frames: Tensor) -> Tensor:
     keep = torch.ones_like(mel, dtype=torch.bool)
     band, frame = torch.arange(bands, device=device), torch.arange(frames, device=device)
     for _ in range(2):
-        width, start = _rand(batch, 0, 14, device), _rand(batch, 0, bands - 14, device)
+        width, start = _rand(batch, 0, 10, device), _rand(batch, 0, bands - 10, device)
         keep &= ~((band >= start) & (band < start + width))[:, :, None]
     for _ in range(3):
-        width = _rand(batch, 0, 22, device)
+        width = _rand(batch, 0, 14, device)
         start = torch.rand(batch, 1, device=device) * num_frames[:, None]
         keep &= ~((frame >= start) & (frame < start + width))[:, None]
     return mel * keep

@@ -6,6 +6,8 @@ are quickest at; `export.py` writes the same weights as the 1-D convolutions the
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -15,36 +17,75 @@ BLANK = len(VOCABULARY)
 STRIDE = 2
 
 NUM_MELS = 80
-WIDTH = 256
-HEAD_WIDTH = 384
 STEM_KERNEL = 11
-BLOCK_KERNELS = (7, 7, 9, 9, 9)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Sizes of the network; every block is two convolutions of one kernel and dilation."""
+
+    width: int = 256
+    head_width: int = 384
+    blocks: tuple[tuple[int, int], ...] = ((7, 1), (7, 1), (9, 1), (9, 1), (9, 1))
+    separable: bool = False
+
+
+ARCHITECTURES = {
+    "base": Architecture(),
+    "deep3": Architecture(blocks=((3, 1), (3, 2), (3, 4)) * 4 + ((3, 1),)),
+    "mid5": Architecture(blocks=((5, 1), (5, 1), (5, 2), (5, 2)) * 2),
+    "quartz": Architecture(
+        width=384,
+        separable=True,
+        blocks=tuple((k, 1) for k in (11, 11, 11, 15, 15, 15, 19, 19, 19, 23, 23, 23, 27, 27, 27)),
+    ),
+}
 
 
 class ConvNorm(nn.Module):
     """A convolution over time without bias, followed by batch normalisation."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        separable: bool = False,
+    ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(
-            in_channels, out_channels, (1, kernel), (1, stride), padding=(0, kernel // 2), bias=False
-        )
+        shape = {
+            "stride": (1, stride),
+            "padding": (0, kernel // 2 * dilation),
+            "dilation": (1, dilation),
+            "bias": False,
+        }
+        if separable:
+            self.depth = nn.Conv2d(in_channels, in_channels, (1, kernel), groups=in_channels, **shape)
+            self.conv = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        else:
+            self.depth = nn.Identity()
+            self.conv = nn.Conv2d(in_channels, out_channels, (1, kernel), **shape)
         self.norm = nn.BatchNorm2d(out_channels, eps=1e-3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(x))
+        """Map [batch, in_channels, 1, frames] to [batch, out_channels, 1, frames / stride]."""
+        return self.norm(self.conv(self.depth(x)))
 
 
 class Block(nn.Module):
     """Two convolutions and a residual connection around them."""
 
-    def __init__(self, width: int, kernel: int, dropout: float) -> None:
+    def __init__(self, shape: Architecture, kernel: int, dilation: int, dropout: float) -> None:
         super().__init__()
-        self.first = ConvNorm(width, width, kernel)
-        self.second = ConvNorm(width, width, kernel)
+        self.first = ConvNorm(shape.width, shape.width, kernel, dilation=dilation, separable=shape.separable)
+        self.second = ConvNorm(shape.width, shape.width, kernel, dilation=dilation, separable=shape.separable)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map [batch, width, 1, frames] to the same shape."""
         y = self.dropout(functional.relu(self.first(x)))
         return self.dropout(functional.relu(x + self.second(y)))
 
@@ -52,14 +93,17 @@ class Block(nn.Module):
 class Recogniser(nn.Module):
     """Log-mel frames [batch, 80, frames] to CTC logits [batch, ceil(frames / 2), 29]."""
 
-    def __init__(self, dropout: float = 0.1) -> None:
+    def __init__(self, shape: Architecture, dropout: float = 0.1) -> None:
         super().__init__()
-        self.stem = ConvNorm(NUM_MELS, WIDTH, STEM_KERNEL, STRIDE)
-        self.blocks = nn.ModuleList(Block(WIDTH, kernel, dropout) for kernel in BLOCK_KERNELS)
-        self.head = ConvNorm(WIDTH, HEAD_WIDTH, 1)
-        self.classifier = nn.Conv2d(HEAD_WIDTH, len(VOCABULARY) + 1, 1)
+        self.stem = ConvNorm(NUM_MELS, shape.width, STEM_KERNEL, stride=STRIDE)
+        self.blocks = nn.ModuleList(
+            Block(shape, kernel, dilation, dropout) for kernel, dilation in shape.blocks
+        )
+        self.head = ConvNorm(shape.width, shape.head_width, 1)
+        self.classifier = nn.Conv2d(shape.head_width, len(VOCABULARY) + 1, 1)
 
     def forward(self, mel: Tensor) -> Tensor:
+        """Compute the logits of normalised log-mel frames."""
         x = mel.unsqueeze(2).contiguous(memory_format=torch.channels_last)
         x = functional.relu(self.stem(x))
         for block in self.blocks:

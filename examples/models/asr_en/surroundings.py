@@ -1,7 +1,7 @@
 """Noises, rooms and codecs to train in.
 
-Made apart from `calibration_sets/synthesis/distort.py` on purpose: the sets that the network is calibrated and
-tested on must not hold the very noises that it was trained on.
+Made apart from `calibration_sets/synthesis/distort.py` on purpose: the sets that the network is calibrated
+and tested on must not hold the very noises that it was trained on.
 """
 
 from __future__ import annotations
@@ -31,13 +31,19 @@ def _music(size: int, rng: np.random.Generator) -> NDArray[np.float64]:
     root = 55 * 2 ** (rng.integers(0, 24) / 12)
     brightness = rng.uniform(0.4, 1.6)
     for start in np.arange(0, size / SAMPLING_RATE, beat):
-        begin, end = int(start * SAMPLING_RATE), min(size, int((start + rng.uniform(1, 4) * beat) * SAMPLING_RATE))
+        begin, end = (
+            int(start * SAMPLING_RATE),
+            min(size, int((start + rng.uniform(1, 4) * beat) * SAMPLING_RATE)),
+        )
         local = time[: end - begin]
         for step in rng.choice([0, 2, 3, 4, 5, 7, 9, 10, 12, 16, 19], rng.integers(1, 5)):
             pitch = root * 2 ** (step / 12)
             partials = np.arange(1, int(min(12, 7000 / pitch)) + 1)
             phases = rng.uniform(0, 6.28, len(partials))[:, None]
-            tone = (np.sin(2 * np.pi * pitch * partials[:, None] * local + phases) / partials[:, None] ** brightness).sum(0)
+            tone = (
+                np.sin(2 * np.pi * pitch * partials[:, None] * local + phases)
+                / partials[:, None] ** brightness
+            ).sum(0)
             out[begin:end] += tone * np.exp(-local * rng.uniform(0.5, 8)) * rng.uniform(0.3, 1)
         if rng.random() < 0.6:
             hit = rng.standard_normal(end - begin) * np.exp(-local * rng.uniform(15, 80))
@@ -51,8 +57,10 @@ def _hum(size: int, rng: np.random.Generator) -> NDArray[np.float64]:
     out = _coloured(size, rng.uniform(0.5, 2), rng) / 4
     out *= rng.uniform(0.1, 2) / (out.std() + 1e-9)
     for harmonic in range(1, rng.integers(4, 24)):
-        out += rng.uniform(0, 1) / harmonic ** rng.uniform(0.3, 1.2) * np.sin(
-            2 * np.pi * mains * harmonic * time + rng.uniform(0, 6.28)
+        out += (
+            rng.uniform(0, 1)
+            / harmonic ** rng.uniform(0.3, 1.2)
+            * np.sin(2 * np.pi * mains * harmonic * time + rng.uniform(0, 6.28))
         )
     return out
 
@@ -77,14 +85,14 @@ def _static(size: int, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def noise_row(seed: int) -> Samples:
-    """Twelve seconds of music, hum, street or static, at unit power."""
+    """Make twelve seconds of music, hum, street or static, at unit power."""
     rng = np.random.default_rng(seed)
     noise = (_music, _hum, _street, _static)[seed % 4](12 * SAMPLING_RATE, rng)
-    return (noise / np.sqrt(np.mean(noise**2) + 1e-12)).astype(np.float32)
+    return np.asarray(noise / np.sqrt(np.mean(noise**2) + 1e-12), np.float32)
 
 
 def room_row(seed: int) -> Samples:
-    """An impulse response of 1.2 seconds: direct sound, a few reflections, a tail that falls 60 dB in RT60."""
+    """Make an impulse response of 1.2 seconds: direct sound, reflections, a tail falling 60 dB in RT60."""
     rng = np.random.default_rng(seed)
     size = int(1.2 * SAMPLING_RATE)
     rt60 = rng.uniform(0.15, 1.0)
@@ -95,9 +103,11 @@ def room_row(seed: int) -> Samples:
     response[0] = 1
     for _ in range(rng.integers(3, 9)):
         delay = rng.uniform(0.001, 0.05)
-        response[int(delay * SAMPLING_RATE)] += rng.choice([-1, 1]) * rng.uniform(0.1, 0.7) * 10 ** (-3 * delay / rt60)
-    direct_to_tail = 10 ** (rng.uniform(-4, 12) / 10)
-    return (response + tail / np.sqrt(np.sum(tail**2) * direct_to_tail)).astype(np.float32)
+        response[int(delay * SAMPLING_RATE)] += (
+            rng.choice([-1, 1]) * rng.uniform(0.1, 0.7) * 10 ** (-3 * delay / rt60)
+        )
+    direct_to_tail = 10 ** (rng.uniform(0, 15) / 10)
+    return np.asarray(response + tail / np.sqrt(np.sum(tail**2) * direct_to_tail), np.float32)
 
 
 def through_codec(audio: Samples, rng: np.random.Generator) -> Samples:
@@ -105,7 +115,12 @@ def through_codec(audio: Samples, rng: np.random.Generator) -> Samples:
     container, subtype = (("OGG", "OPUS"), ("OGG", "VORBIS"), ("MP3", "MPEG_LAYER_III"))[rng.integers(3)]
     file = io.BytesIO()
     soundfile.write(
-        file, audio, SAMPLING_RATE, format=container, subtype=subtype, compression_level=float(rng.uniform(0.6, 1))
+        file,
+        audio,
+        SAMPLING_RATE,
+        format=container,
+        subtype=subtype,
+        compression_level=float(rng.uniform(0.6, 1)),
     )
     file.seek(0)
     decoded = soundfile.read(file, dtype="float32")[0]

@@ -1,90 +1,48 @@
-"""Train the recogniser on freshly synthesised speech.
+"""Train the recogniser on the corpus that `corpus.py` makes, on one GPU or several of one machine.
 
-    python -m examples.models.asr_en.train corpus --clips 100000 --output WORK
-    python -m examples.models.asr_en.train fit --work WORK --seconds 1200 --until 560
-    python -m examples.models.asr_en.train save --work WORK --output asr_en.npz
+    python -m examples.models.asr_en.train --work WORK --seconds 600 --output asr_en.npz
+    torchrun --nproc-per-node 4 -m examples.models.asr_en.train --work WORK --seconds 600 --output asr_en.npz
 
-``corpus`` needs espeak-ng and flite and as many cores as there are; ``fit`` needs a GPU, and may begin when the
-first chunks of the corpus are written: it takes up the others as they come. ``fit`` stops after
-``--until`` seconds and goes on from its checkpoint when it is called again, until ``--seconds`` of training
-are spent in all; the learning rate follows that total.
+The learning rate follows the time spent. ``--until`` stops a call early; another call goes on from where it
+was. The weights that are written are a running average of those that were trained.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import time
-from multiprocessing import Pool
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import distributed
+from torch.nn import functional
 
-from calibration_sets.synthesis.speak import SpeechError, speak
-from calibration_sets.synthesis.texts import normalise, sentences, training_sentences
-from calibration_sets.synthesis.voices import Voice, draw, voices
-from examples.models.asr_en.surroundings import noise_row, room_row, through_codec
+from examples.models.asr_en.augment import (
+    HOP_LENGTH,
+    Banks,
+    change_speed,
+    distort,
+    mask_spectrogram,
+    mel_filters,
+    mel_spectrogram,
+)
+from examples.models.asr_en.corpus import SYMBOLS, Corpus
+from examples.models.asr_en.network import ARCHITECTURES, BLANK, STRIDE, Recogniser
 
-SAMPLING_RATE = 16_000
-MAX_SECONDS = 9.0
-SYMBOLS = " '" + "abcdefghijklmnopqrstuvwxyz"
-
-
-def speak_clip(job: tuple[int, str, Voice]) -> tuple[str, np.ndarray] | None:
-    """Speak one sentence at a random rate and pitch; one clip in ten goes through a codec. None if too long."""
-    seed, text, voice = job
-    rng = np.random.default_rng(seed)
-    pace, pitch = rng.uniform(110, 230), np.clip(rng.normal(50, 22), 0, 99)
-    try:
-        audio = speak(text, voice, words_per_minute=float(pace), pitch=float(pitch))
-    except SpeechError:  # a voice may stay silent on a single odd word
-        return None
-    if not 0.5 <= len(audio) / SAMPLING_RATE <= MAX_SECONDS:
-        return None
-    if rng.random() < 0.1:
-        audio = through_codec(audio, rng)
-    return normalise(text), np.round(np.clip(audio, -1, 1) * 32767).astype(np.int16)
-
-
-def write_chunk(folder: Path, split: str, clips: list[tuple[str, np.ndarray]]) -> None:
-    """Write clips as ``SPLIT_NNN.npz``; the name appears when the file is whole."""
-    number = len(list(folder.glob(f"{split}_*.npz")))
-    temporary = folder / f"part_{split}.npz"
-    np.savez(
-        temporary,
-        samples=np.concatenate([samples for _, samples in clips]),
-        lengths=np.array([len(samples) for _, samples in clips]),
-        texts=np.array([text for text, _ in clips]),
-    )
-    temporary.rename(folder / f"{split}_{number:03d}.npz")
-
-
-def make_corpus(args: argparse.Namespace) -> None:
-    """Synthesise development and training speech, noises and rooms into ``args.output``, chunk by chunk."""
-    args.output.mkdir(parents=True, exist_ok=True)
-    source = training_sentences(args.seed)
-    texts = [next(source) for _ in range(args.clips)]
-    begin = time.perf_counter()
-    with Pool(max(1, len(os.sched_getaffinity(0)) - 1)) as pool:
-        np.save(args.output / "noises.npy", np.stack(pool.map(noise_row, range(360), chunksize=4)))
-        np.save(args.output / "rooms.npy", np.stack(pool.map(room_row, range(400), chunksize=4)))
-        for split, spoken in (("calibration", list(sentences("calibration"))), ("training", texts)):
-            rng = np.random.default_rng(args.seed)
-            jobs = [(args.seed * 1_000_003 + index, text, draw(voices(split), rng)) for index, text in enumerate(spoken)]
-            clips, total, hours = [], 0, 0.0
-            for number, clip in enumerate(pool.imap(speak_clip, jobs, chunksize=32), 1):
-                if clip is not None:
-                    clips.append(clip)
-                    hours += len(clip[1]) / SAMPLING_RATE / 3600
-                if len(clips) == args.chunk or number == len(jobs):
-                    write_chunk(args.output, split, clips)
-                    total, clips = total + len(clips), []
-            print(f"{split}: {total} clips, {hours:.1f} h, after {time.perf_counter() - begin:.0f} s", flush=True)
+AVERAGE_DECAY = 0.9995
+WARM_UP_STEPS = 500
+CLOCK_STEPS = 20
 
 
 def edit_distance(reference: list[str], hypothesis: list[str]) -> int:
-    """Levenshtein distance in words."""
+    """Count the word substitutions, deletions and insertions between two texts (Levenshtein 1966)."""
     row = list(range(len(hypothesis) + 1))
     for i, left in enumerate(reference, 1):
         previous, row[0] = row[0], i
@@ -93,239 +51,211 @@ def edit_distance(reference: list[str], hypothesis: list[str]) -> int:
     return row[-1]
 
 
-class Corpus:
-    """Clips on the GPU, dealt out in batches of like length; chunks still being written join later."""
-
-    def __init__(self, work: Path, split: str, device: str) -> None:
-        import torch
-
-        self.work, self.split, self.device = work, split, device
-        self.samples = torch.zeros(0, dtype=torch.int16, device=device)
-        self.lengths = np.zeros(0, dtype=np.int64)
-        self.texts: list[str] = []
-        self.tokens: list[list[int]] = []
-        self.num_chunks = 0
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Load the chunks that have come since."""
-        import torch
-
-        chunks = sorted(self.work.glob(f"{self.split}_*.npz"))
-        for path in chunks[self.num_chunks :]:
-            with np.load(path, allow_pickle=False) as chunk:
-                self.samples = torch.cat([self.samples, torch.from_numpy(chunk["samples"]).to(self.device)])
-                self.lengths = np.concatenate([self.lengths, chunk["lengths"]])
-                texts = [str(text) for text in chunk["texts"]]
-            self.texts += texts
-            self.tokens += [[SYMBOLS.index(symbol) for symbol in text] for text in texts]
-        self.num_chunks = len(chunks)
-        self.offsets = np.concatenate([[0], np.cumsum(self.lengths)])
-
-    def batches(self, seconds: float, rng: np.random.Generator | None) -> list[np.ndarray]:
-        """Group clips of like length so that each batch holds about ``seconds`` of audio.
-
-        Clips are sorted into steps of half a second; each step has one batch size, so shapes are few.
-        """
-        steps = np.ceil(self.lengths / (SAMPLING_RATE / 2)).astype(int)
-        groups = []
-        for step in np.unique(steps):
-            rows = np.flatnonzero(steps == step)
-            size = max(8, min(400, int(seconds / (step / 2)) // 8 * 8))
-            if rng is None:
-                groups += [rows[start : start + size] for start in range(0, len(rows), size)]
-                continue
-            rows = rng.permutation(rows)
-            rows = np.concatenate([rows, rng.choice(rows, -len(rows) % size)])
-            groups += list(rows.reshape(-1, size))
-        if rng is not None:
-            rng.shuffle(groups)
-        return groups
-
-    def take(self, rows: np.ndarray) -> tuple[object, object, object, object]:
-        """Return audio float32 [batch, samples] on the GPU; lengths, CTC targets and their lengths on the CPU."""
-        import torch
-
-        step = SAMPLING_RATE // 2
-        size = int(-(-self.lengths[rows].max() // step) * step)
-        begin = torch.from_numpy(self.offsets[rows]).to(self.device, non_blocking=True)
-        lengths = torch.from_numpy(self.lengths[rows])
-        steps = torch.arange(size, device=self.device)
-        index = (begin[:, None] + steps).clamp(max=len(self.samples) - 1)
-        inside = steps < lengths.to(self.device, non_blocking=True)[:, None]
-        audio = self.samples[index].float().div_(32768) * inside
-        targets = torch.tensor([token for row in rows for token in self.tokens[row]])
-        sizes = torch.tensor([len(self.tokens[row]) for row in rows])
-        return audio, lengths, targets, sizes
-
-
-def greedy(logits: object, num_frames: object, stride: int, blank: int) -> list[str]:
-    """Best symbol a frame, repeats and blanks dropped."""
-    best = logits.argmax(2).cpu().numpy()  # type: ignore[attr-defined]
+def greedy(logits: Any, num_outputs: list[int]) -> list[str]:
+    """Read the best symbol of each frame, repeats and blanks dropped."""
+    best: NDArray[np.int64] = logits.argmax(2).cpu().numpy()
     texts = []
-    for row, frames in zip(best, num_frames.tolist(), strict=True):  # type: ignore[attr-defined]
-        row = row[: -(-frames // stride)]
-        kept = row[np.concatenate([[True], row[1:] != row[:-1]])] if len(row) else row
-        texts.append(" ".join("".join(SYMBOLS[symbol] for symbol in kept if symbol != blank).split()))
+    for row, length in zip(best, num_outputs, strict=True):
+        row = row[:length]
+        kept = row[np.concatenate([[True], row[1:] != row[:-1]])]
+        texts.append(" ".join("".join(SYMBOLS[symbol] for symbol in kept if symbol != BLANK).split()))
     return texts
 
 
-def fit(args: argparse.Namespace) -> None:
-    """Train until ``args.until`` seconds of this call or ``args.seconds`` in all have passed."""
-    import torch
-    from torch.nn import functional
+def output_lengths(lengths: Any) -> Any:
+    """Convert samples to output frames."""
+    return (1 + lengths // HOP_LENGTH + STRIDE - 1) // STRIDE
 
-    from examples.models.asr_en.augment import (
-        HOP_LENGTH,
-        Banks,
-        change_speed,
-        distort,
-        mask_spectrogram,
-        mel_filters,
-        mel_spectrogram,
-    )
-    from examples.models.asr_en.network import BLANK, STRIDE, Recogniser
 
-    called, device = time.perf_counter(), args.device
-    torch.backends.cuda.matmul.allow_tf32 = True
-    torch.manual_seed(args.seed)
-    corpus, dev = Corpus(args.work, "training", device), Corpus(args.work, "calibration", device)
-    banks = Banks(
-        torch.from_numpy(np.load(args.work / "noises.npy")).to(device),
-        torch.from_numpy(np.load(args.work / "rooms.npy")).to(device),
-    )
-    filters = mel_filters().to(device)
-    model = Recogniser(args.dropout).to(device).to(memory_format=torch.channels_last)
-    average = Recogniser(0).to(device).to(memory_format=torch.channels_last).eval()
-    average.load_state_dict(model.state_dict())
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=5e-3, fused=True)
-    state = {"spent": 0.0, "step": 0, "epoch": 0}
-    checkpoint = args.work / "checkpoint.pt"
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True, map_location=device)
-        model.load_state_dict(saved["model"])
-        average.load_state_dict(saved["average"])
-        optimizer.load_state_dict(saved["optimizer"])
-        state = saved["state"]
-    print(f"{sum(p.numel() for p in model.parameters()):,} parameters; {state}", flush=True)
+class Trainer:
+    """Network, running average, optimizer and data of one process."""
 
-    def evaluate() -> dict[str, float]:
-        result = {}
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.rank, self.world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        self.device = args.device if args.device != "cuda" else f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+        if self.device.startswith("cuda"):
+            torch.cuda.set_device(self.device)
+        if self.world > 1:
+            distributed.init_process_group("nccl" if self.device.startswith("cuda") else "gloo")
+        torch.manual_seed(args.seed * 1000 + self.rank)
+        torch.backends.cuda.matmul.allow_tf32 = True
+        self.corpus = Corpus(args.work, "training", self.device)
+        self.dev = Corpus(args.work, "calibration", self.device)
+        noises, rooms = (
+            torch.from_numpy(np.load(args.work / f"{name}.npy")).to(self.device)
+            for name in ("noises", "rooms")
+        )
+        self.banks, self.filters = Banks(noises, rooms), mel_filters().to(self.device)
+        shape = ARCHITECTURES[args.architecture]
+        layout = torch.channels_last
+        self.model = Recogniser(shape, args.dropout).to(self.device).to(memory_format=layout)
+        self.average = Recogniser(shape, 0).to(self.device).to(memory_format=layout).eval()
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=args.rate, betas=(0.9, 0.98), weight_decay=5e-3, fused=True
+        )
+        self.spent, self.step, self.epoch = 0.0, 0, 0
+        self.checkpoint = args.work / f"{args.architecture}.pt"
+        if self.checkpoint.exists():
+            self._resume()
+        else:
+            self.average.load_state_dict(self.model.state_dict())
+        self.parallel: Any = self.model
+        if self.world > 1:
+            devices = [self.device] if self.device.startswith("cuda") else None
+            self.parallel = torch.nn.parallel.DistributedDataParallel(
+                self.model, device_ids=devices, broadcast_buffers=False
+            )
+            self.average.load_state_dict(self.model.state_dict())
+
+    def _resume(self) -> None:
+        saved = torch.load(self.checkpoint, weights_only=True, map_location=self.device)
+        for name in ("model", "average", "optimizer"):
+            getattr(self, name).load_state_dict(saved[name])
+        self.spent, self.step, self.epoch = saved["spent"], saved["step"], saved["epoch"]
+
+    def save(self) -> None:
+        """Write the checkpoint, and the average's weights: FP16 for convolutions, FP32 for the rest."""
+        torch.save(
+            {
+                **{name: getattr(self, name).state_dict() for name in ("model", "average", "optimizer")},
+                **{name: getattr(self, name) for name in ("spent", "step", "epoch")},
+            },
+            self.checkpoint,
+        )
+        is_wide = {"conv.weight", "depth.weight", "classifier.weight"}
+        arrays = {
+            name: (value.half() if any(name.endswith(end) for end in is_wide) else value.float())
+            .cpu()
+            .numpy()
+            for name, value in self.average.state_dict().items()
+            if not name.endswith("num_batches_tracked")
+        }
+        shape = json.dumps(asdict(ARCHITECTURES[self.args.architecture]))
+        np.savez(self.args.output, architecture=np.array(shape), **arrays)
+
+    def run(self) -> None:
+        """Train until the time is up."""
+        called = reported = time.perf_counter()
+        base, progress, running = self.spent, 0.0, torch.zeros((), device=self.device)
+        self.say(f"{sum(p.numel() for p in self.model.parameters()):,} parameters, {self.world} processes")
+        while True:
+            self.corpus.refresh(self._agree([self.corpus.refresh()])[0])
+            rng = np.random.default_rng([self.args.seed, self.epoch])
+            groups = self.corpus.batches(self.args.batch_seconds, rng)
+            for rows in groups[self.rank : len(groups) // self.world * self.world : self.world]:
+                if self.step % CLOCK_STEPS == 0:
+                    now = time.perf_counter() - called
+                    self.spent, elapsed = self._agree([base + now, now])
+                    progress = self.spent / self.args.seconds
+                    if progress >= 1 or elapsed > self.args.until:
+                        self.say(f"at the end, {self.spent:.0f} s: step {self.step}, {self.evaluate()}")
+                        return
+                loss = self.train_step(rows, progress)
+                running = loss if self.step == 1 else 0.99 * running + 0.01 * loss
+                if self.step % self.args.report_every == 0 and self.rank == 0:
+                    rate = self.args.report_every / (time.perf_counter() - reported)
+                    self.say(
+                        f"{self.spent:5.0f} s  {len(self.corpus.texts)} clips  step {self.step}  "
+                        f"epoch {self.epoch}  loss {float(running):.3f}  {self.evaluate()}  "
+                        f"{rate:.1f} steps/s"
+                    )
+                    reported = time.perf_counter()
+            self.epoch += 1
+
+    def train_step(self, rows: NDArray[np.int64], progress: float) -> Any:
+        """Take one step on a freshly distorted batch; return its loss per symbol."""
+        warm_up = min(1.0, self.step / WARM_UP_STEPS)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.args.rate * warm_up * (0.5 + 0.5 * math.cos(math.pi * progress)) + 1e-6
+        audio, lengths, targets, sizes = self.corpus.take(rows)
+        with torch.no_grad():
+            audio, lengths = change_speed(audio, lengths)
+            audio = distort(audio, lengths, self.banks)
+            mel, frames = mel_spectrogram(audio, lengths, self.filters)
+            mel = mask_spectrogram(mel, frames)
+        with torch.autocast(self.device.partition(":")[0], torch.bfloat16):
+            logits = self.parallel(mel)
+        loss = functional.ctc_loss(
+            functional.log_softmax(logits.float(), 2).transpose(0, 1),
+            targets.to(self.device, non_blocking=True),
+            output_lengths(lengths),
+            sizes,
+            blank=BLANK,
+            zero_infinity=True,
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.step += 1
+        self._update_average()
+        return loss.detach()
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def _update_average(self) -> None:
+        share = max(1 - AVERAGE_DECAY, 1 / (self.step + 1))
+        for mine, theirs in (
+            (self.average.parameters(), self.model.parameters()),
+            (self.average.buffers(), self.model.buffers()),
+        ):
+            pairs = [(a, b) for a, b in zip(mine, theirs, strict=True) if a.dtype.is_floating_point]
+            torch._foreach_lerp_([a for a, _ in pairs], [b for _, b in pairs], share)
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def evaluate(self) -> str:
+        """Recognise the development speech, clean and distorted; return the two word error rates in words."""
+        found = []
         for name in ("clean", "distorted"):
-            torch.manual_seed(1)
             errors = words = 0
-            for rows in dev.batches(args.batch_seconds, None):
-                audio, lengths, _, _ = dev.take(rows)
+            for rows in self.dev.batches(self.args.batch_seconds, None):
+                audio, lengths, _, _ = self.dev.take(rows)
                 if name == "distorted":
-                    audio = distort(audio, lengths, banks)
-                with torch.no_grad(), torch.autocast(device, torch.bfloat16):
-                    mel, frames = mel_spectrogram(audio, lengths, filters)
-                    logits = average(mel)
-                for row, text in zip(rows, greedy(logits, frames, STRIDE, BLANK), strict=True):
-                    reference = dev.texts[row].split()
+                    audio = distort(audio, lengths, self.banks)
+                mel, _ = mel_spectrogram(audio, lengths, self.filters)
+                with torch.autocast(self.device.partition(":")[0], torch.bfloat16):
+                    texts = greedy(self.average(mel), output_lengths(lengths).tolist())
+                for row, text in zip(rows, texts, strict=True):
+                    reference = self.dev.texts[row].split()
                     errors += edit_distance(reference, text.split())
                     words += len(reference)
-            result[name] = errors / words
-        return result
+            found.append(f"{name} {errors / words:.3f}")
+        return "  ".join(found)
 
-    begin, base, running, reported = time.perf_counter(), state["spent"], 0.0, time.perf_counter()
-    done = False
-    while not done:
-        corpus.refresh()
-        rng = np.random.default_rng((args.seed, state["epoch"]))
-        for rows in corpus.batches(args.batch_seconds, rng):
-            state["spent"] = base + time.perf_counter() - begin
-            progress = state["spent"] / args.seconds
-            if progress >= 1 or time.perf_counter() - called > args.until:
-                done = True
-                break
-            rate = args.rate * min(1.0, state["step"] / 500) * (0.5 + 0.5 * math.cos(math.pi * progress)) + 1e-6
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            audio, lengths, targets, sizes = corpus.take(rows)
-            with torch.no_grad():
-                audio, lengths = change_speed(audio, lengths)
-                audio = distort(audio, lengths, banks)
-                mel, frames = mel_spectrogram(audio, lengths, filters)
-                mel = mask_spectrogram(mel, frames)
-                num_outputs = (1 + lengths // HOP_LENGTH + STRIDE - 1) // STRIDE
-            with torch.autocast(device, torch.bfloat16):
-                logits = model(mel)
-            loss = functional.ctc_loss(
-                functional.log_softmax(logits.float(), 2).transpose(0, 1), targets.to(device, non_blocking=True),
-                num_outputs, sizes, blank=BLANK, zero_infinity=True,
-            )
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            state["step"] += 1
-            with torch.no_grad():
-                keep = min(0.9995, 1 - 1 / (state["step"] + 1))
-                torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - keep)
-                for mine, theirs in zip(average.buffers(), model.buffers(), strict=True):
-                    if mine.dtype.is_floating_point:
-                        mine.lerp_(theirs, 1 - keep)
-            running = loss.detach() if state["step"] == 1 else 0.99 * running + 0.01 * loss.detach()
-            if state["step"] % args.report_every == 0:
-                now = time.perf_counter()
-                wer = evaluate()
-                print(
-                    f"{state['spent']:5.0f} s  {len(corpus.texts)} clips  step {state['step']}  epoch {state['epoch']}  loss {float(running):.3f}  "
-                    f"clean {wer['clean']:.3f}  distorted {wer['distorted']:.3f}  "
-                    f"{args.report_every / (now - reported):.1f} steps/s", flush=True,
-                )
-                reported = time.perf_counter()
-        else:
-            state["epoch"] += 1
-    print("at the end", evaluate(), state, flush=True)
-    torch.save(
-        {"model": model.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict(), "state": state},
-        checkpoint,
-    )
+    def say(self, text: str) -> None:
+        """Print from the first process only."""
+        if self.rank == 0:
+            print(text, flush=True)
 
-
-def save(args: argparse.Namespace) -> None:
-    """Write the averaged weights as FP16 arrays for `export.py`."""
-    import torch
-
-    saved = torch.load(args.work / "checkpoint.pt", weights_only=True, map_location="cpu")
-    arrays = {
-        name: value.half().numpy() if name.endswith("conv.weight") or name == "classifier.weight" else value.float().numpy()
-        for name, value in saved["average"].items()
-        if not name.endswith("num_batches_tracked")
-    }
-    np.savez(args.output, **arrays)
-    print(f"{args.output}: {args.output.stat().st_size:,} bytes; {saved['state']}")
+    def _agree(self, values: list[Any]) -> list[Any]:
+        """Return the first process's values in every process."""
+        if self.world == 1:
+            return values
+        shared = torch.tensor(values, dtype=torch.float64, device=self.device)
+        distributed.broadcast(shared, 0)
+        return [type(value)(got) for value, got in zip(values, shared.tolist(), strict=True)]
 
 
 def main() -> None:
-    """Run one of the three steps."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
-    corpus = commands.add_parser("corpus")
-    corpus.add_argument("--clips", type=int, default=100_000)
-    corpus.add_argument("--output", type=Path, required=True)
-    corpus.add_argument("--chunk", type=int, default=10_000, help="clips in a file")
-    corpus.set_defaults(run=make_corpus)
-    fitting = commands.add_parser("fit")
-    fitting.add_argument("--work", type=Path, required=True)
-    fitting.add_argument("--seconds", type=float, default=1200)
-    fitting.add_argument("--until", type=float, default=1e9)
-    fitting.add_argument("--batch-seconds", type=float, default=700)
-    fitting.add_argument("--rate", type=float, default=1.5e-3)
-    fitting.add_argument("--dropout", type=float, default=0.1)
-    fitting.add_argument("--device", default="cuda")
-    fitting.add_argument("--report-every", type=int, default=2000, help="steps between two lines of progress")
-    fitting.set_defaults(run=fit)
-    saving = commands.add_parser("save")
-    saving.add_argument("--work", type=Path, required=True)
-    saving.add_argument("--output", type=Path, required=True)
-    saving.set_defaults(run=save)
-    for command in (corpus, fitting):
-        command.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args()
-    args.run(args)
+    """Train, and write checkpoint and weights."""
+    parser = argparse.ArgumentParser(description="Train the recogniser on a corpus.")
+    parser.add_argument("--work", type=Path, required=True, help="the folder that corpus.py writes to")
+    parser.add_argument("--output", type=Path, required=True, help="where the weights go, .npz")
+    parser.add_argument("--architecture", choices=ARCHITECTURES, default="base")
+    parser.add_argument("--seconds", type=float, default=600, help="training time in all")
+    parser.add_argument("--until", type=float, default=math.inf, help="training time of this call")
+    parser.add_argument("--batch-seconds", type=float, default=700, help="audio in a batch of one GPU")
+    parser.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate")
+    parser.add_argument("--dropout", type=float, default=0.1)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--report-every", type=int, default=2000, help="steps between two lines of progress")
+    parser.add_argument("--seed", type=int, default=1)
+    trainer = Trainer(parser.parse_args())
+    trainer.run()
+    if trainer.rank == 0:
+        trainer.save()
+    if trainer.world > 1:
+        distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,169 @@
+"""The commands, run as a user types them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.bundled import CALIBRATION_SET, MODEL, TEST_SET
+from trtforge.cli import COMMANDS, main, make_parser
+from trtforge.nvidia import gpus
+
+
+def part_of(folder: Path, count: int, target: Path) -> Path:
+    """Copy some clips of a bundled set."""
+    target.mkdir()
+    lines = (folder / "manifest.jsonl").read_text().splitlines()[:count]
+    for line in lines:
+        path = target / json.loads(line)["path"]
+        path.parent.mkdir(exist_ok=True)
+        shutil.copy(folder / json.loads(line)["path"], path)
+    (target / "manifest.jsonl").write_text("\n".join(lines) + "\n")
+    return target
+
+
+@pytest.fixture
+def calibration_set(tmp_path: Path) -> Path:
+    return part_of(CALIBRATION_SET, 6, tmp_path / "calibration")
+
+
+@pytest.fixture
+def test_set(tmp_path: Path) -> Path:
+    return part_of(TEST_SET, 6, tmp_path / "test")
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    status = main([str(word) for word in words])
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def test_each_stage_alone(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, calibration_set: Path, test_set: Path
+) -> None:
+    scales, qdq, engine = tmp_path / "scales.json", tmp_path / "qdq.onnx", tmp_path / "asr.engine"
+    status, out, _ = run(
+        capsys, "calibrate", MODEL, "--calibration-set", calibration_set, "-o", scales,
+        "--save-observations", tmp_path / "observations.npz",
+    )  # fmt: skip
+    assert status == 0
+    assert "tensors on 6 clips, entropy" in out
+    status, out, _ = run(capsys, "quantize", MODEL, "--scales", scales, "-o", qdq)
+    assert status == 0
+    assert "in int8" in out
+    status, out, _ = run(capsys, "build", qdq, "--clips", test_set, "-o", engine, "--flavor", "tensorrt_rtx")
+    assert status == 0
+    assert "int8 engine of tensorrt_rtx" in " ".join(out.split())
+    status, out, _ = run(
+        capsys, "evaluate", MODEL, qdq, "--clips", test_set, "-o", tmp_path / "accuracy.json"
+    )
+    assert status == 0
+    assert "asr_en.onnx" in out
+    assert "qdq.onnx" in out
+    for path, word in (
+        (engine, "plan"),
+        (tmp_path / "asr.engine.json", "plan"),
+        (scales, "amax"),
+        (qdq, "opset 19"),
+        (tmp_path / "observations.npz", "percentile"),
+        (tmp_path / "accuracy.json", "WER"),
+    ):
+        status, out, err = run(capsys, "inspect", path)
+        assert (status, err) == (0, "")
+        assert word in out
+
+
+def test_compile_writes_the_report_and_keeps_to_a_budget(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, calibration_set: Path, test_set: Path
+) -> None:
+    sets = ("--calibration-set", calibration_set, "--evaluate", test_set)
+    words = ("compile", MODEL, *sets, "-o", tmp_path / "out", "--flavor", "tensorrt_rtx")
+    status, out, err = run(capsys, *words, "--max-wer-increase", "100")
+    assert (status, err) == (0, "")
+    assert "report.html" in out
+    status, _, err = run(capsys, *words, "--max-wer-increase", "-100")
+    assert status == 1
+    assert "error accuracy" in " ".join(err.split())
+    status, out, _ = run(capsys, "inspect", tmp_path / "out" / "report.json")
+    assert status == 0
+    assert "trtforge" in out
+
+
+def test_a_corrupt_clip_is_left_out_and_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = part_of(CALIBRATION_SET, 12, tmp_path / "set")
+    first = json.loads((folder / "manifest.jsonl").read_text().splitlines()[0])
+    (folder / first["path"]).write_bytes(b"OggS but no more")
+    status, _, err = run(
+        capsys, "calibrate", MODEL, "--calibration-set", folder, "-o", tmp_path / "scales.json"
+    )
+    assert (status, err) == (0, "")
+    record = json.loads((tmp_path / "scales.json").read_text())
+    assert record["num_clips"] == 11
+    assert list(record["rejected"]) == [first["id"]]
+    assert "SHA-256" in record["rejected"][first["id"]]
+
+
+def broken(tmp_path: Path) -> Path:
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(b"not a network")
+    return path
+
+
+def empty_set(tmp_path: Path) -> Path:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    (folder / "manifest.jsonl").write_text("")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("compile", MODEL, "--calibration-set", "nowhere", "-o", "out"), "nowhere"),
+        (("compile", MODEL, "--calibration-set", empty_set, "-o", "out"), "empty"),
+        (("compile", MODEL, "-o", "out"), "int8 needs clips to calibrate on"),
+        (("compile", broken, "--calibration-set", CALIBRATION_SET, "-o", "out"), "is not an ONNX file"),
+        (("quantize", MODEL, "--scales", MODEL, "-o", "out"), "is not a scales file"),
+        (("build", MODEL, "-o", "out.engine", "--flavor", "tensorrt_rtx"), "no profile was given"),
+        (("inspect", "nothing.engine"), "no file at nothing.engine"),
+        (("evaluate", MODEL, MODEL, "--clips", TEST_SET), "a file was given twice"),
+    ],
+)
+def test_errors_say_what_is_wrong(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[object, ...],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, _, err = run(capsys, *(word(tmp_path) if callable(word) else word for word in words))
+    assert status == 2
+    assert message in " ".join(err.split())
+    assert "Traceback" not in err
+
+
+@pytest.mark.skipif(bool(gpus()), reason="there is a GPU")
+def test_a_gpu_asked_for_where_there_is_none(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    status, _, err = run(
+        capsys, "compile", MODEL, "--calibration-set", CALIBRATION_SET, "-o", tmp_path, "--flavor", "tensorrt"
+    )
+    assert status == 2
+    assert "error no_gpu" in " ".join(err.split())
+    assert "tensorrt-rtx builds engines without a GPU" in " ".join(err.split())
+
+
+def test_doctor_tells_what_can_be_done(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "doctor")
+    assert status == 0
+    assert "build engines with TensorRT-RTX" in out
+    assert "What can be done here" in out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        make_parser().parse_args([command, "--help"])
+    assert caught.value.code == 0
+    assert command in capsys.readouterr().out

@@ -1,0 +1,160 @@
+"""The main job on a few bundled clips, with the real libraries."""
+
+import io
+import json
+from pathlib import Path
+
+import onnx
+import pytest
+from rich.console import Console
+
+import trtforge
+from tests.bundled import CALIBRATION_SET, MODEL, TEST_SET, some_clips
+from trtforge._optional import is_installed
+from trtforge.engine import BuildConfig, Engine
+from trtforge.errors import ConfigError, ModelError
+from trtforge.pipeline import Compilation
+from trtforge.scales import Scales
+
+pytestmark = pytest.mark.skipif(not is_installed("tensorrt_rtx"), reason="tensorrt_rtx is not installed")
+
+
+@pytest.fixture(scope="module")
+def said() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture(scope="module")
+def made(said: io.StringIO) -> Compilation:
+    return trtforge.compile(
+        MODEL,
+        some_clips(CALIBRATION_SET, 8),
+        evaluate=some_clips(TEST_SET, 10),
+        flavor="tensorrt_rtx",
+        command="a command",
+        console=Console(file=said, width=120),
+    )
+
+
+def test_every_stage_says_what_it_did(made: Compilation, said: io.StringIO) -> None:
+    lines = [line.split() for line in said.getvalue().splitlines() if line.strip()]
+    assert [line[1] for line in lines] == ["load", "calibrate", "quantize", "build", "evaluate"]
+    assert "8 clips to calibrate on, 10 clips to evaluate on" in " ".join(lines[0])
+    assert "tensors on 8 clips, entropy" in " ".join(lines[1])
+
+
+def test_the_engine_is_real_and_made_of_the_quantized_network(made: Compilation) -> None:
+    manifest = made.engine.manifest
+    assert (manifest.library, manifest.precision) == ("tensorrt_rtx", "int8")
+    assert manifest.layer_precisions is not None
+    assert manifest.layer_precisions["int8"] > 0
+    assert manifest.onnx_sha256 == trtforge.model.model_digest(made.model)
+    assert len(made.engine.plan) > 1_000_000
+
+
+def test_the_profile_covers_every_clip(made: Compilation) -> None:
+    (profile,) = made.engine.manifest.profiles
+    frames = [
+        1 + clip.num_samples // 160
+        for clips in (some_clips(CALIBRATION_SET, 8), some_clips(TEST_SET, 10))
+        for clip in clips
+        if clip.num_samples
+    ]
+    assert profile.shapes["mel"].min[2] <= min(frames)
+    assert profile.shapes["mel"].max[2] >= max(frames)
+
+
+def test_scales_name_network_and_clips(made: Compilation) -> None:
+    assert made.scales is not None
+    assert made.scales.model_sha256 == trtforge.model.model_digest(onnx.load(MODEL))
+    assert made.scales.num_clips == 8
+    assert "mel" in made.scales
+
+
+def test_accuracy_counts_every_word(made: Compilation) -> None:
+    report = made.accuracy
+    assert report is not None
+    assert report.runners == ("FP32", "INT8")
+    assert report.num_clips == 10
+    assert {stratum.factor for stratum in report.strata} >= {"accent", "noise", "snr", "reverb", "channel"}
+
+
+def test_the_folder_holds_all_that_was_made(made: Compilation, tmp_path: Path) -> None:
+    made.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "asr_en.engine",
+        "asr_en.engine.json",
+        "asr_en.int8.onnx",
+        "observations.npz",
+        "report.html",
+        "report.json",
+        "scales.json",
+    ]
+    assert Engine.load(tmp_path / "asr_en.engine") == made.engine
+    assert Scales.load(tmp_path / "scales.json") == made.scales
+    assert json.loads((tmp_path / "report.json").read_text()) == made.report
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<svg") >= 10
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    onnx.checker.check_model(onnx.load(tmp_path / "asr_en.int8.onnx"))
+
+
+def test_the_report_repeats_what_the_values_say(made: Compilation) -> None:
+    report = made.report
+    assert report["command"] == "a command"
+    assert report["engine"]["sha256"] == made.engine.manifest.plan_sha256
+    assert sum(report["graph"]["counts"].values()) == len(report["graph"]["layers"])
+    assert list(report["timings"]) == ["load", "calibrate", "quantize", "build", "evaluate"]
+    tensor = report["calibration"]["tensors"][0]
+    assert sum(tensor["histogram"]["counts"]) == tensor["num_values"]
+
+
+def test_float16_needs_no_clips_but_lengths(tmp_path: Path) -> None:
+    made = trtforge.compile(
+        MODEL, evaluate=some_clips(TEST_SET, 4), precision="float16", flavor="tensorrt_rtx"
+    )
+    assert made.engine.manifest.precision == "float16"
+    assert made.scales is None
+    made.save(tmp_path)
+    assert not (tmp_path / "scales.json").exists()
+    with pytest.raises(ConfigError, match="without clips the lengths to build for are unknown"):
+        trtforge.compile(MODEL, precision="float16", flavor="tensorrt_rtx")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "int8 needs clips to calibrate on, and none were given"),
+        ({"precision": "int4"}, "precision must be one of int8, float16, float32, got 'int4'"),
+    ],
+)
+def test_a_request_that_cannot_be_met_is_refused_at_once(options: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        trtforge.compile(MODEL, flavor="tensorrt_rtx", **options)  # type: ignore[arg-type]
+
+
+def test_settings_of_the_build_are_kept() -> None:
+    made = trtforge.compile(
+        MODEL,
+        evaluate=some_clips(TEST_SET, 2),
+        precision="float32",
+        flavor="tensorrt_rtx",
+        config=BuildConfig(compute_capabilities=("8.6",)),
+    )
+    assert made.engine.manifest.compute_capabilities == ("8.6",)
+
+
+def test_a_network_that_does_not_fit_the_features_is_refused() -> None:
+    model = onnx.load(MODEL)
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 64
+    with pytest.raises(ModelError, match="64"):
+        trtforge.compile(model, some_clips(CALIBRATION_SET, 8), flavor="tensorrt_rtx")
+
+
+def test_a_network_with_another_input_name_is_refused() -> None:
+    model = onnx.load(MODEL)
+    model.graph.input[0].name = "audio"
+    for node in model.graph.node:
+        node.input[:] = ["audio" if name == "mel" else name for name in node.input]
+    with pytest.raises(ModelError, match="mel"):
+        trtforge.compile(model, some_clips(CALIBRATION_SET, 8), flavor="tensorrt_rtx")
