@@ -58,4 +58,5 @@ def docs(session: nox.Session) -> None:
 def benchmarks(session: nox.Session) -> None:
     """Run the benchmarks that need no GPU; their JSON goes to benchmarks/results."""
     session.install("-e", ".[cpu,dev]")
-    session.run("python", "-m", "benchmarks.bench_calibration_data", *session.posargs)
+    for name in ("bench_import", "bench_recogniser", "bench_calibration_data"):
+        session.run("python", "-m", f"benchmarks.{name}")

@@ -9,8 +9,10 @@ from trtforge.errors import MissingExtraError
 
 # Which extra brings which module; the one list that pyproject.toml mirrors.
 EXTRA_OF = {
+    "audiomentations": "augment",
     "cuda": "tensorrt",
     "datasets": "datasets",
+    "fsspec": "datasets",
     "jinja2": "report",
     "jiwer": "speech",
     "librosa": "speech",

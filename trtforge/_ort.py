@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from trtforge._optional import require
@@ -12,7 +14,9 @@ if TYPE_CHECKING:
     import onnx
 
 
-def make_session(model: onnx.ModelProto, *, purpose: str, num_threads: int | None = None) -> Any:
+def make_session(
+    model: onnx.ModelProto, *, purpose: str, num_threads: int | None = None, in_turns: bool = False
+) -> Any:
     """Load a network into an ``onnxruntime.InferenceSession`` on the CPU.
 
     Parameters
@@ -20,6 +24,8 @@ def make_session(model: onnx.ModelProto, *, purpose: str, num_threads: int | Non
     model : the network; up to 2 GiB serialized.
     purpose : what it is for, named if ONNX Runtime is not installed.
     num_threads : threads inside an operator; all usable cores by default.
+    in_turns : the session takes turns with other sessions, whose memory it shares inside `shared_memory`, and
+        with other threads, to which it leaves the cores between two runs.
 
     Raises
     ------
@@ -30,6 +36,11 @@ def make_session(model: onnx.ModelProto, *, purpose: str, num_threads: int | Non
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads or len(os.sched_getaffinity(0))
     options.log_severity_level = 3
+    if in_turns:
+        options.add_session_config_entry("session.use_env_allocators", "1")
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # A pattern keeps one block for all activations of a session, used or not.
+        options.enable_mem_pattern = False
     if _computes_in_float16(model):
         # Fusions beyond the basic ones may have no FP16 kernel, or crash the process (MatmulTransposeFusion).
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
@@ -39,6 +50,45 @@ def make_session(model: onnx.ModelProto, *, purpose: str, num_threads: int | Non
         )
     except Exception as error:  # the bindings raise their own unexported kinds
         raise ModelError(f"ONNX Runtime cannot load the network: {error}") from error
+
+
+@contextmanager
+def shared_memory() -> Iterator[None]:
+    """Let the sessions made inside with ``in_turns`` draw on one pool of memory, let go on leaving.
+
+    Each session otherwise keeps the most that it ever needed. The pool grows by what is asked for, not by
+    powers of two. Sessions must not outlive the block for the memory to be returned.
+
+    Raises
+    ------
+    MissingExtraError : ONNX Runtime is not installed.
+    """
+    _register_pool()
+    try:
+        yield
+    finally:
+        # A fresh, empty pool takes the place of the used one, which goes with its last session.
+        _register_pool()
+
+
+def _register_pool() -> None:
+    onnxruntime = require("onnxruntime", "share memory among sessions")
+    kind = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR
+    memory = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, onnxruntime.OrtMemType.DEFAULT)
+    as_requested = onnxruntime.OrtArenaCfg(
+        {
+            "max_mem": 0,
+            "arena_extend_strategy": 1,
+            "initial_chunk_size_bytes": -1,
+            "max_dead_bytes_per_chunk": -1,
+        }
+    )
+    try:
+        onnxruntime.create_and_register_allocator(memory, as_requested)
+    except Exception as error:  # the bindings raise their own unexported kinds
+        # Some releases keep the first pool for good, which serves as well.
+        if "already" not in str(error):
+            raise
 
 
 def _computes_in_float16(model: onnx.ModelProto) -> bool:

@@ -74,7 +74,10 @@ def load_model(source: ModelSource) -> onnx.ModelProto:
 
 def model_digest(model: onnx.ModelProto) -> str:
     """Return the SHA-256 of a network's structure and weights, in hexadecimal."""
-    return hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
+    try:
+        return hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
+    except Exception:  # more than the 2 GiB that protobuf serializes; its releases raise several kinds
+        return _digest_in_pieces(model)
 
 
 def model_inputs(model: onnx.ModelProto) -> tuple[TensorSpec, ...]:
@@ -91,6 +94,22 @@ def model_outputs(model: onnx.ModelProto) -> tuple[TensorSpec, ...]:
 def model_metadata(model: onnx.ModelProto) -> dict[str, str]:
     """Return the key-value pairs stored in the network."""
     return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def _digest_in_pieces(model: onnx.ModelProto) -> str:
+    import onnx
+
+    rest = onnx.ModelProto()
+    rest.ir_version = model.ir_version
+    rest.opset_import.extend(model.opset_import)
+    rest.functions.extend(model.functions)
+    rest.metadata_props.extend(model.metadata_props)
+    for part in ("node", "input", "output", "sparse_initializer"):
+        getattr(rest.graph, part).extend(getattr(model.graph, part))
+    digest = hashlib.sha256(rest.SerializeToString(deterministic=True))
+    for tensor in model.graph.initializer:
+        digest.update(tensor.SerializeToString(deterministic=True))
+    return digest.hexdigest()
 
 
 def _spec(value: onnx.ValueInfoProto) -> TensorSpec:

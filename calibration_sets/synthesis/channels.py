@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import io
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 from scipy.signal import butter, resample_poly, sosfiltfilt
 
 from calibration_sets.synthesis.noises import SAMPLING_RATE, Samples
-
-CodecKind = Literal["opus", "mp3", "vorbis"]
+from trtforge.audio.codecs import CodecKind, code
 
 _MU = 255.0
-_FORMATS = {"opus": ("OGG", "OPUS"), "mp3": ("MP3", "MPEG_LAYER_III"), "vorbis": ("OGG", "VORBIS")}
 
 
 def telephone(x: Samples) -> Samples:
@@ -82,19 +78,4 @@ def codec(x: Samples, kind: CodecKind, compression: float) -> Samples:
     ------
     ValueError : the kind is unknown or compression is not in 0 to 1.
     """
-    if kind not in _FORMATS:
-        raise ValueError(f"codec must be one of {', '.join(get_args(CodecKind))}, not {kind!r}")
-    if not 0 <= compression <= 1:
-        raise ValueError(f"compression must lie in 0 to 1, not {compression}")
-    container, subtype = _FORMATS[kind]
-    peak = max(1.0, float(np.abs(x).max(initial=0.0)))
-    encoded = io.BytesIO()
-    soundfile.write(
-        encoded, x / peak, SAMPLING_RATE, format=container, subtype=subtype, compression_level=compression
-    )
-    encoded.seek(0)
-    decoded, _ = soundfile.read(encoded, dtype="float32")
-    out = np.zeros(len(x), dtype=np.float32)
-    kept = min(len(x), len(decoded))
-    out[:kept] = decoded[:kept] * np.float32(peak)
-    return out
+    return code(x, SAMPLING_RATE, kind, compression)

@@ -1,6 +1,7 @@
 """Small networks whose activations are exact in floating point, whatever the batch."""
 
 import numpy as np
+import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 
@@ -33,6 +34,15 @@ def convolutions(frames="frames"):
         ["log", "scores", "flat"],
         {"first": first, "flat_shape": np.array([-1, 6], np.int64)},
     )
+
+
+def with_outputs(model, names):
+    """Copy a network with intermediate results added to its outputs."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    present = {value.name for value in copy.graph.output}
+    copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in present)
+    return copy
 
 
 def clip(seed, num_frames):

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from tests.calibration.networks import clip, convolutions, network
+from tests.calibration.networks import clip, convolutions, network, with_outputs
 from trtforge._ort import make_session
-from trtforge.calibration.collect import _with_outputs
 from trtforge.calibration.padding import ClipParts
 from trtforge.errors import InputError
 from trtforge.feeds import Feed
@@ -20,7 +19,7 @@ def padded(lengths, total=None):
 
 
 def activations(model, mel):
-    session = make_session(_with_outputs(model, NAMES), purpose="test")
+    session = make_session(with_outputs(model, NAMES), purpose="test")
     return dict(zip(NAMES, session.run(NAMES, {"mel": mel}), strict=True))
 
 

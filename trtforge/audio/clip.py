@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-from trtforge._files import file_sha256
+from trtforge._files import file_sha256, sha256
 from trtforge.audio.decode import probe_audio
 from trtforge.audio.manifest import ManifestEntry
 from trtforge.errors import ClipError
@@ -22,7 +23,7 @@ class Clip:
     Parameters
     ----------
     id : unique in its set.
-    path : of the audio file, relative to the set's folder.
+    path : of the audio file, relative to the set's folder where it has one; empty where there is no file.
     text : what is said; None where nobody wrote it down, empty where nothing is said.
     duration : in seconds.
     num_samples : samples of one channel, at the file's own sampling rate.
@@ -30,6 +31,7 @@ class Clip:
     sha256 : of the file, in hexadecimal.
     license : under which the clip may be used, None where the manifest does not say.
     strata : axis to value, such as ``{"noise": "babble"}``.
+    recipe : how the clip was made or where it was taken from, as plain JSON values.
     """
 
     id: str
@@ -41,6 +43,12 @@ class Clip:
     sha256: str
     license: str | None = None
     strata: Mapping[str, str] = field(default_factory=dict, hash=False)
+    recipe: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the clip's line in a manifest; what is not known is left out."""
+        line = asdict(self)
+        return {key: value for key, value in line.items() if value is not None and value != {}}
 
 
 def admit(entry: ManifestEntry, path: Path, *, verify: bool) -> Clip:
@@ -61,9 +69,9 @@ def admit(entry: ManifestEntry, path: Path, *, verify: bool) -> Clip:
         raise ClipError(f"clip {entry.id!r}: no audio file {entry.path}", clip_id=entry.id)
     if path.stat().st_size == 0:
         raise ClipError(f"clip {entry.id!r}: the file is empty (0 bytes)", clip_id=entry.id)
-    sha256 = entry.sha256
-    if verify or sha256 is None:
-        sha256 = _hash(entry, path)
+    digest = entry.sha256
+    if verify or digest is None:
+        digest = _hash(entry, path)
     duration, num_samples, sampling_rate = entry.duration, entry.num_samples, entry.sampling_rate
     if verify or duration is None or num_samples is None or sampling_rate is None:
         info = probe_audio(path, clip_id=entry.id)
@@ -84,9 +92,50 @@ def admit(entry: ManifestEntry, path: Path, *, verify: bool) -> Clip:
         duration,
         num_samples,
         sampling_rate,
-        sha256,
+        digest,
         entry.license,
         entry.strata,
+        entry.recipe,
+    )
+
+
+def describe(
+    clip_id: str,
+    source: Path | bytes,
+    *,
+    text: str | None = None,
+    license: str | None = None,  # noqa: A002 - the manifest's word
+    strata: Mapping[str, str] | None = None,
+    recipe: Mapping[str, Any] | None = None,
+) -> Clip:
+    """Make a clip of an audio file that no manifest of ours describes.
+
+    Parameters
+    ----------
+    clip_id : the clip's id.
+    source : path of its audio file, or the file's bytes.
+    text, license, strata, recipe : as in `Clip`.
+
+    Raises
+    ------
+    ClipError : the file is missing or not audio that can be read.
+    """
+    info = probe_audio(source, clip_id=clip_id)
+    try:
+        digest = sha256(source) if isinstance(source, bytes) else file_sha256(source)
+    except OSError as error:
+        raise ClipError(f"clip {clip_id!r}: cannot read the file: {error}", clip_id=clip_id) from error
+    return Clip(
+        clip_id,
+        "" if isinstance(source, bytes) else str(source),
+        text,
+        info.duration,
+        info.num_samples,
+        info.sampling_rate,
+        digest,
+        license,
+        dict(strata or {}),
+        dict(recipe or {}),
     )
 
 

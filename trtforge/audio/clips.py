@@ -9,21 +9,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trtforge.audio._rejection import check_bad_share, refuse_bad_share
 from trtforge.audio.clip import Clip, admit, check_duration
-from trtforge.audio.decode import decode_audio
+from trtforge.audio.decode import MAX_DURATION, decode_audio
 from trtforge.audio.manifest import CLIP_SET_HINT, find_manifest, read_manifest
-from trtforge.errors import ClipError, ClipSetError
+from trtforge.audio.selection import balanced_order, random_order
+from trtforge.errors import ClipError, ClipSetError, ConfigError
 from trtforge.units import format_duration
 
 if TYPE_CHECKING:
     from trtforge.audio.feeds import ClipFeeds
     from trtforge.audio.kinds import Features
+    from trtforge.audio.rows import Column
 
 AudioLocator: TypeAlias = Callable[[Clip], "Path | bytes"]
 
@@ -105,6 +107,135 @@ class ClipSet(Sequence[Clip]):
         name = manifest.parent.resolve().name
         refuse_bad_share(rejected, len(entries), max_bad_share, name)
         return cls(clips, locate=locate, name=name, rejected=rejected, unverified=unverified)
+
+    @classmethod
+    def from_datasets(
+        cls,
+        dataset: Any,
+        *,
+        audio: str = "audio",
+        text: Column | None = "text",
+        strata: Sequence[str] | Mapping[str, Column] = (),
+        id: Column | None = None,  # noqa: A002 - the manifest's word
+        license: str | None = None,  # noqa: A002 - the manifest's word
+        root: str | os.PathLike[str] | None = None,
+        name: str | None = None,
+        max_clips: int | None = None,
+        max_rows: int | None = None,
+        balance: Sequence[str] = (),
+        seed: int = 0,
+        keep: Callable[[Mapping[str, Any]], bool] | None = None,
+        min_duration: float = 0.0,
+        max_duration: float = MAX_DURATION,
+        max_bad_share: float = 0.1,
+    ) -> ClipSet:
+        """Make a set of a Hugging Face ``datasets.Dataset`` or ``datasets.IterableDataset``.
+
+        Audio is never decoded by ``datasets``. Of a ``Dataset``, clips are read again from its rows when
+        their audio is asked for. Of an ``IterableDataset``, which gives each row once, the audio
+        files of the clips that are kept go to a temporary folder that lives as long as the set; `save` makes
+        it last.
+
+        Parameters
+        ----------
+        dataset : one split of a data set.
+        audio : column with audio files: a ``datasets.Audio`` feature, or paths as text.
+        text : column with what is said, or a function of the row; None where nobody wrote it down.
+        strata : columns to take as strata, or axis to column or function of the row. A function is given the
+            row without its audio. A value that is missing or empty leaves the clip without that axis.
+        id : column with ids, or a function of the row; by default the data set's name and the row's number.
+        license : under which the clips may be used.
+        root : folder from which relative paths in the audio column start.
+        name : what messages call the set; the data set's own name by default.
+        max_clips : stop after as many clips, or with ``balance`` keep as many of all rows.
+        max_rows : rows to look at.
+        balance : strata over which the clips that are kept are balanced; see `BalancedReservoir`.
+        seed : of the choice that ``balance`` makes.
+        keep : False for a row that is to be passed over; it is given the row without its audio.
+        min_duration, max_duration : clips that are shorter or longer are passed over, in seconds.
+        max_bad_share : share of rows that may be rejected, 0 to 1.
+
+        Raises
+        ------
+        ClipSetError : more than ``max_bad_share`` of the rows are rejected, or no clip is left.
+        ConfigError : a column does not exist, or settings contradict each other.
+        MissingExtraError : datasets or soundfile is not installed.
+        """
+        from trtforge.audio.corpora import read_dataset
+        from trtforge.audio.rows import Columns
+
+        axes = dict(strata) if isinstance(strata, Mapping) else {axis: axis for axis in strata}
+        return read_dataset(
+            dataset,
+            Columns(audio, text, axes, id),
+            license=license,
+            root=None if root is None else Path(root),
+            name=name,
+            max_clips=max_clips,
+            max_rows=max_rows,
+            balance=balance,
+            seed=seed,
+            keep=keep,
+            min_duration=min_duration,
+            max_duration=max_duration,
+            max_bad_share=max_bad_share,
+        )
+
+    @classmethod
+    def from_nemo(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        strata: Sequence[str] | Mapping[str, str] = (),
+        license: str | None = None,  # noqa: A002 - the manifest's word
+        max_bad_share: float = 0.1,
+    ) -> ClipSet:
+        """Make a set of a NeMo manifest.
+
+        ``audio_filepath`` may be absolute or relative to the manifest. A line whose ``offset`` and
+        ``duration`` name a part of its file gives a clip of that part alone. A line's ``id`` is the clip's;
+        where there is none, the file's name and the line's number are.
+
+        Parameters
+        ----------
+        path : the manifest.
+        strata : keys to take as strata, or axis to key.
+        license : under which the clips may be used.
+        max_bad_share : share of clips that may be rejected, 0 to 1.
+
+        Raises
+        ------
+        ClipSetError : the manifest is malformed, repeats an id, or too many of its clips are rejected.
+        MissingExtraError : soundfile is not installed.
+        """
+        from trtforge.audio.nemo import read_nemo
+
+        return read_nemo(path, strata=strata, license=license, max_bad_share=max_bad_share)
+
+    def save(self, path: str | os.PathLike[str]) -> ClipSet:
+        """Write the set to a new or empty folder, with the audio files as they are, and load it from there.
+
+        Raises
+        ------
+        ClipSetError : the folder holds something.
+        ClipError : a clip's audio is gone or has changed; the folder is then as it was.
+        """
+        from trtforge.audio.saving import save_clips
+
+        return ClipSet.load(save_clips(self, self._locate, path))
+
+    def write_nemo(self, path: str | os.PathLike[str]) -> Path:
+        """Write a NeMo manifest that names the set's files; id and strata are keys of their own.
+
+        Files below the manifest's folder are named relative to it, others absolutely.
+
+        Raises
+        ------
+        ClipSetError : a clip's audio is in no file; `save` the set first.
+        """
+        from trtforge.audio.nemo import write_nemo
+
+        return write_nemo(self, self._locate, path)
 
     @property
     def rejected(self) -> dict[str, str]:
@@ -192,6 +323,27 @@ class ClipSet(Sequence[Clip]):
             raise ClipSetError(f"no clip of {self.name!r} has {asked}", hint=f"the set has {have}")
         return self._with(clips)
 
+    def select(self, count: int, *, by: Sequence[str], seed: int = 0) -> ClipSet:
+        """Return some clips, balanced over strata; see `balanced_order`.
+
+        Parameters
+        ----------
+        count : clips wanted. A smaller count with the same seed gives the beginning of a larger one.
+        by : axes whose values' combinations are balanced.
+        seed : other seeds take other clips.
+
+        Raises
+        ------
+        ConfigError : the set has fewer clips, or no clip has one of the axes.
+        """
+        self._check_count(count)
+        return self.subset(balanced_order(self.strata(), by, seed, count=count))
+
+    def sample(self, count: int, *, seed: int = 0) -> ClipSet:
+        """Return some clips at random, whatever their strata; otherwise as `select`."""
+        self._check_count(count)
+        return self.subset(random_order(self.ids, seed)[:count])
+
     def audio(self, clip: Clip | str, *, sampling_rate: int | None = None) -> NDArray[np.float32]:
         """Decode a clip to mono.
 
@@ -226,6 +378,10 @@ class ClipSet(Sequence[Clip]):
         from trtforge.audio.feeds import ClipFeeds
 
         return ClipFeeds(self, features, batch_size=batch_size, short=short, max_bad_share=max_bad_share)
+
+    def _check_count(self, count: int) -> None:
+        if not 1 <= count <= len(self):
+            raise ConfigError(f"cannot take {count} clips of {self.name!r}: it has {len(self)}")
 
     def _with(self, clips: Iterable[Clip]) -> ClipSet:
         return ClipSet(

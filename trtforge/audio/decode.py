@@ -92,7 +92,7 @@ def decode_audio(
             f"sampling_rate must lie in {MIN_SAMPLING_RATE} to {MAX_SAMPLING_RATE} Hz, got {sampling_rate}"
         )
     clip_id = _name(source) if clip_id is None else clip_id
-    with _opened(source, clip_id, max_duration) as (sound, info):
+    with open_audio(source, clip_id, max_duration) as (sound, info):
         resampler = None
         if info.sampling_rate != sampling_rate:
             soxr = require("soxr", "resample audio")
@@ -120,12 +120,18 @@ def probe_audio(
     can show.
     """
     clip_id = _name(source) if clip_id is None else clip_id
-    with _opened(source, clip_id, max_duration) as (_, info):
+    with open_audio(source, clip_id, max_duration) as (_, info):
         return info
 
 
 @contextmanager
-def _opened(source: AudioSource, clip_id: str, max_duration: float) -> Iterator[tuple[Any, AudioInfo]]:
+def open_audio(source: AudioSource, clip_id: str, max_duration: float) -> Iterator[tuple[Any, AudioInfo]]:
+    """Open an audio file whose header was checked, as ``soundfile.SoundFile`` and what its header says.
+
+    Raises
+    ------
+    ClipError : the file, or what is read of it inside the ``with`` block, is not audio that can be read.
+    """
     soundfile = require("soundfile", "read audio files")
     try:
         with _open_file(source) as file:

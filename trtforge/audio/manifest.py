@@ -6,7 +6,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ class ManifestEntry:
     sha256 : of the file, 64 lower-case hexadecimal digits.
     license : under which the clip may be used.
     strata : axis to value, such as ``{"noise": "babble"}``.
+    recipe : how the clip was made or where it was taken from, as plain JSON values.
     """
 
     line: int
@@ -49,6 +50,7 @@ class ManifestEntry:
     sha256: str | None = None
     license: str | None = None
     strata: Mapping[str, str] = field(default_factory=dict, hash=False)
+    recipe: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 def find_manifest(path: str | os.PathLike[str]) -> Path:
@@ -77,36 +79,51 @@ def read_manifest(manifest: Path) -> tuple[ManifestEntry, ...]:
     """
     folder = manifest.parent.resolve()
     entries: dict[str, ManifestEntry] = {}
-    try:
-        with manifest.open(encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    continue
-                where = f"{manifest}, line {number}"
-                entry = _parse(line, number, where)
-                if entry.id in entries:
-                    raise ClipSetError(
-                        f"{where}: id {entry.id!r} was used before, on line {entries[entry.id].line}",
-                        hint="give every clip an id of its own",
-                    )
-                _check_path(entry.path, folder, where)
-                entries[entry.id] = entry
-    except UnicodeDecodeError as error:
-        raise ClipSetError(f"{manifest} is not UTF-8 text: {error}", hint=CLIP_SET_HINT) from error
-    except OSError as error:
-        raise ClipSetError(f"cannot read {manifest}: {error}") from error
+    for number, value in read_lines(manifest):
+        where = f"{manifest}, line {number}"
+        entry = _parse(value, number, where)
+        if entry.id in entries:
+            raise ClipSetError(
+                f"{where}: id {entry.id!r} was used before, on line {entries[entry.id].line}",
+                hint="give every clip an id of its own",
+            )
+        _check_path(entry.path, folder, where)
+        entries[entry.id] = entry
     if not entries:
         raise ClipSetError(f"{manifest} names no clips", hint=CLIP_SET_HINT)
     return tuple(entries.values())
 
 
-def _parse(line: str, number: int, where: str) -> ManifestEntry:
+def read_lines(manifest: Path, *, hint: str = CLIP_SET_HINT) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the number of each line, from 1, and the JSON object on it; blank lines are passed over.
+
+    Raises
+    ------
+    ClipSetError : the file cannot be read or is not text, or a line is not a JSON object; the message has the
+        line's number and ends with ``hint``.
+    """
+    try:
+        with manifest.open(encoding="utf-8-sig") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield number, _parse_object(line, f"{manifest}, line {number}", hint)
+    except UnicodeDecodeError as error:
+        raise ClipSetError(f"{manifest} is not UTF-8 text: {error}", hint=hint) from error
+    except OSError as error:
+        raise ClipSetError(f"cannot read {manifest}: {error}") from error
+
+
+def _parse_object(line: str, where: str, hint: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise ClipSetError(f"{where}: not a JSON object: {error}", hint=CLIP_SET_HINT) from error
+        raise ClipSetError(f"{where}: not a JSON object: {error}", hint=hint) from error
     if not isinstance(value, dict):
-        raise ClipSetError(f"{where}: not a JSON object but {type(value).__name__}", hint=CLIP_SET_HINT)
+        raise ClipSetError(f"{where}: not a JSON object but {type(value).__name__}", hint=hint)
+    return value
+
+
+def _parse(value: dict[str, Any], number: int, where: str) -> ManifestEntry:
     for key in ("id", "path"):
         if value.get(key) is None:
             raise ClipSetError(f"{where}: the key {key!r} is missing", hint=CLIP_SET_HINT)
@@ -169,4 +186,5 @@ _RULES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "sha256": ("64 hexadecimal digits", _is_digest),
     "license": ("text", _is_text),
     "strata": ('an object of text, such as {"snr": "20"}', _is_strata),
+    "recipe": ("an object", lambda value: isinstance(value, dict)),
 }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trtforge.calibration.shape_inference import Shape, ShapeInference
 from trtforge.errors import InputError
 from trtforge.feeds import Feed
 from trtforge.model import model_inputs
@@ -16,11 +17,7 @@ from trtforge.model import model_inputs
 if TYPE_CHECKING:
     import onnx
 
-Shape: TypeAlias = "tuple[int, ...]"
 Array: TypeAlias = "NDArray[np.generic]"
-
-# Shape inference needs the values of small constants (axes, target shapes), of weights only their shapes.
-_MAX_KEPT_ELEMENTS = 64
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class ClipParts:
             spec.name: {axis for axis, size in enumerate(spec.shape) if isinstance(size, str)}
             for spec in model_inputs(model)
         }
-        self._skeleton = _skeleton(model)
+        self._inference = ShapeInference(model)
         self._inferred: dict[tuple[tuple[str, Shape], ...], dict[str, Shape]] = {}
 
     def cut(self, feed: Feed, activations: Mapping[str, Array]) -> dict[str, list[Part]]:
@@ -122,7 +119,7 @@ class ClipParts:
             shapes[name] = tuple(shape)
         key = tuple(sorted(shapes.items()))
         if key not in self._inferred:
-            self._inferred[key] = _infer_shapes(self._skeleton, shapes)
+            self._inferred[key] = self._inference.shapes(shapes)
         return self._inferred[key]
 
 
@@ -153,48 +150,3 @@ def _blocks(array: Array, num_rows: int) -> list[tuple[int | None, slice]]:
         return [(None, slice(None))] if array.ndim else [(None, ...)]  # type: ignore[list-item]
     block = array.shape[0] // num_rows
     return [(row, slice(row * block, (row + 1) * block)) for row in range(num_rows)]
-
-
-def _skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Copy the graph without weights, intermediate shapes and output shapes."""
-    import onnx
-
-    skeleton = onnx.ModelProto()
-    skeleton.ir_version = model.ir_version
-    skeleton.opset_import.extend(model.opset_import)
-    skeleton.functions.extend(model.functions)
-    graph = skeleton.graph
-    graph.name = model.graph.name
-    graph.node.extend(model.graph.node)
-    constants = {tensor.name for tensor in model.graph.initializer}
-    graph.input.extend(value for value in model.graph.input if value.name not in constants)
-    graph.output.extend(onnx.ValueInfoProto(name=value.name) for value in model.graph.output)
-    for tensor in model.graph.initializer:
-        if np.prod(tensor.dims, dtype=np.int64) <= _MAX_KEPT_ELEMENTS:
-            graph.initializer.append(tensor)
-        else:
-            graph.input.append(
-                onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
-            )
-    return skeleton
-
-
-def _infer_shapes(skeleton: onnx.ModelProto, inputs: Mapping[str, Shape]) -> dict[str, Shape]:
-    import onnx
-
-    for value in skeleton.graph.input:
-        if value.name in inputs:
-            kind = value.type.tensor_type
-            kind.ClearField("shape")
-            for size in inputs[value.name]:
-                kind.shape.dim.add().dim_value = size
-    try:
-        graph = onnx.shape_inference.infer_shapes(skeleton, data_prop=True).graph
-    except Exception:  # a graph that inference cannot follow; each part then falls back on lengths alone
-        return dict(inputs)
-    shapes: dict[str, Any] = dict(inputs)
-    for value in (*graph.value_info, *graph.output):
-        dims = value.type.tensor_type.shape.dim
-        if value.type.tensor_type.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
-            shapes[value.name] = tuple(dim.dim_value for dim in dims)
-    return shapes

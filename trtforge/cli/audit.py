@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="OUT", help="folder for audit.json and audit.html")
     add_calibration(parser)
     parser.add_argument(
-        "--seeds", type=int, default=3, metavar="N", help="orders of each kind to take clips in (default: 3)"
+        "--seeds", type=int, default=5, metavar="N", help="orders of each kind to take clips in (default: 5)"
     )
     limits = parser.add_argument_group("limits", "what is worth a mention")
     limits.add_argument(
@@ -53,27 +53,30 @@ def run(args: argparse.Namespace) -> None:
     from trtforge._files import write_json, write_text
     from trtforge._progress import Stages
     from trtforge.audio import ClipSet
+    from trtforge.calibration import audit_observations
     from trtforge.model import load_model
-    from trtforge.pipeline import audit
+    from trtforge.pipeline import make_orders, observe_clips
     from trtforge.report import render_html
 
     console = make_console()
     model = load_model(args.model)
     clips = ClipSet.load(args.calibration_set)
-    with Stages(console).stage("audit") as stage:
-        report = audit(
-            model,
-            clips,
+    stages = Stages(console)
+    with stages.stage("observe") as stage:
+        observed = observe_clips(model, clips, exclude=args.exclude, on_progress=stage)
+        stage.note(f"{len(observed.tensors)} tensors on {len(observed)} clips")
+    with stages.stage("audit") as stage:
+        report = audit_observations(
+            observed,
+            clips.strata(),
             method=args.method,
             percentile=args.percentile,
-            exclude=args.exclude,
-            num_seeds=args.seeds,
+            orders=make_orders(clips, observed.clip_ids, num_seeds=args.seeds),
             min_clips=args.min_clips,
             max_change=args.max_change / 100,
             max_clipped_share=args.max_clipped / 100,
-            on_progress=stage,
         )
-        stage.note(f"{report.num_tensors} tensors on {report.num_clips} clips, {report.method}")
+        stage.note(f"thresholds by {report.method}")
     console.print(report)
     if args.output:
         folder = Path(args.output)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ import trtforge
 from trtforge._files import sha256, write_bytes
 from trtforge._optional import is_installed
 from trtforge.engine.artifact import Engine, system_name
+from trtforge.engine.calibrating import calibration_request, carrier_of
 from trtforge.engine.config import BuildConfig
 from trtforge.engine.manifest import Manifest
 from trtforge.engine.precision import agreed_precision
 from trtforge.errors import BuildError, ConfigError, OutOfMemoryError, ProfileError
+from trtforge.feeds import Arrays, Feeds, as_feeds
 from trtforge.model import ModelSource, TensorSpec, load_model, model_digest, model_inputs, model_outputs
 from trtforge.nvidia import Flavor, gpus, select
 from trtforge.nvidia.building import BuildRequest, build_plan
@@ -33,6 +35,8 @@ def build(
     config: BuildConfig | None = None,
     flavor: Flavor | str | None = None,
     scales: Scales | None = None,
+    feeds: Feeds | Sequence[Arrays] | None = None,
+    on_calibration_cache: Callable[[bytes], None] | None = None,
 ) -> Engine:
     """Build an engine from a network.
 
@@ -42,7 +46,11 @@ def build(
     profiles : the shapes to accept; needed where an input has dynamic axes.
     config : how to build; the defaults of `BuildConfig` if None.
     flavor : the library, as `trtforge.nvidia.select` takes it.
-    scales : the INT8 scales that the network was quantized with, for their digest.
+    scales : the INT8 scales that the network was quantized with, for their digest. Of a float32 network that
+        is to become ``int8``, TensorRT 8.6 and 10 are given them as a calibration cache.
+    feeds : what TensorRT 8.6 and 10 calibrate on by themselves, instead of scales or a cache. Clips are cut
+        to the first profile's optimal shape.
+    on_calibration_cache : called with the cache that the library wrote after calibrating on ``feeds``.
 
     Returns
     -------
@@ -55,14 +63,19 @@ def build(
     ConfigError : network and library cannot give what ``config`` asks.
     ProfileError : the profiles do not fit the network.
     PluginMissingError : an operator needs a plugin that is not registered.
+    CalibrationCacheError : the cache is malformed, of another library version, or of another network.
     BuildError : the library failed; the message carries its own reason.
+    Exception : whatever reading the feeds raised.
     """
     chosen = flavor if isinstance(flavor, Flavor) else select(flavor)
     config = config or BuildConfig()
     network = load_model(model)
-    precision = agreed_precision(network, config.precision, chosen)
+    calibrated_on = as_feeds(feeds) if feeds is not None else None
+    carrier = carrier_of(config, scales, calibrated_on)
+    precision = agreed_precision(network, config.precision, chosen, carrier=carrier)
     network_inputs = model_inputs(network)
     _check_profiles(network_inputs, profiles)
+    calibration = calibration_request(network, chosen, config, profiles, scales, calibrated_on)
     if config.timing_cache is not None and not chosen.has_timing_cache:
         raise ConfigError(f"timing_cache: {chosen} keeps none; leave it out, or build with tensorrt")
     started = time.perf_counter()
@@ -79,10 +92,13 @@ def build(
             workspace_bytes=config.workspace_bytes,
             compute_capabilities=config.compute_capabilities,
             timing_cache=_read_cache(config),
+            calibration=calibration,
         ),
     )
     seconds = time.perf_counter() - started
     _write_cache(config, built.timing_cache)
+    if on_calibration_cache is not None and built.calibration_cache is not None and calibrated_on is not None:
+        on_calibration_cache(built.calibration_cache)
     _check_plan(chosen, built.plan)
     gpu = next(iter(gpus()), None)
     manifest = Manifest(
@@ -93,7 +109,7 @@ def build(
         driver=gpu.driver if gpu else None,
         system=system_name(),
         precision=precision,
-        options=_options(config),
+        options=_options(config, calibrated_on),
         profiles=tuple(profiles),
         inputs=_named_axes(built.inputs, network_inputs),
         outputs=_named_axes(built.outputs, model_outputs(network)),
@@ -136,10 +152,12 @@ def _inspect(flavor: Flavor, plan: bytes) -> dict[str, int] | None:
         return None
 
 
-def _options(config: BuildConfig) -> dict[str, Any]:
+def _options(config: BuildConfig, feeds: Feeds | None) -> dict[str, Any]:
     values = {item.name: getattr(config, item.name) for item in fields(config)}
     values["timing_cache"] = True if config.timing_cache is not None else None
     values["compute_capabilities"] = list(config.compute_capabilities)
+    values["calibration_cache"] = sha256(config.calibration_cache) if config.calibration_cache else None
+    values["calibration_feeds"] = feeds.digest if feeds is not None else None
     return {name: value for name, value in values.items() if value not in (None, [])}
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from trtforge.errors import ConfigError
 
 Precision = Literal["int8", "float16", "float32"]
+Calibrator = Literal["entropy", "minmax"]
 
 MAX_OPTIMIZATION_LEVEL = 5
 
@@ -21,13 +22,18 @@ class BuildConfig:
     Parameters
     ----------
     precision : what the engine must compute in, or None for what the network holds. ``int8`` needs a network
-        with Q/DQ nodes. ``float16`` needs a network typed FP16, or a library with precision flags (TensorRT
-        8.6 and 10). Anything else the network holds than what is asked is an error.
+        with Q/DQ nodes or, with TensorRT 8.6 and 10, a calibration. ``float16`` needs a network typed FP16,
+        or a library with precision flags (TensorRT 8.6 and 10). Anything else the network holds than what is
+        asked is an error.
     optimization_level : 0 (fastest build) to 5 (fastest engine); None leaves the library's default, 3.
     workspace_bytes : most scratch memory that a layer may use; None allows all there is, which is best.
     compute_capabilities : GPU generations to build for, such as ``("8.6", "8.9")``; TensorRT-RTX only, whose
         default is every one from 8.0 on.
     timing_cache : file that keeps measured timings between builds; TensorRT only.
+    calibration_cache : content of a calibration cache, for ``int8`` of a network without Q/DQ nodes; TensorRT
+        8.6 and 10 only.
+    calibrator : ``entropy`` or ``minmax``: how TensorRT 8.6 and 10 calibrate on feeds by themselves, or the
+        kind of the calibration cache; None is that of the cache, else ``entropy``.
 
     Raises
     ------
@@ -39,11 +45,22 @@ class BuildConfig:
     workspace_bytes: int | None = None
     compute_capabilities: tuple[str, ...] = ()
     timing_cache: str | os.PathLike[str] | None = None
+    calibration_cache: bytes | None = field(default=None, repr=False)
+    calibrator: Calibrator | None = None
 
     def __post_init__(self) -> None:
         if self.precision is not None and self.precision not in get_args(Precision):
             choices = ", ".join(map(repr, get_args(Precision)))
             raise ConfigError(f"precision must be one of {choices} or None, got {self.precision!r}")
+        if self.calibrator is not None and self.calibrator not in get_args(Calibrator):
+            choices = ", ".join(map(repr, get_args(Calibrator)))
+            raise ConfigError(f"calibrator must be one of {choices} or None, got {self.calibrator!r}")
+        if self.calibration_cache is not None and not isinstance(self.calibration_cache, bytes):
+            kind = type(self.calibration_cache).__name__
+            raise ConfigError(f"calibration_cache must be the content of a file, bytes, got {kind}")
+        for setting in ("calibration_cache", "calibrator"):
+            if getattr(self, setting) is not None and self.precision != "int8":
+                raise ConfigError(f"{setting} needs precision='int8', got {self.precision!r}")
         level = self.optimization_level
         if level is not None and not 0 <= level <= MAX_OPTIMIZATION_LEVEL:
             raise ConfigError(f"optimization_level must lie in 0 to {MAX_OPTIMIZATION_LEVEL}, got {level}")

@@ -55,8 +55,17 @@ def network_precision(model: onnx.ModelProto) -> str:
     return min(found, default="float32", key=list(halves.values()).index)
 
 
-def agreed_precision(model: onnx.ModelProto, asked: str | None, flavor: Flavor) -> str:
+def agreed_precision(
+    model: onnx.ModelProto, asked: str | None, flavor: Flavor, *, carrier: str | None = None
+) -> str:
     """Return the precision to build in, or refuse what the network cannot give.
+
+    Parameters
+    ----------
+    model : the network.
+    asked : the precision, or None for the network's own.
+    flavor : the library.
+    carrier : the argument that INT8 scales would come from if the network has no Q/DQ nodes, or None.
 
     Raises
     ------
@@ -68,13 +77,23 @@ def agreed_precision(model: onnx.ModelProto, asked: str | None, flavor: Flavor) 
         return held
     if flavor.has_precision_flags and (held, asked) == ("float32", "float16"):
         return "float16"
+    if carrier is not None and (held, asked) == ("float32", "int8"):
+        if flavor.has_calibrators:
+            return "int8"
+        raise ConfigError(
+            f"precision 'int8' was asked of a network that holds 'float32', by {carrier}; {flavor} has no "
+            "calibrators, TensorRT 8.6 and 10 have",
+            hint=_HINTS["int8"],
+        )
     if flavor.strongly_typed_only:
         why = f"{flavor} builds the types that the network has"
     else:
         why = f"{flavor} can only lower float32 to float16"
+    calibrates = flavor.has_calibrators and (held, asked) == ("float32", "int8")
+    calibrate = "pass scales or feeds to build, " if calibrates else ""
     raise ConfigError(
         f"precision {asked!r} was asked of a network that holds {held!r}; {why}",
-        hint=f"{_HINTS[asked]}, or ask for precision={held!r}",
+        hint=f"{_HINTS[asked]}, {calibrate}or ask for precision={held!r}",
     )
 
 

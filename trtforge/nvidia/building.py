@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trtforge.errors import BuildError, ProfileError
 from trtforge.model import TensorSpec
+from trtforge.nvidia.calibrators import CalibrationRequest, attach
 from trtforge.nvidia.flavor import Flavor
 from trtforge.nvidia.layers import count_from_log
 from trtforge.nvidia.log import VendorLog, make_logger
@@ -44,6 +46,7 @@ class BuildRequest:
     workspace_bytes : most scratch memory that a layer may use, or None for all there is.
     compute_capabilities : GPU generations to build for; empty means the library's default.
     timing_cache : a cache that an earlier build gave, empty to start one, None to use none.
+    calibration : where INT8 scales come from, for a network without Q/DQ nodes; None otherwise.
     """
 
     model: onnx.ModelProto
@@ -53,6 +56,7 @@ class BuildRequest:
     workspace_bytes: int | None = None
     compute_capabilities: tuple[str, ...] = ()
     timing_cache: bytes | None = None
+    calibration: CalibrationRequest | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class BuiltPlan:
     layer_precisions : type to number of layers that read it, where the builder's log says so.
     warnings : what the library warned of.
     timing_cache : the cache to pass to the next build, or None.
+    calibration_cache : what the library wrote after calibrating, or None.
     """
 
     plan: bytes
@@ -74,6 +79,7 @@ class BuiltPlan:
     layer_precisions: Mapping[str, int] | None
     warnings: tuple[str, ...]
     timing_cache: bytes | None
+    calibration_cache: bytes | None = None
 
 
 def build_plan(flavor: Flavor, request: BuildRequest) -> BuiltPlan:
@@ -86,6 +92,7 @@ def build_plan(flavor: Flavor, request: BuildRequest) -> BuiltPlan:
     ProfileError : the library refuses a profile.
     PluginMissingError : an operator needs a plugin that is not registered.
     BuildError : the network cannot be parsed or built; the message carries the library's own reason.
+    Exception : whatever a calibration batch raised; no plan is given then, even if the library built one.
     """
     flavor.check_can_build()
     trt, log = flavor.module(), VendorLog()
@@ -105,17 +112,26 @@ def build_plan(flavor: Flavor, request: BuildRequest) -> BuiltPlan:
         _set_timing_cache(config, request.timing_cache, log)
     for ranges in request.profiles:
         _add_profile(builder, config, ranges, log)
-    plan = builder.build_serialized_network(network, config)
+    inputs = tuple(tensor_spec(network.get_input(index)) for index in range(network.num_inputs))
+    calibration = None
+    if request.calibration is not None:
+        dtypes = {spec.name: spec.dtype for spec in inputs}
+        calibration = attach(trt, builder, network, config, request.calibration, dtypes)
+    with calibration or nullcontext():
+        plan = builder.build_serialized_network(network, config)
+    if calibration is not None:
+        calibration.check()
     if plan is None:
         log.raise_missing_plugin()
         raise BuildError(f"{flavor} could not build the engine: {log.reason}", hint=log.hint)
     return BuiltPlan(
         plan=bytes(plan),
-        inputs=tuple(tensor_spec(network.get_input(index)) for index in range(network.num_inputs)),
+        inputs=inputs,
         outputs=tuple(tensor_spec(network.get_output(index)) for index in range(network.num_outputs)),
         layer_precisions=count_from_log(log.layer_list),
         warnings=tuple(dict.fromkeys(log.warnings)),
         timing_cache=None if request.timing_cache is None else bytes(config.get_timing_cache().serialize()),
+        calibration_cache=calibration.written if calibration is not None else None,
     )
 
 

@@ -1,11 +1,12 @@
 """The stages wired together: what most people call."""
 
-from trtforge.pipeline.auditing import audit, make_orders, observe_clips
+from trtforge.pipeline.auditing import CLEAN, audit, make_orders, observe_clips
 from trtforge.pipeline.compilation import Compilation, compile  # noqa: A004 - named for what users look for
 from trtforge.pipeline.evaluation import evaluate
 from trtforge.pipeline.quantization import calibrate, observe, quantize
 
 __all__ = [
+    "CLEAN",
     "Compilation",
     "audit",
     "calibrate",

@@ -62,7 +62,7 @@ def observe_clips(
 
 
 def make_orders(
-    clips: ClipSet, counted: Sequence[str], *, num_seeds: int = 3, clean: Mapping[str, str] = CLEAN
+    clips: ClipSet, counted: Sequence[str], *, num_seeds: int = 5, clean: Mapping[str, str] = CLEAN
 ) -> dict[str, list[tuple[str, ...]]]:
     """Return the orders that `audit` tries: stratified, random, and clean clips only where there are such.
 
@@ -99,7 +99,7 @@ def audit(
     percentile: float = 99.99,
     features: Features | None = None,
     exclude: Sequence[str] = (),
-    num_seeds: int = 3,
+    num_seeds: int = 5,
     clean: Mapping[str, str] = CLEAN,
     min_clips: int = 2,
     max_change: float = 0.1,

@@ -11,6 +11,7 @@ from trtforge._optional import require
 from trtforge.errors import ReportError
 from trtforge.report.accuracy import accuracy_section, worst_section
 from trtforge.report.activations import activations_section
+from trtforge.report.audit import audit_section
 from trtforge.report.build import engine_section, layers_section, provenance_section, timings_section
 from trtforge.report.header import header_section
 from trtforge.report.plots import Plots
@@ -53,6 +54,7 @@ def render_html(report: Mapping[str, Any]) -> str:
             accuracy=accuracy_section(values, plots),
             worst=worst_section(values),
             activations=activations_section(values, plots),
+            audit=audit_section(values, plots),
             layers=layers_section(values),
             engine=engine_section(values),
             timings=timings_section(values),

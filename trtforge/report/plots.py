@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,21 +24,21 @@ _VARIABLES = {
     "#050502": "var(--runner-2)",
     "#050503": "var(--runner-3)",
 }
-_INK, _MUTED, _LINE, _CUT, *_RUNNERS = _VARIABLES
+INK, MUTED, LINE, CUT, *RUNNERS = _VARIABLES
 _SETTINGS = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "text.usetex": False,
     "font.family": ["DejaVu Sans"],
     "font.size": 9,
-    "axes.edgecolor": _LINE,
-    "axes.labelcolor": _MUTED,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": MUTED,
     "axes.linewidth": 0.8,
-    "xtick.color": _LINE,
-    "ytick.color": _LINE,
-    "xtick.labelcolor": _MUTED,
-    "ytick.labelcolor": _INK,
-    "grid.color": _LINE,
+    "xtick.color": LINE,
+    "ytick.color": LINE,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": INK,
+    "grid.color": LINE,
     "grid.linewidth": 0.6,
 }
 _MAX_LABEL = 24
@@ -83,14 +83,14 @@ class Plots:
             offsets = (np.arange(num_runners) - (num_runners - 1) / 2) * 0.62 / max(2, num_runners)
             for line, row in enumerate(rows):
                 for index, (rate, interval) in enumerate(row.rates):
-                    color, y = _RUNNERS[index % len(_RUNNERS)], line + offsets[index]
+                    color, y = RUNNERS[index % len(RUNNERS)], line + offsets[index]
                     if interval is not None:
                         axes.plot([100 * x for x in interval], [y, y], color=color, linewidth=1.6, alpha=0.55)
                     if rate is not None:
                         axes.plot([100 * rate], [y], marker="osD^"[index % 4], color=color, markersize=5)
             if average is not None:
-                axes.axvline(100 * average, color=_MUTED, linewidth=0.8, linestyle=(0, (3, 3)), zorder=0)
-            axes.set_yticks(range(len(rows)), [_shorten(row.value) for row in rows])
+                axes.axvline(100 * average, color=MUTED, linewidth=0.8, linestyle=(0, (3, 3)), zorder=0)
+            axes.set_yticks(range(len(rows)), [shorten(row.value) for row in rows])
             axes.set_ylim(len(rows) - 0.5, -0.5)
             axes.set_xlim(0, max(100 * limit * 1.04, 1.0))
             axes.grid(axis="x")
@@ -99,7 +99,7 @@ class Plots:
             axes.spines[["top", "right", "bottom"]].set_visible(False)
             axes.set_xlabel("WER, %")
 
-        return self._render(draw, 5.4, height, label)
+        return self.render(draw, 5.4, height, label)
 
     def histogram(
         self, counts: Sequence[int], *, limit: float, amax: float, observed_max: float, label: str
@@ -120,12 +120,12 @@ class Plots:
             edges = np.linspace(0, limit, len(counts) + 1)
             right = max(limit, amax, observed_max) * 1.02
             axes.stairs(
-                np.log10(1 + np.asarray(counts, dtype=np.float64)), edges, fill=True, color=_RUNNERS[0]
+                np.log10(1 + np.asarray(counts, dtype=np.float64)), edges, fill=True, color=RUNNERS[0]
             )
             if amax < right:
-                axes.axvspan(amax, right, color=_CUT, alpha=0.14, linewidth=0)
-            axes.axvline(observed_max, color=_MUTED, linewidth=1, linestyle=(0, (1, 2)))
-            axes.axvline(amax, color=_CUT, linewidth=1.6)
+                axes.axvspan(amax, right, color=CUT, alpha=0.14, linewidth=0)
+            axes.axvline(observed_max, color=MUTED, linewidth=1, linestyle=(0, (1, 2)))
+            axes.axvline(amax, color=CUT, linewidth=1.6)
             axes.set_xlim(0, right)
             axes.set_ylim(0)
             axes.set_yticks([])
@@ -133,9 +133,17 @@ class Plots:
             axes.tick_params(length=2, labelsize=8)
             axes.spines[["top", "right", "left"]].set_visible(False)
 
-        return self._render(draw, 2.6, 1.25, label)
+        return self.render(draw, 2.6, 1.25, label)
 
-    def _render(self, draw: Any, width: float, height: float, label: str) -> str:
+    def render(self, draw: Callable[[Any], None], width: float, height: float, label: str) -> str:
+        """Draw a figure and return it as SVG that takes its colours and fonts from the page.
+
+        Parameters
+        ----------
+        draw : called with a ``matplotlib.figure.Figure``; takes its colours from those of this module.
+        width, height : in inches.
+        label : what the plot shows, for readers that cannot see it.
+        """
         matplotlib = require("matplotlib", "draw the report's plots")
         figures, backend = (
             require("matplotlib.figure", "draw"),
@@ -156,6 +164,7 @@ class Plots:
         return inline_svg(buffer.getvalue(), prefix=prefix, label=label, colors=_VARIABLES)
 
 
-def _shorten(text: str) -> str:
+def shorten(text: str) -> str:
+    """Put a label on one line and cut it to a length that fits beside a plot."""
     text = " ".join(text.split())
     return text if len(text) <= _MAX_LABEL else text[: _MAX_LABEL - 1] + "…"

@@ -1,0 +1,127 @@
+"""Time and peak memory of calibration, against plain inference over the same windows.
+
+``python -m benchmarks.bench_collection`` runs each contender in a process of its own, one after another, and
+writes the JSON. With ``--modelopt-python`` an interpreter that has NVIDIA's modelopt runs that contender too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.collection.contenders import CONTENDERS
+from benchmarks.collection.inputs import NETWORKS
+from benchmarks.environment import describe_run
+from trtforge._files import write_text
+
+MODULE = "benchmarks.bench_collection"
+FORMAT = "trtforge.bench.collection/1"
+ROOT = Path(__file__).parents[1]
+RESULT = ROOT / "benchmarks/results/collection.json"
+TRIAL = ROOT / "out/collection.json"
+WINDOWS = (8, 32, 128, 512)
+# What ONNX Runtime's calibrator holds for each window until the end, measured at 8 windows; it doubles when
+# the windows are joined.
+_HELD_BYTES = {"whisper_tiny_encoder": 750_000_000, "recogniser": 60_000_000}
+_HOLDS_ALL = ("onnxruntime", "modelopt")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark from the command line; return the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    args = _parser().parse_args(given)
+    published = tuple(args.windows) == WINDOWS and tuple(args.networks) == NETWORKS
+    output: Path = args.output or (RESULT if published else TRIAL)
+    rows = []
+    for network in args.networks:
+        for num_windows in args.windows:
+            measured = [measure(contender, network, num_windows, args) for contender in args.contenders]
+            rows += compared(measured)
+            for row in rows[-len(measured) :]:
+                print(json.dumps(row), flush=True)
+    result = {"format": FORMAT, "rows": rows, "run": describe_run(MODULE, given)}
+    write_text(output, to_text(result))
+    print(output)
+    return 0
+
+
+def measure(contender: str, network: str, num_windows: int, args: argparse.Namespace) -> dict[str, Any]:
+    """Run one contender ``args.repeats`` times; return medians, or why there are none."""
+    row: dict[str, Any] = {"network": network, "windows": num_windows, "contender": contender}
+    needed = 2 * _HELD_BYTES[network] * num_windows
+    if contender in _HOLDS_ALL and needed > 0.9 * _memory_bytes():
+        return {**row, "skipped": f"holds all windows at once: about {needed / 1e9:.0f} GB"}
+    python = args.modelopt_python if contender == "modelopt" else sys.executable
+    if python is None:
+        return {**row, "skipped": "no interpreter with modelopt was given (--modelopt-python)"}
+    runs = []
+    for _ in range(args.repeats):
+        try:
+            done = subprocess.run(  # noqa: S603 - our own arguments
+                [python, "-m", "benchmarks.collection.contenders", contender, network, str(num_windows)],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=args.timeout_s,
+            )
+        except subprocess.TimeoutExpired:
+            return {**row, "failed": f"not done after {args.timeout_s} s"}
+        if done.returncode:
+            lines = done.stderr.strip().splitlines()
+            return {**row, "failed": lines[-1] if lines else f"ended with status {done.returncode}"}
+        runs.append(json.loads(done.stdout.strip().splitlines()[-1]))
+    medians = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+    return {**row, **{key: round(value, 4) for key, value in medians.items()}}
+
+
+def compared(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Add to each row its time and memory against plain inference over the same windows."""
+    plain = next((row for row in rows if row["contender"] == "plain" and "run_s" in row), None)
+    if plain is None:
+        return list(rows)
+    return [
+        {
+            **row,
+            "ratio": round(row["run_s"] / plain["run_s"], 3),
+            "bytes_above_plain": row["peak_bytes"] - plain["peak_bytes"],
+        }
+        if "run_s" in row
+        else row
+        for row in rows
+    ]
+
+
+def to_text(result: dict[str, Any]) -> str:
+    """Return JSON with one line for each row."""
+    rows = ",\n    ".join(json.dumps(row) for row in result["rows"])
+    rest = {key: value for key, value in result.items() if key != "rows"}
+    tail = "".join(f",\n  {json.dumps(key)}: {json.dumps(value)}" for key, value in rest.items())
+    return f'{{\n  "rows": [\n    {rows}\n  ]{tail}\n}}\n'
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__)
+    parser.add_argument("--windows", type=int, nargs="+", default=WINDOWS, metavar="N")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
+    parser.add_argument("--contenders", nargs="+", choices=list(CONTENDERS), default=list(CONTENDERS))
+    parser.add_argument("--repeats", type=int, default=1, help="runs of each contender; the median counts")
+    parser.add_argument("--timeout-s", type=float, default=3600.0, help="limit of one run, in seconds")
+    parser.add_argument("--modelopt-python", metavar="PATH", help="interpreter that has nvidia-modelopt")
+    parser.add_argument("--output", type=Path, metavar="PATH", help="the JSON")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

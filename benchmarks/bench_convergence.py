@@ -1,0 +1,156 @@
+"""Show how many clips are enough: drift of the scales by number of clips, order and method.
+
+``python -m benchmarks.bench_convergence`` measures, then writes the JSON, the plot and the page's tables;
+with ``--redraw`` it makes plot and tables anew from JSON that is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.convergence.page import fill
+from benchmarks.convergence.plot import draw
+from benchmarks.environment import describe_run
+from trtforge._files import write_text
+from trtforge.errors import ReportError, TrtforgeError
+
+MODULE = "benchmarks.bench_convergence"
+FORMAT = "trtforge.bench.convergence/1"
+ROOT = Path(__file__).parents[1]
+RESULT = ROOT / "benchmarks/results/convergence.json"
+PLOT = ROOT / "docs/images/convergence.svg"
+PAGE = ROOT / "docs/how-many-clips.md"
+TRIAL = ROOT / "out/convergence.json"
+_DIGITS = 6
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark from the command line; return the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    args = _parser().parse_args(given)
+    # A run on a few clips must not replace published numbers unless told to.
+    published = args.limit is None or args.redraw
+    output = args.output or (RESULT if published else TRIAL)
+    plot = args.plot or (PLOT if published else output.with_suffix(".svg"))
+    page = args.page or (PAGE if published else None)
+    try:
+        if not args.redraw:
+            write_text(output, to_text({**measure(args), "run": describe_run(MODULE, given)}))
+        result = load(output)
+        write_text(plot, draw(result))
+        if page is not None:
+            write_text(page, fill(page.read_text(encoding="utf-8"), result))
+    except TrtforgeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(*map(_shown, filter(None, (output, plot, page))), sep="\n")
+    return 0
+
+
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """Observe every clip once, then choose thresholds over the first 8, 16, ... of each order."""
+    from rich.console import Console
+
+    from trtforge._progress import Stages
+    from trtforge.audio import ClipSet
+    from trtforge.calibration import convergence
+    from trtforge.pipeline import CLEAN, make_orders, observe_clips
+
+    stages = Stages(Console())
+    clips = ClipSet.load(args.calibration_set)[: args.limit]
+    with stages.stage("observe") as stage:
+        observed = observe_clips(args.model, clips, on_progress=stage)
+    orders = make_orders(clips, observed.clip_ids, num_seeds=args.seeds)
+    begin = time.perf_counter()
+    found = convergence(observed, orders)
+    seconds = {**stages.seconds, "choose": time.perf_counter() - begin}
+    return {
+        "format": FORMAT,
+        "model": {"file": Path(args.model).name, "sha256": observed.model_sha256},
+        "clips": {"name": clips.name, "sha256": clips.digest, "num_clips": found.num_clips},
+        "clean": dict(CLEAN),
+        "num_clips_of_order": {kind: len(sequences[0]) for kind, sequences in orders.items()},
+        "seeds": args.seeds,
+        "limit": args.limit,
+        "limits": {"median": found.max_median, "p99": found.max_p99},
+        "seconds": {stage: round(value, 1) for stage, value in seconds.items()},
+        "drifts": [
+            {
+                "order": drift.order,
+                "method": drift.method,
+                "num_clips": drift.num_clips,
+                "median": round(drift.median, _DIGITS),
+                "p99": round(drift.p99, _DIGITS),
+                "by_tensor": {name: round(value, _DIGITS) for name, value in drift.by_tensor.items()},
+            }
+            for drift in found.drifts
+        ],
+        "enough": [
+            {"order": order, "method": method, "num_clips": found.enough(order, method)}
+            for order in found.orders
+            for method in found.methods
+        ],
+    }
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a result that `main` wrote.
+
+    Raises
+    ------
+    ReportError : the file is missing or is not such a result.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ReportError(f"no result at {path}", hint=f"python -m {MODULE}") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ReportError(f"{path} is not a result of this benchmark: {error}") from error
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        raise ReportError(f'{path} is not a result of this benchmark: it lacks "format": "{FORMAT}"')
+    return value
+
+
+def to_text(result: dict[str, Any]) -> str:
+    """Return JSON with one line for each row of a list, so that a change of numbers reads well as a diff."""
+    parts = []
+    for key, value in result.items():
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        if isinstance(value, list) and value:
+            rows = (json.dumps(row, allow_nan=False, ensure_ascii=False) for row in value)
+            text = "[\n    " + ",\n    ".join(rows) + "\n  ]"
+        parts.append(f"  {json.dumps(key)}: {text}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__)
+    paths: tuple[tuple[str, Path | None, str], ...] = (
+        ("--model", ROOT / "examples/models/asr_en/asr_en.onnx", "the network, in FP32"),
+        ("--calibration-set", ROOT / "calibration_sets/podcast_en", "the clips"),
+        ("--output", None, f"the JSON (default: {_shown(RESULT)})"),
+        ("--plot", None, f"the SVG (default: {_shown(PLOT)})"),
+        ("--page", None, f"the page whose tables are replaced (default: {_shown(PAGE)})"),
+    )
+    for option, default, text in paths:
+        parser.add_argument(option, type=Path, default=default, metavar="PATH", help=text)
+    parser.add_argument("--limit", type=int, metavar="N", help="at most N clips, for a trial; writes to out/")
+    parser.add_argument(
+        "--seeds", type=int, default=10, metavar="N", help="orders of each kind (default: 10)"
+    )
+    parser.add_argument("--redraw", action="store_true", help="measure nothing; use the JSON that is there")
+    return parser
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

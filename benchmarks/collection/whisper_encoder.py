@@ -1,0 +1,137 @@
+"""Build encoders of Whisper's shape with random weights, node by node, so that no download is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import onnx
+
+MEL_BINS = 80
+NUM_MEL_FRAMES = 3000
+NUM_FRAMES = NUM_MEL_FRAMES // 2
+
+
+@dataclass(frozen=True)
+class EncoderShape:
+    """Size of a Whisper encoder; the defaults are those of Whisper-tiny."""
+
+    num_layers: int = 4
+    width: int = 384
+    num_heads: int = 6
+    mel_bins: int = MEL_BINS
+
+
+def whisper_encoder(shape: EncoderShape | None = None, *, seed: int = 0) -> onnx.ModelProto:
+    """Return an encoder that takes ``mel`` float32 [batch, mel_bins, 3000] and gives [batch, 1500, width].
+
+    Two convolutions, the second of stride 2, positions, and layers of attention and of a feed-forward part of
+    four times the width, each behind a layer normalisation. The two attention products of a layer are named
+    ``layer.N.scores`` and ``layer.N.context``.
+
+    References
+    ----------
+    A. Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision", 2022, arXiv:2212.04356.
+    """
+    import onnx
+
+    shape = shape or EncoderShape()
+    builder = _Builder(np.random.default_rng(seed))
+    width, channels = shape.width, "mel"
+    for index, (taken, stride) in enumerate([(shape.mel_bins, 1), (width, 2)], start=1):
+        kernel = builder.weight(f"conv{index}.weight", (width, taken, 3), taken * 3)
+        bias = builder.weight(f"conv{index}.bias", (width,), taken * 3)
+        made = builder.node("Conv", [channels, kernel, bias], f"conv{index}", strides=[stride], pads=[1, 1])
+        channels = builder.gelu(made, f"conv{index}.gelu")
+    rows = builder.node("Transpose", [channels], "rows", perm=[0, 2, 1])
+    stream = builder.node("Add", [rows, builder.weight("positions", (NUM_FRAMES, width), 1)], "placed")
+    for index in range(shape.num_layers):
+        stream = _layer(builder, stream, f"layer.{index}", shape)
+    builder.norm(stream, "encoded", width)
+    graph = onnx.helper.make_graph(
+        builder.nodes,
+        "whisper_encoder",
+        [_float("mel", ["batch", shape.mel_bins, NUM_MEL_FRAMES])],
+        [_float("encoded", ["batch", NUM_FRAMES, width])],
+        builder.weights,
+    )
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+
+
+def _layer(builder: _Builder, stream: str, name: str, shape: EncoderShape) -> str:
+    width, heads = shape.width, shape.num_heads
+    normed = builder.norm(stream, f"{name}.norm1", width)
+    split = builder.constant("split_heads", np.array([0, 0, heads, width // heads], np.int64))
+    parts = {}
+    for part, perm in (("query", [0, 2, 1, 3]), ("key", [0, 2, 3, 1]), ("value", [0, 2, 1, 3])):
+        linear = builder.linear(normed, f"{name}.{part}", width, width, bias=part != "key")
+        shaped = builder.node("Reshape", [linear, split], f"{name}.{part}.split")
+        parts[part] = builder.node("Transpose", [shaped], f"{name}.{part}.heads", perm=perm)
+    scale = builder.constant(f"{name}.scale", np.array((width / heads) ** -0.5, np.float32))
+    query = builder.node("Mul", [parts["query"], scale], f"{name}.query.scaled")
+    scores = builder.node("MatMul", [query, parts["key"]], f"{name}.scores")
+    shares = builder.node("Softmax", [scores], f"{name}.shares", axis=-1)
+    context = builder.node("MatMul", [shares, parts["value"]], f"{name}.context")
+    rows = builder.node("Transpose", [context], f"{name}.context.rows", perm=[0, 2, 1, 3])
+    merge = builder.constant("merge_heads", np.array([0, 0, width], np.int64))
+    merged = builder.node("Reshape", [rows, merge], f"{name}.context.merged")
+    attended = builder.linear(merged, f"{name}.out", width, width)
+    stream = builder.node("Add", [stream, attended], f"{name}.residual1")
+    normed = builder.norm(stream, f"{name}.norm2", width)
+    hidden = builder.gelu(builder.linear(normed, f"{name}.fc1", width, 4 * width), f"{name}.gelu")
+    return builder.node("Add", [stream, builder.linear(hidden, f"{name}.fc2", 4 * width, width)], name)
+
+
+class _Builder:
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[onnx.TensorProto] = []
+        self._rng = rng
+        self._made: set[str] = set()
+
+    def node(self, op_type: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        import onnx
+
+        self.nodes.append(onnx.helper.make_node(op_type, inputs, [output], name=output, **attributes))
+        return output
+
+    def constant(self, name: str, values: np.ndarray[Any, Any]) -> str:
+        import onnx
+
+        if name not in self._made:
+            self._made.add(name)
+            self.weights.append(onnx.numpy_helper.from_array(values, name))
+        return name
+
+    def weight(self, name: str, shape: tuple[int, ...], fan_in: int) -> str:
+        values = self._rng.standard_normal(shape, np.float32)
+        values *= fan_in**-0.5
+        return self.constant(name, values)
+
+    def linear(self, rows: str, name: str, taken: int, given: int, *, bias: bool = True) -> str:
+        product = self.node("MatMul", [rows, self.weight(f"{name}.weight", (taken, given), taken)], name)
+        if not bias:
+            return product
+        return self.node("Add", [product, self.weight(f"{name}.bias", (given,), taken)], f"{name}.biased")
+
+    def norm(self, rows: str, name: str, width: int) -> str:
+        gain = self.constant(f"{name}.gain", np.ones(width, np.float32))
+        shift = self.constant(f"{name}.shift", np.zeros(width, np.float32))
+        return self.node("LayerNormalization", [rows, gain, shift], name, axis=-1)
+
+    def gelu(self, rows: str, name: str) -> str:
+        root = self.constant("root_of_half", np.array(0.5**0.5, np.float32))
+        erf = self.node("Erf", [self.node("Mul", [rows, root], f"{name}.scaled")], f"{name}.erf")
+        one, half = (self.constant(str(value), np.array(value, np.float32)) for value in (1.0, 0.5))
+        share = self.node("Add", [erf, one], f"{name}.shifted")
+        return self.node("Mul", [self.node("Mul", [rows, share], f"{name}.double"), half], name)
+
+
+def _float(name: str, shape: Sequence[int | str]) -> onnx.ValueInfoProto:
+    import onnx
+
+    return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)

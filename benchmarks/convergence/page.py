@@ -1,0 +1,124 @@
+"""The generated part of the docs page: tables that only the benchmark's JSON feeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from trtforge.errors import ConfigError
+
+BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+
+
+def fill(page: str, result: Mapping[str, Any]) -> str:
+    """Replace what stands between the markers by the tables of a result.
+
+    Raises
+    ------
+    ConfigError : the page does not have each marker once, in order.
+    """
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end) or BEGIN in rest or END in before + after:
+        raise ConfigError(
+            f"the page must hold {BEGIN} and after it {END}, each once",
+            hint="put both on lines of their own where the tables belong",
+        )
+    return f"{before}{BEGIN}\n\n{tables(result)}\n\n{END}{after}"
+
+
+def tables(result: Mapping[str, Any]) -> str:
+    """Return the tables in Markdown: the answer, drift by number of clips, the worst tensors, origin."""
+    sections = (
+        ("Enough", _enough(result)),
+        ("Drift", _drift(result)),
+        ("The tensor that drifts most", _worst(result)),
+        ("Made with", _origin(result)),
+    )
+    return "\n\n".join(f"### {title}\n\n{text}" for title, text in sections)
+
+
+def _enough(result: Mapping[str, Any]) -> str:
+    limits, whole = result["limits"], result["clips"]["num_clips"]
+    found = {(row["order"], row["method"]): row["num_clips"] for row in result["enough"]}
+    orders, methods = _kinds(result)
+    rows = [(method, *(found[order, method] or "not reached" for order in orders)) for method in methods]
+    heading = ("Method", *(f"{order} (of {result['num_clips_of_order'][order]})" for order in orders))
+    return (
+        f"Least number of clips from which on the median drift stays below {100 * limits['median']:g} % "
+        f"and the 99th percentile below {100 * limits['p99']:g} %, of those tried below {whole}.\n\n"
+        + _table(heading, rows, right=len(orders))
+    )
+
+
+def _drift(result: Mapping[str, Any]) -> str:
+    sizes, found = _sizes(result), _found(result)
+    orders, methods = _kinds(result)
+    rows = [
+        (
+            method,
+            order,
+            *(
+                f"{100 * row['median']:.1f} ({100 * row['p99']:.0f})" if row else ""
+                for row in (found.get((order, method, size)) for size in sizes)
+            ),
+        )
+        for method in methods
+        for order in orders
+    ]
+    return (
+        f"Median over {len(result['drifts'][0]['by_tensor'])} tensors and {result['seeds']} orders, in "
+        "percent; the 99th percentile in brackets.\n\n"
+        + _table(("Method", "Order", *(f"{size} clips" for size in sizes)), rows, right=len(sizes))
+    )
+
+
+def _worst(result: Mapping[str, Any]) -> str:
+    found = _found(result)
+    orders, methods = _kinds(result)
+    rows = []
+    for method in methods:
+        cells = []
+        for order in orders:
+            largest = max(size for kind, name, size in found if (kind, name) == (order, method))
+            tensors = found[order, method, largest]["by_tensor"]
+            worst = max(tensors, key=lambda name: tensors[name])
+            cells.append(f"`{worst}` {100 * tensors[worst]:.0f} % at {largest}")
+        rows.append((method, *cells))
+    return "Largest drift in any order at the largest subset of each kind.\n\n" + _table(
+        ("Method", *orders), rows, right=0
+    )
+
+
+def _origin(result: Mapping[str, Any]) -> str:
+    run, machine = result["run"], result["run"]["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    return "\n".join(
+        (
+            f"* `{run['command']}`",
+            f"* network `{result['model']['file']}`, SHA-256 `{result['model']['sha256'][:12]}`",
+            f"* clips `{result['clips']['name']}`, digest `{result['clips']['sha256'][:12]}`",
+            f"* {run['date']}, {machine['num_cpus']} cores of {machine['processor']}: "
+            + ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in result["seconds"].items()),
+            f"* {versions}",
+        )
+    )
+
+
+def _kinds(result: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    orders = list(dict.fromkeys(row["order"] for row in result["drifts"]))
+    return orders, list(dict.fromkeys(row["method"] for row in result["drifts"]))
+
+
+def _sizes(result: Mapping[str, Any]) -> list[int]:
+    return sorted({int(row["num_clips"]) for row in result["drifts"]})
+
+
+def _found(result: Mapping[str, Any]) -> dict[tuple[str, str, int], Any]:
+    return {(row["order"], row["method"], row["num_clips"]): row for row in result["drifts"]}
+
+
+def _table(heading: Sequence[str], rows: Iterable[Sequence[object]], *, right: int) -> str:
+    """Set a Markdown table whose last ``right`` columns are numbers."""
+    marks = ["---"] * (len(heading) - right) + ["---:"] * right
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in (heading, marks, *rows))

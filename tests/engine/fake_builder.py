@@ -1,0 +1,131 @@
+"""A TensorRT builder made of Python: it parses, calibrates and gives a plan, as far as calibration goes."""
+
+from __future__ import annotations
+
+import ctypes
+from types import SimpleNamespace
+
+import numpy as np
+import onnx
+
+from tests.nvidia.test_tensor_names import FakeNetwork
+from tests.runtime.fake_gpu import FakeCuda
+from trtforge.engine import build as build_module
+from trtforge.nvidia import cuda
+from trtforge.nvidia.devices import Gpu
+from trtforge.nvidia.v8 import V8
+from trtforge.nvidia.v10 import V10
+
+LAYERS = """
+ Layers:
+Name: conv1, LayerType: CaskConvolution, Inputs: [ { Name: x, Format/Datatype: Int8 }], Outputs: [ ]
+"""
+
+
+class FakeTensorRT:
+    """Plays the ``tensorrt`` module; what the builder saw stays in its attributes."""
+
+    BuilderFlag = SimpleNamespace(FP16="FP16", INT8="INT8")
+    ProfilingVerbosity = SimpleNamespace(DETAILED="DETAILED")
+    NetworkDefinitionCreationFlag = SimpleNamespace(EXPLICIT_BATCH=0)
+
+    class ILogger:
+        Severity = SimpleNamespace(ERROR="ERROR", INTERNAL_ERROR="INTERNAL_ERROR", WARNING="WARNING")
+
+    class IInt8EntropyCalibrator2:
+        pass
+
+    class IInt8MinMaxCalibrator:
+        pass
+
+    def __init__(self):
+        self.plan, self.native_cache = b"plan", b"TRT-8600-EntropyCalibration2\nmel: 3c010a14\n"
+        self.given_cache, self.batches, self.flags, self.calibration_shapes = None, [], [], None
+
+    def Builder(self, logger):
+        self.logger = logger
+        return self
+
+    def create_network(self, flags):
+        self.network = FakeNetwork([], [])
+        return self.network
+
+    def OnnxParser(self, network, logger):
+        return self
+
+    def parse(self, content):
+        graph = onnx.ModelProto.FromString(content).graph
+        layers, kind = [], SimpleNamespace(name="FLOAT")
+        for node in graph.node:
+            if node.op_type == "Conv":
+                made = [f"(Unnamed Layer* {len(layers) + at}) [made]_output" for at in (0, 1)]
+                layers += [("SHUFFLE", [node.input[0]], made[:1]), ("CONVOLUTION", made[:1], made[1:])]
+                layers.append(("SHUFFLE", made[1:], [node.output[0]]))
+            else:
+                layers.append(("OTHER", list(node.input), list(node.output)))
+        self.network.__init__([value.name for value in graph.input], layers)
+        tensors = [SimpleNamespace(name=v.name, dtype=kind, shape=(-1, 4, -1)) for v in graph.input]
+        self.network.get_input = lambda index: tensors[index]
+        self.network.num_outputs = 1
+        logits = SimpleNamespace(name="logits", dtype=kind, shape=(-1, 5, -1))
+        self.network.get_output = lambda index: logits
+        return True
+
+    def create_builder_config(self):
+        return FakeConfig(self)
+
+    def create_optimization_profile(self):
+        return FakeProfile()
+
+    def build_serialized_network(self, network, config):
+        self.logger.log("INFO", LAYERS)
+        calibrator = config.int8_calibrator
+        if calibrator is not None:
+            self.given_cache = calibrator.read_calibration_cache()
+            if self.given_cache is None:
+                self._calibrate(calibrator)
+        return self.plan
+
+    def _calibrate(self, calibrator):
+        while (addresses := calibrator.get_batch(["mel"])) is not None:
+            count = int(np.prod(self.calibration_shapes["mel"]))
+            block = (ctypes.c_byte * (4 * count)).from_address(addresses[0])
+            self.batches.append(
+                np.frombuffer(block, np.float32).reshape(self.calibration_shapes["mel"]).copy()
+            )
+        calibrator.write_calibration_cache(self.native_cache)
+
+
+class FakeProfile:
+    def __init__(self):
+        self.shapes = {}
+
+    def set_shape(self, name, low, opt, high):
+        self.shapes[name] = opt
+
+
+class FakeConfig:
+    def __init__(self, library):
+        self.library, self.int8_calibrator = library, None
+
+    def set_flag(self, flag):
+        self.library.flags.append(flag)
+
+    def add_optimization_profile(self, profile):
+        return 0
+
+    def set_calibration_profile(self, profile):
+        self.library.calibration_shapes = profile.shapes
+        return True
+
+
+def install(monkeypatch):
+    """Put the fakes in place of driver, CUDA and TensorRT; return the last two."""
+    library, driver = FakeTensorRT(), FakeCuda()
+    found = (Gpu(0, "NVIDIA H200", "9.0", 1 << 37, "580", "13.0"),)
+    monkeypatch.setattr("trtforge.nvidia.devices.gpus", lambda: found)
+    monkeypatch.setattr(build_module, "gpus", lambda: found, raising=False)
+    for flavor in (V8, V10):
+        monkeypatch.setattr(flavor, "module", lambda self: library)
+    monkeypatch.setattr(cuda, "runtime_api", lambda: driver)
+    return library, driver

@@ -1,0 +1,113 @@
+"""Run a network in ONNX Runtime and hand out its activations, a bounded number of bytes at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trtforge._ort import make_session
+from trtforge.calibration.padding import Array
+from trtforge.calibration.segment_models import NodeList
+from trtforge.calibration.segments import Segment, plan_segments
+from trtforge.calibration.shape_inference import Shape, ShapeInference
+from trtforge.errors import CalibrationError
+from trtforge.feeds import Arrays
+
+if TYPE_CHECKING:
+    import onnx
+
+# What a plan made for one feed leaves free, so that a somewhat longer one needs no other plan.
+_RESERVE = 0.25
+
+
+class ActivationSource:
+    """A network that gives the observed tensors of each feed, each computed once.
+
+    Nodes that no observed tensor depends on are not run. Where the observed tensors of a feed would exceed
+    the bound, the network is cut into segments; see `trtforge.calibration.segments.plan_segments`. The plan
+    is made for the first feed and again for a feed that would not fit.
+
+    Parameters
+    ----------
+    model : the network.
+    names : tensors to give out, network inputs excepted.
+    activation_bytes : bound on the observed tensors, and those that later segments need, held at once.
+    """
+
+    def __init__(self, model: onnx.ModelProto, names: Sequence[str], *, activation_bytes: int) -> None:
+        self._nodes = NodeList(model, names)
+        self._names = frozenset(names)
+        self._activation_bytes = activation_bytes
+        self._inference = ShapeInference(model)
+        self._planned_for: set[tuple[tuple[str, Shape], ...]] = set()
+        self._segments: tuple[Segment, ...] = ()
+        self._sessions: list[Any] = []
+
+    @property
+    def num_segments(self) -> int:
+        """Number of segments that the last feed was run in."""
+        return len(self._segments)
+
+    def run(self, arrays: Arrays, described_as: str) -> Iterator[dict[str, Array]]:
+        """Yield the observed tensors segment by segment; drop each before asking for the next.
+
+        Parameters
+        ----------
+        arrays : inputs of the network.
+        described_as : what the arrays are, for messages.
+
+        Raises
+        ------
+        CalibrationError : the network fails.
+        ModelError : ONNX Runtime cannot load the network.
+        """
+        self._plan(arrays)
+        held = {name: np.asarray(array) for name, array in arrays.items()}
+        last_taken = {name: at for at, segment in enumerate(self._segments) for name in segment.takes}
+        for at, (segment, session) in enumerate(zip(self._segments, self._sessions, strict=True)):
+            made = _run(session, held, segment.gives, described_as)
+            held |= {name: made[name] for name in segment.gives if last_taken.get(name, -1) > at}
+            for name in segment.takes:
+                if last_taken[name] == at:
+                    del held[name]
+            observed = {name: made[name] for name in segment.gives if name in self._names}
+            del made
+            yield observed
+            del observed
+
+    def _plan(self, arrays: Arrays) -> None:
+        shapes = tuple(sorted((name, array.shape) for name, array in arrays.items()))
+        if shapes in self._planned_for:
+            return
+        sizes = self._inference.sizes(dict(shapes))
+        planned = self._cut(sizes, self._activation_bytes)
+        if len(planned) > 1 and len(planned) > len(self._segments):
+            planned = self._cut(sizes, int(self._activation_bytes * (1 - _RESERVE)))
+        self._planned_for.add(shapes)
+        if len(planned) <= len(self._segments):
+            return
+        values = self._inference.values
+        self._segments, self._sessions = planned, []
+        for segment in planned:
+            network = self._nodes.network(segment, values)
+            self._sessions.append(make_session(network, purpose="calibrate", in_turns=True))
+
+    def _cut(self, sizes: dict[str, int], activation_bytes: int) -> tuple[Segment, ...]:
+        return plan_segments(
+            self._nodes.steps,
+            self._names,
+            sizes,
+            max_bytes=activation_bytes,
+            movable=self._inference.values.keys(),
+        )
+
+
+def _run(session: Any, held: dict[str, Array], outputs: Sequence[str], described_as: str) -> dict[str, Array]:
+    takes = {value.name: held[value.name] for value in session.get_inputs()}
+    try:
+        results = session.run(list(outputs), takes)
+    except Exception as error:  # the bindings raise their own unexported kinds
+        raise CalibrationError(f"the network fails on {described_as}: {error}") from error
+    return dict(zip(outputs, map(np.asarray, results), strict=True))

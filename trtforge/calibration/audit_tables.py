@@ -1,0 +1,167 @@
+"""Audit reports as tables for a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from trtforge.calibration.audit import AuditReport
+    from trtforge.calibration.convergence import Convergence
+
+_NUM_SHOWN = 12
+
+
+def render_tables(report: AuditReport) -> Group:
+    """Set what was found in tables, each only where there is something, under one line for each question."""
+    parts: list[RenderableType] = [_answers(report)]
+    if report.coverage.cells:
+        parts.append(_cells(report))
+    if report.deciding:
+        parts.append(_deciding(report))
+    if report.saturations:
+        parts.append(_saturations(report))
+    if report.rejected:
+        parts.append(_rejected(report))
+    if report.convergence is not None:
+        parts.append(_convergence(report.convergence))
+    return Group(*parts)
+
+
+def _answers(report: AuditReport) -> Table:
+    cover = report.coverage
+    num_cells = sum(pair.num_cells for pair in cover.pairs)
+    num_empty = sum(pair.num_empty for pair in cover.pairs)
+    num_thin = sum(pair.num_thin for pair in cover.pairs)
+    table = Table.grid(padding=(0, 2))
+    table.title = f"Audit of {report.num_clips} clips, thresholds by {report.method}"
+    table.title_justify = "left"
+    table.add_row(
+        "combinations of two strata",
+        _mark(not cover.cells),
+        f"{num_empty} empty and {num_thin} with fewer than {cover.min_clips} clips, of {num_cells}",
+    )
+    table.add_row(
+        "thresholds one stratum decides",
+        _mark(not report.deciding),
+        f"{len(report.deciding)} of {report.num_tensors} change by more than {100 * report.max_change:g} % "
+        "when its clips are left out, and by less when as many others are",
+    )
+    table.add_row(
+        "clips that saturate",
+        _mark(not report.saturations),
+        f"{len(report.saturations)} with more than {100 * report.max_clipped_share:g} % of a tensor clipped",
+    )
+    table.add_row("clips that were left out", _mark(not report.rejected), str(len(report.rejected)))
+    for alias in cover.aliases:
+        first, second = (
+            f"{factor} {value}" for factor, value in zip(alias.factors, alias.values, strict=True)
+        )
+        table.add_row("strata of the same clips", "", Text(f"{first} and {second}: {alias.num_clips} clips"))
+    return table
+
+
+def _mark(good: bool) -> Text:
+    return Text("✓", style="green") if good else Text("!", style="yellow")
+
+
+def _table(title: str, *headings: str, left: int = 1) -> Table:
+    table = Table(title=title, title_justify="left")
+    for index, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if index < left else "right", overflow="fold")
+    return table
+
+
+def _more(table: Table, num_rows: int) -> Table:
+    if num_rows > _NUM_SHOWN:
+        table.caption, table.caption_justify = f"and {num_rows - _NUM_SHOWN} more", "left"
+    return table
+
+
+def _cells(report: AuditReport) -> Table:
+    table = _table("Combinations that lack clips", "strata", "clips")
+    for cell in report.coverage.cells[:_NUM_SHOWN]:
+        table.add_row(Text(str(cell)), str(cell.num_clips))
+    return _more(table, len(report.coverage.cells))
+
+
+def _deciding(report: AuditReport) -> Table:
+    table = _table(
+        "Thresholds that one stratum decides",
+        "tensor",
+        "stratum",
+        "clips",
+        "amax",
+        "without it",
+        "change",
+        "by chance",
+        left=2,
+    )
+    for influence in report.deciding[:_NUM_SHOWN]:
+        table.add_row(
+            Text(influence.tensor),
+            Text(f"{influence.factor} {influence.value}"),
+            str(influence.num_clips),
+            f"{influence.amax:.4g}",
+            f"{influence.amax_without:.4g}",
+            f"{100 * influence.change:+.1f} %",
+            f"{100 * influence.by_chance:.1f} %",
+        )
+    return _more(table, len(report.deciding))
+
+
+def _saturations(report: AuditReport) -> Table:
+    table = _table("Clips that saturate", "clip", "most in tensor", "clipped", "all clips", "tensors", left=2)
+    for saturation in report.saturations[:_NUM_SHOWN]:
+        table.add_row(
+            Text(saturation.clip_id),
+            Text(saturation.tensor),
+            f"{100 * saturation.clipped_share:.2g} %",
+            f"{100 * saturation.overall_share:.2g} %",
+            str(saturation.num_tensors),
+        )
+    return _more(table, len(report.saturations))
+
+
+def _rejected(report: AuditReport) -> Table:
+    table = _table("Clips that were left out", "clip", "reason", left=2)
+    for clip_id, reason in list(report.rejected.items())[:_NUM_SHOWN]:
+        table.add_row(Text(clip_id), Text(reason))
+    return _more(table, len(report.rejected))
+
+
+def _convergence(grown: Convergence) -> Table:
+    sizes = list(dict.fromkeys(sorted(drift.num_clips for drift in grown.drifts)))
+    table = _table(
+        f"Drift from the thresholds of all {grown.num_clips} clips: median (99th percentile), %",
+        "order",
+        "method",
+        *(f"{size} clips" for size in sizes),
+        "enough",
+        left=2,
+    )
+    for order in grown.orders:
+        for method in grown.methods:
+            drifts = {drift.num_clips: drift for drift in grown.curve(order, method)}
+            enough = grown.enough(order, method)
+            table.add_row(
+                Text(order),
+                method,
+                *(
+                    f"{100 * drifts[size].median:.1f} ({100 * drifts[size].p99:.0f})"
+                    if size in drifts
+                    else ""
+                    for size in sizes
+                ),
+                "-" if enough is None else str(enough),
+            )
+        table.add_section()
+    table.caption_justify = "left"
+    table.caption = (
+        f"enough: from there on the median stays below {100 * grown.max_median:g} % "
+        f"and the 99th percentile below {100 * grown.max_p99:g} %"
+    )
+    return table
