@@ -17,7 +17,7 @@ from trtforge._files import write_json, write_text
 from trtforge._progress import Stages
 from trtforge.accuracy import AccuracyReport
 from trtforge.audio import ClipSet, features_for_model
-from trtforge.model import load_model
+from trtforge.model import load_model, model_digest
 from trtforge.pipeline import calibrate, evaluate, quantize
 
 ROOT = Path(__file__).parents[1]
@@ -54,6 +54,7 @@ def measure() -> dict[str, Any]:
         report = evaluate(contenders, test_clips, on_progress=stage)
     return {
         "format": "trtforge.benchmark.recogniser/1",
+        "model_sha256": model_digest(model),
         "parts": [_count(report, name) for name in PARTS],
         "worst_stratum": _worst(report),
         "run": describe_run("benchmarks.bench_recogniser", []),
@@ -91,7 +92,8 @@ def table(result: Mapping[str, Any]) -> str:
         f"The stratum of {MIN_CLIPS} or more clips that INT8 costs most is {worst['stratum']}: "
         f"{100 * worst['wer_increase']:+.2f} points on {worst['num_clips']} clips.",
         f"Measured by `{run['command']}` on {run['machine']['processor']}, "
-        f"{run['machine']['num_cpus']} cores, {run['date']}; `benchmarks/results/recogniser.json` has the counts and versions.",
+        f"{run['machine']['num_cpus']} cores, {run['date']}; "
+        "`benchmarks/results/recogniser.json` has the counts and versions.",
     ]
     return "\n".join(lines)
 
