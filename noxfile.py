@@ -29,7 +29,7 @@ def types(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run the tests on each supported Python."""
-    session.install("-e", ".[cpu,dev]")
+    session.install("-e", ".[dev]")
     session.run("python", "-m", "pytest", *session.posargs)
 
 
@@ -43,7 +43,7 @@ def bare(session: nox.Session) -> None:
 @nox.session(python="3.11")
 def examples(session: nox.Session) -> None:
     """Run the examples as their readers would."""
-    session.install("-e", ".[cpu,dev]")
+    session.install("-e", ".[dev]")
     session.run("python", "-m", "pytest", "tests/examples")
 
 
@@ -57,6 +57,6 @@ def docs(session: nox.Session) -> None:
 @nox.session(python="3.11")
 def benchmarks(session: nox.Session) -> None:
     """Run the benchmarks that need no GPU; their JSON goes to benchmarks/results."""
-    session.install("-e", ".[cpu,dev]")
-    for name in ("bench_import", "bench_recogniser", "bench_calibration_data"):
-        session.run("python", "-m", f"benchmarks.{name}")
+    session.install("-e", ".[dev]")
+    for name in ("import", "recogniser", "calibration_data", "convergence", "collection"):
+        session.run("python", "-m", f"benchmarks.bench_{name}")

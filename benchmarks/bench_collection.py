@@ -91,6 +91,7 @@ def compared(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         {
             **row,
             "ratio": round(row["run_s"] / plain["run_s"], 3),
+            "ratio_with_choosing": round((row["run_s"] + row.get("choose_s", 0)) / plain["run_s"], 3),
             "bytes_above_plain": row["peak_bytes"] - plain["peak_bytes"],
         }
         if "run_s" in row

@@ -31,3 +31,8 @@ def test_no_feeds_is_an_error() -> None:
 def test_feeds_must_agree_on_their_names() -> None:
     with pytest.raises(InputError, match=r"feed 1 names inputs \['y'\], the first one \['x'\]"):
         ArrayFeeds([{"x": np.zeros(1)}, {"y": np.zeros(1)}])
+
+
+def test_what_is_no_feeds_says_what_was_wanted() -> None:
+    with pytest.raises(InputError, match=r"feeds were wanted, got str\nhint: pass clips\.feeds\(features\)"):
+        as_feeds("calibration_sets/podcast_en")  # type: ignore[arg-type]

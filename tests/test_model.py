@@ -11,7 +11,14 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from trtforge.errors import ModelError
-from trtforge.model import load_model, model_digest, model_inputs, model_metadata, model_outputs
+from trtforge.model import (
+    _digest_in_pieces,
+    load_model,
+    model_digest,
+    model_inputs,
+    model_metadata,
+    model_outputs,
+)
 
 
 def small_model() -> onnx.ModelProto:
@@ -147,3 +154,13 @@ def test_lying_dimensions_are_refused(tmp_path: Path, dims: list[int], message: 
     path.write_bytes(model.SerializeToString())
     with pytest.raises(ModelError, match=message):
         load_model(path)
+
+
+def test_digest_in_pieces_follows_structure_and_weights():
+    def digest(value=1.0, op_type="Relu"):
+        weight = numpy_helper.from_array(np.float32([value]), "w")
+        graph = helper.make_graph([helper.make_node(op_type, ["w"], ["y"])], "g", [], [], [weight])
+        return _digest_in_pieces(helper.make_model(graph))
+
+    assert digest() == digest()
+    assert len({digest(), digest(2.0), digest(op_type="Neg")}) == 3

@@ -59,5 +59,5 @@ def test_a_damaged_file_is_refused(tmp_path: Path, change: dict[str, object], me
 def test_text_that_is_not_json_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "scales.json"
     path.write_text("{")
-    with pytest.raises(ScalesError, match="is not a scales file"):
+    with pytest.raises(ScalesError, match="is no scales file"):
         Scales.load(path)

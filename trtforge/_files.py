@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trtforge.errors import TrtforgeError
+
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Write ``data`` beside its place, flush it to disk, and rename it into place.
@@ -62,6 +64,27 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Write ``value`` as indented JSON; NaN and infinities are refused."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def read_json(path: str | os.PathLike[str], *, what: str, error: type[TrtforgeError]) -> Any:
+    """Read a JSON file.
+
+    Parameters
+    ----------
+    path : the file.
+    what : what it should be, as in "no scales file at ...".
+    error : the kind of error to raise.
+
+    Raises
+    ------
+    error : the file is missing, unreadable, or not JSON; the message names it.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise error(f"no {what} at {os.fspath(path)}") from None
+    except (OSError, ValueError, RecursionError) as cause:
+        raise error(f"{os.fspath(path)} is no {what}: {cause}") from cause
 
 
 def sha256(data: bytes) -> str:

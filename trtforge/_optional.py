@@ -10,7 +10,7 @@ from trtforge.errors import MissingExtraError
 # Which extra brings which module; the one list that pyproject.toml mirrors.
 EXTRA_OF = {
     "audiomentations": "augment",
-    "cuda": "tensorrt",
+    "cuda": "run",
     "datasets": "datasets",
     "fsspec": "datasets",
     "jinja2": "report",

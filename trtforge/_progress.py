@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from trtforge.units import format_duration
@@ -52,7 +53,7 @@ class Stages:
         if self.console is not None:
             took = format_duration(self.seconds[name])
             self.console.print(
-                f"[green]✓[/] [bold]{name:<10}[/] {stage.said}  [dim]{took}[/]", highlight=False
+                f"[green]✓[/] [bold]{name:<10}[/] {escape(stage.said)}  [dim]{took}[/]", highlight=False
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -99,7 +100,17 @@ class ArrayFeeds:
 
 
 def as_feeds(source: Feeds | Sequence[Arrays]) -> Feeds:
-    """Take feeds as they are, or make them from a list of mappings of input name to array."""
+    """Take feeds as they are, or make them from a list of mappings of input name to array.
+
+    Raises
+    ------
+    InputError : the source is neither.
+    """
     if isinstance(source, Feeds):
         return source
+    if isinstance(source, str | os.PathLike) or not isinstance(source, Iterable) or hasattr(source, "feeds"):
+        raise InputError(
+            f"feeds were wanted, got {type(source).__name__}",
+            hint="pass clips.feeds(features), or a list of mappings of input name to array",
+        )
     return ArrayFeeds(source)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
-from trtforge._files import write_json
+from trtforge._files import read_json, write_json
 from trtforge.errors import ScalesError
 
 INT8_MAX = 127
@@ -109,12 +107,7 @@ class Scales:
         ------
         ScalesError : the file is not such a record, or a value in it is out of range.
         """
-        try:
-            value = json.loads(Path(path).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ScalesError(f"no scales file at {os.fspath(path)}") from None
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise ScalesError(f"{os.fspath(path)} is not a scales file: {error}") from error
+        value = read_json(path, what="scales file", error=ScalesError)
         return cls.from_json(value, source=os.fspath(path))
 
     @classmethod

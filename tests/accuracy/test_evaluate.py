@@ -235,7 +235,7 @@ def test_files_of_another_kind_are_refused(tmp_path):
     with pytest.raises(ReportError, match="no accuracy report at"):
         AccuracyReport.load(tmp_path / "none.json")
     (tmp_path / "a.json").write_text("{")
-    with pytest.raises(ReportError, match="is not an accuracy report"):
+    with pytest.raises(ReportError, match="is no accuracy report"):
         AccuracyReport.load(tmp_path / "a.json")
     with pytest.raises(ReportError, match=r'lacks "format": "trtforge\.accuracy/1"'):
         AccuracyReport.from_json({"format": "other"})

@@ -3,7 +3,6 @@
 import json
 
 from benchmarks.bench_recogniser import CARD, MODEL, RESULT, fill, table
-
 from trtforge.model import load_model, model_digest
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from trtforge.calibration.segments import Segment, Step, plan_segments
+from trtforge.calibration.segments import Segment, Step, held_bytes, plan_segments
 
 
 def chain(count, weight_bytes=0):
@@ -40,6 +40,8 @@ def test_what_a_segment_holds_stays_within_the_bound():
     assert [segment.first for segment in segments] == [0] + [segment.last for segment in segments[:-1]]
     assert segments[-1].last == 40
     assert len(segments) > 3
+    assert held_bytes(segments, steps, observed, num_bytes) <= 40
+    assert held_bytes(segments, steps, observed, {name: 2 * size for name, size in num_bytes.items()}) > 40
     for segment in segments:
         assert sum(num_bytes[name] for name in (*segment.takes, *segment.gives)) <= 40
 

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import onnx
 import pytest
 
 from tests.bundled import CALIBRATION_SET, MODEL, TEST_SET
@@ -110,6 +111,12 @@ def broken(tmp_path: Path) -> Path:
     return path
 
 
+def deep_json(tmp_path: Path) -> Path:
+    path = tmp_path / "deep.json"
+    path.write_text("[" * 200_000)
+    return path
+
+
 def empty_set(tmp_path: Path) -> Path:
     folder = tmp_path / "empty"
     folder.mkdir()
@@ -124,9 +131,11 @@ def empty_set(tmp_path: Path) -> Path:
         (("compile", MODEL, "--calibration-set", empty_set, "-o", "out"), "empty"),
         (("compile", MODEL, "-o", "out"), "int8 needs clips to calibrate on"),
         (("compile", broken, "--calibration-set", CALIBRATION_SET, "-o", "out"), "is not an ONNX file"),
-        (("quantize", MODEL, "--scales", MODEL, "-o", "out"), "is not a scales file"),
+        (("quantize", MODEL, "--scales", MODEL, "-o", "out"), "is no scales file"),
         (("build", MODEL, "-o", "out.engine", "--flavor", "tensorrt_rtx"), "no profile was given"),
         (("inspect", "nothing.engine"), "no file at nothing.engine"),
+        (("inspect", deep_json), "is no JSON file"),
+        (("quantize", MODEL, "--scales", ".", "-o", "out"), "is no scales file"),
         (("evaluate", MODEL, MODEL, "--clips", TEST_SET), "a file was given twice"),
     ],
 )
@@ -142,6 +151,30 @@ def test_errors_say_what_is_wrong(
     assert status == 2
     assert message in " ".join(err.split())
     assert "Traceback" not in err
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    status, out, err = run(
+        capsys, "compile", MODEL, "--calibration-set", CALIBRATION_SET, "-o", tmp_path / "file" / "out",
+        "--flavor", "tensorrt_rtx",
+    )  # fmt: skip
+    assert status == 2
+    assert "a file cannot be read or written" in " ".join(err.split())
+    assert out == ""
+
+
+def test_names_that_look_like_markup_are_shown_as_they_are(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    model = onnx.load(MODEL)
+    model.graph.node[1].name = "[/x] [bold]enc"
+    onnx.save(model, str(tmp_path / "odd.onnx"))
+    status, out, _ = run(capsys, "inspect", tmp_path / "odd.onnx")
+    assert status == 0
+    assert "[/x] [bold]enc" in out
 
 
 @pytest.mark.skipif(bool(gpus()), reason="there is a GPU")

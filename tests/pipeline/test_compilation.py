@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -12,7 +13,7 @@ import trtforge
 from tests.bundled import CALIBRATION_SET, MODEL, TEST_SET, some_clips
 from trtforge._optional import is_installed
 from trtforge.engine import BuildConfig, Engine
-from trtforge.errors import ConfigError, ModelError
+from trtforge.errors import ConfigError, ExecutionError, ModelError
 from trtforge.pipeline import Compilation
 from trtforge.scales import Scales
 
@@ -124,13 +125,47 @@ def test_float16_needs_no_clips_but_lengths(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"percentile": 200.0}, "percentile must lie above 0 and at most at 100, got 200.0"),
+        ({"max_batch": 0}, "max_batch must be at least 1, got 0"),
+        ({"name": "a/b"}, "name must be a plain file name, got 'a/b'"),
+        ({"config": BuildConfig(precision="float16")}, "precision is 'int8' and that of config is 'float16'"),
         ({}, "int8 needs clips to calibrate on, and none were given"),
-        ({"precision": "int4"}, "precision must be one of int8, float16, float32, got 'int4'"),
+        ({"precision": "int4"}, "precision must be one of 'int8', 'float16', 'float32' or None, got 'int4'"),
     ],
 )
-def test_a_request_that_cannot_be_met_is_refused_at_once(options: dict[str, str], message: str) -> None:
+def test_a_request_that_cannot_be_met_is_refused_at_once(options: dict[str, Any], message: str) -> None:
+    clips = None if "none were given" in message else CALIBRATION_SET
     with pytest.raises(ConfigError, match=message):
-        trtforge.compile(MODEL, flavor="tensorrt_rtx", **options)  # type: ignore[arg-type]
+        trtforge.compile(MODEL, clips, flavor="tensorrt_rtx", **options)
+
+
+def test_an_evaluation_that_fails_leaves_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ExecutionError("no memory left")
+
+    monkeypatch.setattr("trtforge.pipeline.compilation.evaluate", fail)
+    with pytest.raises(ExecutionError):
+        trtforge.compile(
+            MODEL,
+            evaluate=some_clips(TEST_SET, 2),
+            precision="float32",
+            flavor="tensorrt_rtx",
+            output=tmp_path,
+        )
+    assert Engine.load(tmp_path / "asr_en.engine").manifest.precision == "float32"
+    assert json.loads((tmp_path / "report.json").read_text())["accuracy"] is None
+
+
+def test_what_another_precision_left_is_removed(made: Compilation, tmp_path: Path) -> None:
+    made.save(tmp_path)
+    (tmp_path / "mine.txt").write_text("kept")
+    other = trtforge.compile(
+        MODEL, evaluate=some_clips(TEST_SET, 2), precision="float32", flavor="tensorrt_rtx"
+    )
+    other.save(tmp_path)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {path.name for path in other.files(tmp_path)} | {"mine.txt"}
+    assert "asr_en.int8.onnx" not in names
 
 
 def test_settings_of_the_build_are_kept() -> None:

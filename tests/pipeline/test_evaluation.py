@@ -19,6 +19,13 @@ def test_a_network_equals_itself() -> None:
     report.require(wer_increase=0, stratum_wer_increase=0, min_clips=1)
 
 
+def test_a_callable_serves_as_a_contender() -> None:
+    with trtforge.OnnxRunner(MODEL) as runner:
+        report = trtforge.evaluate({"a": MODEL, "b": runner, "c": runner.run}, some_clips(TEST_SET, 3))
+    assert report.runners == ("a", "b", "c")
+    report.require(wer_increase=0, stratum_wer_increase=0, min_clips=1)
+
+
 def test_nothing_to_evaluate_is_an_error() -> None:
     with pytest.raises(ConfigError, match="nothing to evaluate"):
         trtforge.evaluate({}, some_clips(TEST_SET, 6))
@@ -39,7 +46,7 @@ def test_a_network_that_does_not_say_how_it_is_read_is_refused() -> None:
 
 
 def test_an_engine_cannot_be_the_reference_alone() -> None:
-    with pytest.raises(ConfigError, match="does not say how speech becomes its input"):
+    with pytest.raises(ConfigError, match="is no network, and does not say how speech becomes its input"):
         trtforge.evaluate({"a": "some.engine"}, some_clips(TEST_SET, 6))
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trtforge._files import write_json
+from trtforge._files import read_json, write_json
 from trtforge.accuracy.bootstrap import BootstrapConfig
 from trtforge.accuracy.metrics import OutputMetrics
 from trtforge.accuracy.summary import ClipResult, Stratum, summarize_clips, summarize_strata, worst_clips
@@ -152,10 +150,5 @@ class AccuracyReport:
         ------
         ReportError : the file is missing or not an accuracy report.
         """
-        try:
-            value = json.loads(Path(path).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ReportError(f"no accuracy report at {os.fspath(path)}") from None
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise ReportError(f"{os.fspath(path)} is not an accuracy report: {error}") from error
+        value = read_json(path, what="accuracy report", error=ReportError)
         return cls.from_json(value, source=os.fspath(path))

@@ -10,7 +10,7 @@ import numpy as np
 from trtforge._ort import make_session
 from trtforge.calibration.padding import Array
 from trtforge.calibration.segment_models import NodeList
-from trtforge.calibration.segments import Segment, plan_segments
+from trtforge.calibration.segments import Segment, held_bytes, plan_segments
 from trtforge.calibration.shape_inference import Shape, ShapeInference
 from trtforge.errors import CalibrationError
 from trtforge.feeds import Arrays
@@ -81,18 +81,24 @@ class ActivationSource:
         shapes = tuple(sorted((name, array.shape) for name, array in arrays.items()))
         if shapes in self._planned_for:
             return
-        sizes = self._inference.sizes(dict(shapes))
-        planned = self._cut(sizes, self._activation_bytes)
-        if len(planned) > 1 and len(planned) > len(self._segments):
-            planned = self._cut(sizes, int(self._activation_bytes * (1 - _RESERVE)))
         self._planned_for.add(shapes)
-        if len(planned) <= len(self._segments):
+        sizes = self._inference.sizes(dict(shapes))
+        before = self._held_bytes(self._segments, sizes)
+        if self._segments and before <= self._activation_bytes:
+            return
+        planned = self._cut(sizes, self._activation_bytes)
+        if len(planned) > 1:
+            planned = self._cut(sizes, int(self._activation_bytes * (1 - _RESERVE)))
+        if self._segments and self._held_bytes(planned, sizes) >= before:
             return
         values = self._inference.values
         self._segments, self._sessions = planned, []
         for segment in planned:
             network = self._nodes.network(segment, values)
             self._sessions.append(make_session(network, purpose="calibrate", in_turns=True))
+
+    def _held_bytes(self, segments: tuple[Segment, ...], sizes: dict[str, int]) -> int:
+        return held_bytes(segments, self._nodes.steps, self._names, sizes)
 
     def _cut(self, sizes: dict[str, int], activation_bytes: int) -> tuple[Segment, ...]:
         return plan_segments(

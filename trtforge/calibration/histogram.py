@@ -187,7 +187,7 @@ def range_exponent(observed_max: float) -> int:
 def fold(counts: Counts, num_doublings: int) -> Counts:
     """Double the range ``num_doublings`` times, adding neighbouring bins each time."""
     if num_doublings == 0:
-        return counts.copy()
+        return np.array(counts)
     shift = min(num_doublings, _BIN_BITS)
     folded = np.zeros_like(counts)
     folded[: NUM_BINS >> shift] = counts.reshape(-1, 1 << shift).sum(axis=1)

@@ -80,6 +80,22 @@ def plan_segments(
     return tuple(flow.segment(first, last) for first, last in pairwise(cuts) if first < last)
 
 
+def held_bytes(
+    segments: Sequence[Segment],
+    steps: Sequence[Step],
+    observed: Collection[str],
+    num_bytes: Mapping[str, int],
+) -> int:
+    """Return the most that any of the segments holds, for these sizes of the tensors.
+
+    Parameters
+    ----------
+    segments, steps, observed, num_bytes : as for `plan_segments`.
+    """
+    flow = _Flow(steps, observed, num_bytes, ())
+    return max((flow.held_bytes(segment.first, segment.last) for segment in segments), default=0)
+
+
 class _Flow:
     """Running totals over the steps, from which each possible segment is judged in constant time."""
 
@@ -120,10 +136,10 @@ class _Flow:
         for end in ends:
             if self.weight_bytes[end] - self.weight_bytes[first] > max_weight_bytes:
                 break
-            observed = self.observed_bytes[end] - self.observed_bytes[first]
-            if self.crossing[first] + observed > max_bytes:
+            held = self.held_bytes(first, end)
+            if held - self.unobserved_crossing[end] > max_bytes:
                 break
-            if self.crossing[first] + observed + self.unobserved_crossing[end] <= max_bytes:
+            if held <= max_bytes:
                 within.append(end)
         if not within:
             return ends[0]
@@ -140,6 +156,10 @@ class _Flow:
             and self.weight_bytes[end] - self.weight_bytes[first] >= weights
         ]
         return min(worth, key=lambda end: (self.crossing[end], -end))
+
+    def held_bytes(self, first: int, last: int) -> int:
+        observed = self.observed_bytes[last] - self.observed_bytes[first]
+        return self.crossing[first] + observed + self.unobserved_crossing[last]
 
     def segment(self, first: int, last: int) -> Segment:
         inside = self.steps[first:last]

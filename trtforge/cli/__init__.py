@@ -63,8 +63,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TrtforgeError as error:
         _explain(errors, error)
         return 2
+    except OSError as error:
+        _explain(errors, TrtforgeError(f"a file cannot be read or written: {error}"))
+        return 2
     except KeyboardInterrupt:
-        errors.print("[yellow]interrupted[/]; nothing was left half written")
+        errors.print("[yellow]interrupted[/]; every file is whole or was not begun")
         return 130
     return 0
 

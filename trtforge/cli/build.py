@@ -18,9 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("int8", "float16", "float32"),
         help="what the engine must run in (default: what the network holds)",
     )
-    lengths = parser.add_argument_group(
-        "lengths to build for", "needed where the network's time axis is dynamic"
-    )
+    group = parser.add_argument_group("lengths to build for", "needed where the time axis is dynamic")
+    lengths = group.add_mutually_exclusive_group()
     lengths.add_argument("--clips", metavar="DIR", help="a clip set whose lengths are typical")
     lengths.add_argument(
         "--frames", type=int, nargs=2, metavar=("MIN", "MAX"), help="shortest and longest input, in frames"
@@ -34,20 +33,17 @@ def run(args: argparse.Namespace) -> None:
     from trtforge.audio import ClipSet, features_for_model
     from trtforge.engine import BuildConfig, build
     from trtforge.model import load_model, model_inputs
-    from trtforge.profiles import plan_profiles
+    from trtforge.pipeline import plan_for_clips
+    from trtforge.profiles import OptimizationProfile, plan_profiles
 
     console = make_console()
     model = load_model(args.model)
-    frames = list(args.frames or [])
-    if args.clips:
-        features = features_for_model(model)
-        frames += [
-            features.num_frames(int(seconds * features.sampling_rate))
-            for seconds in ClipSet.load(args.clips, verify=False).durations()
-        ]
-    profiles = (
-        plan_profiles(model_inputs(model), frames, max_batch=args.max_batch, multiple_of=8) if frames else ()
-    )
+    profiles: tuple[OptimizationProfile, ...] = ()
+    if args.frames:
+        profiles = plan_profiles(model_inputs(model), args.frames, max_batch=args.max_batch)
+    elif args.clips:
+        clips = ClipSet.load(args.clips, verify=False)
+        profiles = plan_for_clips(model, features_for_model(model), [clips], max_batch=args.max_batch)
     with Stages(console).stage("build") as stage:
         engine = build(
             model,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 
 from trtforge.cli._options import add_build, add_calibration, add_model, command_line, make_console
 
@@ -35,10 +36,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Compile, write the files, print the tables."""
+    from pathlib import Path
+
+    from rich.markup import escape
+    from rich.text import Text
+
     from trtforge.engine import BuildConfig
     from trtforge.errors import ConfigError
     from trtforge.pipeline import compile as compile_model
 
+    for points in (args.max_wer_increase, args.max_stratum_wer_increase):
+        if points is not None and not math.isfinite(points):
+            raise ConfigError(f"a largest WER increase must be a finite number of points, got {points}")
     wants_budget = args.max_wer_increase is not None or args.max_stratum_wer_increase is not None
     if wants_budget and args.evaluate is None:
         raise ConfigError(
@@ -56,18 +65,18 @@ def run(args: argparse.Namespace) -> None:
         max_batch=args.max_batch,
         config=BuildConfig(optimization_level=args.optimization_level),
         flavor=args.flavor,
+        output=args.output,
         command=command_line(),
         console=console,
     )
-    folder = result.save(args.output)
     if result.accuracy is not None:
         console.print()
         console.print(result.accuracy)
     console.print()
-    console.print(f"[bold]engine[/]  {result.engine}")
-    for path in sorted(folder.iterdir()):
-        console.print(f"        {path}", style="dim", soft_wrap=True)
-    console.print(f"[bold]report[/]  {folder / 'report.html'}", soft_wrap=True)
+    console.print(f"[bold]engine[/]  {escape(str(result.engine))}")
+    for path in result.files(args.output):
+        console.print(Text(f"        {path}", style="dim"), soft_wrap=True)
+    console.print(f"[bold]report[/]  {escape(str(Path(args.output) / 'report.html'))}", soft_wrap=True)
     if wants_budget and result.accuracy is not None:
         result.accuracy.require(
             wer_increase=_fraction(args.max_wer_increase),

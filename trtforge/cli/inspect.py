@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,10 +59,12 @@ def explain(path: Path) -> list[RenderableType]:
 
 def scales_table(scales: Scales) -> Table:
     """Return the ranges of a scales file as a table."""
+    from rich.markup import escape
+
     table = _table("tensor", "amax", "observed max", "clipped", "scale", title=repr(scales))
     for name, entry in scales.tensors.items():
         table.add_row(
-            name + (" [yellow](only zeros seen)[/]" if entry.floored else ""),
+            escape(name) + (" [yellow](only zeros seen)[/]" if entry.floored else ""),
             f"{entry.amax:.5g}",
             f"{entry.observed_max:.5g}",
             f"{100 * entry.clipped_share:.4f} %",
@@ -74,6 +75,8 @@ def scales_table(scales: Scales) -> Table:
 
 def graph_table(summary: GraphSummary) -> Table:
     """Return what a graph says of itself as a table."""
+    from rich.markup import escape
+
     counts = ", ".join(f"{count} in {precision}" for precision, count in summary.counts.items())
     title = (
         f"opset {summary.opset}, {summary.num_nodes} nodes, {summary.num_parameters:,} parameters, "
@@ -81,9 +84,8 @@ def graph_table(summary: GraphSummary) -> Table:
     )
     table = _table("layer", "operator", "computes in", "weights in", "parameters", title=title)
     for layer in summary.layers:
-        table.add_row(
-            layer.name, layer.op_type, layer.precision, layer.weight_dtype, f"{layer.num_parameters:,}"
-        )
+        texts = (layer.name, layer.op_type, layer.precision, layer.weight_dtype)
+        table.add_row(*map(escape, texts), f"{layer.num_parameters:,}")
     return table
 
 
@@ -93,17 +95,18 @@ def _network(path: Path) -> list[RenderableType]:
 
     model = load_model(path)
     summary = describe(model)
-    facts = _facts(
-        {f"input {i.name}": str(i) for i in summary.inputs}
-        | {f"output {o.name}": str(o) for o in summary.outputs}
-    )
-    facts.add_row("SHA-256", model_digest(model))
-    for key, value in model_metadata(model).items():
-        facts.add_row(key, value)
-    return [facts, graph_table(summary)]
+    facts = {
+        "inputs": "; ".join(map(str, summary.inputs)),
+        "outputs": "; ".join(map(str, summary.outputs)),
+        "SHA-256": model_digest(model),
+        **model_metadata(model),
+    }
+    return [_facts(facts), graph_table(summary)]
 
 
 def _observations(path: Path) -> list[RenderableType]:
+    from rich.markup import escape
+
     from trtforge.calibration import METHODS, Observations, choose
 
     observations = Observations.load(path)
@@ -113,7 +116,7 @@ def _observations(path: Path) -> list[RenderableType]:
     chosen = {method: choose(observations, method) for method in METHODS}
     for name, histogram in observations.tensors.items():
         table.add_row(
-            name,
+            escape(name),
             f"{histogram.num_values:.3g}",
             f"{100 * histogram.num_zeros / max(1, histogram.num_values):.0f} %",
             *(f"{chosen[method][name].amax:.5g}" for method in METHODS),
@@ -122,19 +125,20 @@ def _observations(path: Path) -> list[RenderableType]:
 
 
 def _json(path: Path) -> list[RenderableType]:
+    from trtforge._files import read_json
     from trtforge.accuracy import AccuracyReport
+    from trtforge.calibration import AuditReport
     from trtforge.errors import ConfigError
     from trtforge.scales import Scales
 
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigError(f"{path} is not JSON: {error}") from error
-    kind = value.get("format", "") if isinstance(value, dict) else ""
+    value = read_json(path, what="JSON file", error=ConfigError)
+    kind = str(value.get("format")) if isinstance(value, dict) else "none"
     if kind.startswith("trtforge.scales/"):
         return [scales_table(Scales.from_json(value, source=str(path)))]
     if kind.startswith("trtforge.accuracy/"):
         return [AccuracyReport.from_json(value, source=str(path))]
+    if kind.startswith("trtforge.audit/"):
+        return [AuditReport.from_json(value, source=str(path))]
     if kind.startswith("trtforge.report/"):
         return _report(value, path)
     raise ConfigError(f"{path} is of no kind that trtforge knows: its format is {kind!r}")
@@ -208,7 +212,7 @@ def _facts(rows: dict[str, str]) -> Table:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, text in rows.items():
-        table.add_row(name, escape(text))
+        table.add_row(escape(name), escape(text))
     return table
 
 

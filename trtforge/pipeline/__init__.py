@@ -1,8 +1,10 @@
 """The stages wired together: what most people call."""
 
+from trtforge.pipeline.artifacts import Compilation
 from trtforge.pipeline.auditing import CLEAN, audit, make_orders, observe_clips
-from trtforge.pipeline.compilation import Compilation, compile  # noqa: A004 - named for what users look for
+from trtforge.pipeline.compilation import compile  # noqa: A004 - named for what users look for
 from trtforge.pipeline.evaluation import evaluate
+from trtforge.pipeline.lengths import plan_for_clips
 from trtforge.pipeline.quantization import calibrate, observe, quantize
 
 __all__ = [
@@ -15,5 +17,6 @@ __all__ = [
     "make_orders",
     "observe",
     "observe_clips",
+    "plan_for_clips",
     "quantize",
 ]

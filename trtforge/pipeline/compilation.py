@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
-from trtforge._files import write_bytes, write_json, write_text
 from trtforge._progress import Stages
 from trtforge.accuracy import AccuracyReport
-from trtforge.audio import ClipSet, Features, features_for_model
-from trtforge.calibration import Method, Observations, choose
+from trtforge.audio import ClipSet, features_for_model
+from trtforge.calibration import Method, choose
 from trtforge.engine import BuildConfig, Engine, build
 from trtforge.engine.config import Precision
-from trtforge.errors import ClipSetError, ConfigError
+from trtforge.errors import ConfigError
 from trtforge.graph import describe, prepare, to_float16
-from trtforge.model import ModelSource, load_model, model_inputs
+from trtforge.model import ModelSource, load_model
 from trtforge.nvidia import Flavor, select
-from trtforge.pipeline.evaluation import Contender, can_run, evaluate
+from trtforge.pipeline.artifacts import Compilation
+from trtforge.pipeline.evaluation import Contender, can_run, check_texts, evaluate
+from trtforge.pipeline.lengths import plan_for_clips
 from trtforge.pipeline.quantization import observe, quantize
 from trtforge.pipeline.reporting import make_report
-from trtforge.profiles import OptimizationProfile, plan_profiles
-from trtforge.report import render_html
+from trtforge.profiles import OptimizationProfile
 from trtforge.scales import Scales
 from trtforge.speech import CtcDecoder
 from trtforge.units import format_bytes
@@ -33,52 +34,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 LABELS = {"int8": "INT8", "float16": "FP16", "float32": "FP32"}
-
-
-@dataclass(frozen=True, repr=False)
-class Compilation:
-    """What `compile` made, all of it in memory.
-
-    Parameters
-    ----------
-    name : short name, used for the files.
-    engine : the built engine.
-    model : the network that it was built from: Q/DQ for INT8, typed otherwise.
-    scales : the INT8 ranges; None where nothing was quantized.
-    observations : the histograms behind them; None likewise.
-    accuracy : what evaluation found; None where no clips were given for it.
-    report : everything about the run as plain JSON values.
-    """
-
-    name: str
-    engine: Engine
-    model: onnx.ModelProto
-    scales: Scales | None
-    observations: Observations | None
-    accuracy: AccuracyReport | None
-    report: dict[str, Any] = field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        return f"Compilation({self.name!r}, {self.engine}, {self.accuracy!r})"
-
-    def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write engine, manifest, network, scales, observations and report into ``folder``.
-
-        Each file is replaced whole or not at all. Returns the folder.
-        """
-        target = Path(folder)
-        target.mkdir(parents=True, exist_ok=True)
-        write_bytes(
-            target / f"{self.name}.{self.engine.manifest.precision}.onnx", self.model.SerializeToString()
-        )
-        if self.scales is not None:
-            self.scales.save(target / "scales.json")
-        if self.observations is not None:
-            self.observations.save(target / "observations.npz")
-        self.engine.save(target / f"{self.name}.engine")
-        write_json(target / "report.json", self.report)
-        write_text(target / "report.html", render_html(self.report))
-        return target
 
 
 def compile(  # noqa: A001 - the word users look for
@@ -95,6 +50,7 @@ def compile(  # noqa: A001 - the word users look for
     config: BuildConfig | None = None,
     flavor: Literal["tensorrt", "tensorrt_rtx"] | None = None,
     name: str | None = None,
+    output: str | os.PathLike[str] | None = None,
     command: str | None = None,
     console: Console | None = None,
 ) -> Compilation:
@@ -112,31 +68,38 @@ def compile(  # noqa: A001 - the word users look for
     exclude : names or shell patterns of nodes that stay unquantized.
     profiles : the shapes to accept; by default one profile over the lengths of all clips given.
     max_batch : largest batch of the default profile.
-    config : how to build; its precision, if any, must be ``precision``.
+    config : how to build; its precision, where set, must be ``precision``.
     flavor : library to build with; by default TensorRT where it and a GPU are, else TensorRT-RTX.
     name : short name for files and titles; by default the file's.
+    output : folder to write to, once when the engine is built and again when it is evaluated; None writes
+        nothing, and leaves it to `Compilation.save`.
     command : the command line behind this call, to be recorded in the report.
     console : where progress is shown; None shows nothing.
 
     Returns
     -------
-    Everything in memory; `Compilation.save` writes it.
+    Everything in memory.
 
     Raises
     ------
     TrtforgeError : each stage's own kind; the message says what was asked, what arrived, what to do.
     """
-    _check_request(precision, clips, evaluate, profiles)
+    settings = _settings(precision, config)
+    _check_request(precision, clips, evaluate, profiles, percentile, max_batch)
+    name = _checked_name(name or _name_of(model))
+    if output is not None:
+        Path(output).mkdir(parents=True, exist_ok=True)
     chosen = select(flavor)
     chosen.check_can_build()
     stages = Stages(console)
-    name = name or _name_of(model)
     with stages.stage("load") as stage:
         source = load_model(model)
         features = features_for_model(source)
         if evaluate is not None:
             CtcDecoder.for_model(source)
         calibration_set, test_set = _load_clips(clips), _load_clips(evaluate)
+        if test_set is not None:
+            check_texts(test_set)
         stage.note(_count_clips(calibration_set, test_set))
     scales, observations = None, None
     if precision == "int8" and calibration_set is not None:
@@ -154,37 +117,60 @@ def compile(  # noqa: A001 - the word users look for
             ", ".join(f"{n} layers {LABELS.get(kind, kind)}" for kind, n in describe(network).counts.items())
         )
     if profiles is None:
-        profiles = _plan(source, features, max_batch, calibration_set, test_set)
+        sets = [clips for clips in (calibration_set, test_set) if clips is not None]
+        profiles = plan_for_clips(source, features, sets, max_batch=max_batch)
     with stages.stage("build") as stage:
-        settings = replace(config or BuildConfig(), precision=precision)
         engine = build(network, profiles=profiles, config=settings, flavor=chosen, scales=scales)
         stage.note(
             f"{engine.manifest.library} {engine.manifest.library_version}, {format_bytes(len(engine.plan))}"
         )
-    accuracy = None
-    if test_set is not None:
-        with stages.stage("evaluate") as stage:
-            accuracy = _evaluate(source, network, engine, precision, test_set, stage)
-            stage.note(_summarize(accuracy))
-    report = make_report(
+    report = partial(
+        make_report,
         name=name,
         source=source,
         network=network,
         scales=scales,
         observations=observations,
         engine=engine,
-        accuracy=accuracy,
         seconds=stages.seconds,
         command=command,
     )
-    return Compilation(name, engine, network, scales, observations, accuracy, report)
+    made = Compilation(name, engine, network, scales, observations, None, report(accuracy=None))
+    if output is not None:
+        made.save(output)
+    if test_set is None:
+        return made
+    with stages.stage("evaluate") as stage:
+        accuracy = _evaluate(source, network, engine, precision, test_set, stage)
+        stage.note(_summarize(accuracy))
+    made = replace(made, accuracy=accuracy, report=report(accuracy=accuracy))
+    if output is not None:
+        made.save(output)
+    return made
+
+
+def _settings(precision: Precision, config: BuildConfig | None) -> BuildConfig:
+    if config is not None and config.precision not in (None, precision):
+        raise ConfigError(
+            f"precision is {precision!r} and that of config is {config.precision!r}",
+            hint="leave it out of config",
+        )
+    return replace(config or BuildConfig(), precision=precision)
 
 
 def _check_request(
-    precision: str, clips: object, test_clips: object, profiles: Sequence[OptimizationProfile] | None
+    precision: str,
+    clips: object,
+    test_clips: object,
+    profiles: Sequence[OptimizationProfile] | None,
+    percentile: float,
+    max_batch: int,
 ) -> None:
-    if precision not in get_args(Precision):
-        raise ConfigError(f"precision must be one of {', '.join(get_args(Precision))}, got {precision!r}")
+    """Refuse at once what a later stage would refuse after minutes."""
+    if not 0 < percentile <= 100:
+        raise ConfigError(f"percentile must lie above 0 and at most at 100, got {percentile}")
+    if max_batch < 1:
+        raise ConfigError(f"max_batch must be at least 1, got {max_batch}")
     if precision == "int8" and clips is None:
         raise ConfigError(
             "int8 needs clips to calibrate on, and none were given",
@@ -196,6 +182,12 @@ def _check_request(
 
 def _name_of(model: ModelSource) -> str:
     return Path(model).stem if isinstance(model, str | os.PathLike) else model.graph.name or "model"
+
+
+def _checked_name(name: str) -> str:
+    if name in ("", ".", "..") or Path(name).name != name:
+        raise ConfigError(f"name must be a plain file name, got {name!r}")
+    return name
 
 
 def _load_clips(source: ClipSet | str | os.PathLike[str] | None) -> ClipSet | None:
@@ -221,16 +213,6 @@ def _network_for(
     if precision == "float16" and flavor.strongly_typed_only:
         return to_float16(prepare(source))
     return prepare(source)
-
-
-def _plan(
-    source: onnx.ModelProto, features: Features, max_batch: int, *sets: ClipSet | None
-) -> tuple[OptimizationProfile, ...]:
-    durations = [duration for clips in sets if clips is not None for duration in clips.durations()]
-    if not durations:
-        raise ClipSetError("no clip is left whose length could be planned for")
-    frames = [features.num_frames(int(duration * features.sampling_rate)) for duration in durations]
-    return plan_profiles(model_inputs(source), frames, max_batch=max_batch, multiple_of=8)
 
 
 def _evaluate(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
 from trtforge._optional import is_installed
 from trtforge._progress import OnProgress
-from trtforge.accuracy import AccuracyReport
+from trtforge.accuracy import AccuracyReport, Runner
 from trtforge.accuracy import evaluate as evaluate_runners
 from trtforge.audio import ClipSet, Features, features_for_model
 from trtforge.engine import Engine
@@ -23,14 +23,14 @@ from trtforge.speech import CtcDecoder
 if TYPE_CHECKING:
     import onnx
 
-Contender: TypeAlias = "ModelSource | Engine"
+Contender: TypeAlias = "ModelSource | Engine | Runner | Session | OnnxRunner"
 
 ENGINE_SUFFIX = ".engine"
 
 
 def evaluate(
     contenders: Mapping[str, Contender],
-    clips: ClipSet,
+    clips: ClipSet | str | os.PathLike[str],
     *,
     features: Features | None = None,
     decoder: CtcDecoder | None = None,
@@ -40,10 +40,11 @@ def evaluate(
 
     Parameters
     ----------
-    contenders : name to network (path or in memory; run by ONNX Runtime on the CPU) or engine (path ending in
-        ``.engine``, or an `Engine`; run on the GPU). The first is the reference and must be a network unless
-        ``features`` and ``decoder`` are given.
-    clips : what they are run on; clips without a text are refused.
+    contenders : name to network (path or in memory; run by ONNX Runtime on the CPU), to engine (path ending
+        in ``.engine``, or an `Engine`; run on the GPU), or to anything that can be called with named arrays,
+        such as an open `Session`. The first is the reference and must be a network unless ``features`` and
+        ``decoder`` are given.
+    clips : what they are run on, or the folder of a set; clips without a text are refused.
     features : how input is made; by default what the reference says in its metadata.
     decoder : how output is read; by default what the reference says in its metadata.
     on_progress : called with clips done and clips in all.
@@ -56,21 +57,14 @@ def evaluate(
     """
     if not contenders:
         raise ConfigError("nothing to evaluate", hint='pass {"FP32": "model.onnx", "INT8": "model.engine"}')
-    silent = [clip_id for clip_id, text in clips.texts().items() if not text.strip()]
-    untold = len(clips) - len(clips.texts())
-    if untold or silent:
-        raise ConfigError(
-            f"{untold + len(silent)} of {len(clips)} clips have no text to compare with",
-            hint='give each line of manifest.jsonl a "text"',
-        )
+    clips = clips if isinstance(clips, ClipSet) else ClipSet.load(clips)
+    check_texts(clips)
     if features is None or decoder is None:
         reference = _reference_network(contenders)
         features = features or features_for_model(reference)
         decoder = decoder or CtcDecoder.for_model(reference)
     with ExitStack() as stack:
-        runners = {
-            name: stack.enter_context(_runner(contender)).run for name, contender in contenders.items()
-        }
+        runners = {name: _runner(contender, stack) for name, contender in contenders.items()}
         return evaluate_runners(
             runners,
             clips.feeds(features),
@@ -79,6 +73,22 @@ def evaluate(
             strata=clips.strata(),
             output_lengths=decoder.output_lengths,
             on_progress=on_progress,
+        )
+
+
+def check_texts(clips: ClipSet) -> None:
+    """Refuse clips whose errors cannot be counted.
+
+    Raises
+    ------
+    ConfigError : a clip has no text.
+    """
+    texts = clips.texts()
+    untold = [clip_id for clip_id in clips.ids if not texts.get(clip_id, "").strip()]
+    if untold:
+        raise ConfigError(
+            f"{len(untold)} of {len(clips)} clips have no text to compare with, {untold[0]!r} among them",
+            hint='give each line of manifest.jsonl a "text"',
         )
 
 
@@ -91,21 +101,23 @@ def can_run(engine: Engine) -> bool:
     )
 
 
-def _is_engine_path(contender: ModelSource) -> TypeGuard[str | os.PathLike[str]]:
+def _is_engine_path(contender: object) -> TypeGuard[str | os.PathLike[str]]:
     return isinstance(contender, str | os.PathLike) and os.fspath(contender).endswith(ENGINE_SUFFIX)
 
 
-def _runner(contender: Contender) -> Any:
+def _runner(contender: Contender, stack: ExitStack) -> Runner:
     if isinstance(contender, Engine) or _is_engine_path(contender):
-        return Session(contender)
-    return OnnxRunner(contender)
+        return stack.enter_context(Session(contender)).run
+    if callable(contender):
+        return contender
+    return stack.enter_context(OnnxRunner(contender)).run
 
 
 def _reference_network(contenders: Mapping[str, Contender]) -> onnx.ModelProto:
     name, first = next(iter(contenders.items()))
-    if isinstance(first, Engine) or _is_engine_path(first):
+    if isinstance(first, Engine) or _is_engine_path(first) or callable(first):
         raise ConfigError(
-            f"the reference {name!r} is an engine, which does not say how speech becomes its input",
+            f"the reference {name!r} is no network, and does not say how speech becomes its input",
             hint="put the ONNX network first, or pass features and decoder",
         )
     return load_model(first)

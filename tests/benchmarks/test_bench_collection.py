@@ -1,0 +1,65 @@
+import json
+from argparse import Namespace
+
+import numpy as np
+
+from benchmarks.bench_collection import compared, main, measure, to_text
+from benchmarks.collection.inputs import Windows, layer_tensors, make_network
+from benchmarks.collection.whisper_encoder import EncoderShape, whisper_encoder
+from trtforge._ort import make_session
+
+
+def test_encoder_runs_and_has_whispers_shape():
+    model = whisper_encoder(EncoderShape(num_layers=1, width=32, num_heads=2))
+    mel = np.random.default_rng(0).standard_normal((2, 80, 3000), np.float32)
+    encoded = make_session(model, purpose="test").run(None, {"mel": mel})[0]
+    assert encoded.shape == (2, 1500, 32)
+    assert abs(encoded.mean()) < 1e-5
+    assert abs(encoded.std() - 1) < 1e-2
+
+
+def test_tensors_are_those_around_layers():
+    model = whisper_encoder(EncoderShape(num_layers=2, width=32, num_heads=2))
+    # mel, two convolutions' outputs and the second's input; per layer 8 products with 9 distinct inputs.
+    assert len(layer_tensors(model, attention=True)) == 4 + 2 * 16
+    without = layer_tensors(model, attention=False)
+    assert len(without) == 4 + 2 * 10
+    assert not {"layer.0.scores", "layer.0.shares", "layer.1.context"} & set(without)
+
+
+def test_recogniser_windows_have_one_length():
+    feeds = list(Windows("recogniser", 3))
+    assert [feed.arrays["mel"].shape for feed in feeds] == [(1, 80, 3000)] * 3
+    assert "mel" in layer_tensors(make_network("recogniser"), attention=False)
+
+
+def test_rows_are_compared_with_plain_inference():
+    rows = compared(
+        [
+            {"contender": "plain", "run_s": 2.0, "peak_bytes": 100},
+            {"contender": "trtforge", "run_s": 2.5, "choose_s": 0.5, "peak_bytes": 150},
+            {"contender": "modelopt", "skipped": "not here"},
+        ]
+    )
+    assert [row.get("ratio") for row in rows] == [1.0, 1.25, None]
+    assert rows[1]["ratio_with_choosing"] == 1.5
+    assert rows[1]["bytes_above_plain"] == 50
+
+
+def test_what_cannot_run_says_why():
+    args = Namespace(modelopt_python=None, repeats=1, timeout_s=10)
+    assert measure("onnxruntime", "whisper_tiny_encoder", 10**6, args)["skipped"] == (
+        "holds all windows at once: about 1500000 GB"
+    )
+    assert "--modelopt-python" in measure("modelopt", "whisper_tiny_encoder", 1, args)["skipped"]
+
+
+def test_result_is_json_of_one_line_a_row(tmp_path):
+    output = tmp_path / "result.json"
+    arguments = ["--windows", "1", "--networks", "recogniser", "--contenders", "plain", "modelopt"]
+    assert main([*arguments, "--output", str(output)]) == 0
+    result = json.loads(output.read_text())
+    assert [row["contender"] for row in result["rows"]] == ["plain", "modelopt"]
+    assert result["rows"][0]["ratio"] == 1.0
+    assert result["format"] == "trtforge.bench.collection/1"
+    assert to_text(result) == output.read_text()
