@@ -12,6 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from trtforge.errors import ModelError
 from trtforge.model import (
+    _BITS_PER_ELEMENT,
+    _check_tensor,
     _digest_in_pieces,
     load_model,
     model_digest,
@@ -154,6 +156,46 @@ def test_lying_dimensions_are_refused(tmp_path: Path, dims: list[int], message: 
     path.write_bytes(model.SerializeToString())
     with pytest.raises(ModelError, match=message):
         load_model(path)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "num_bytes"),
+    [
+        ("FLOAT", 28),
+        ("BOOL", 7),
+        ("BFLOAT16", 14),
+        ("FLOAT8E4M3FN", 7),
+        ("FLOAT8E4M3FNUZ", 7),
+        ("FLOAT8E5M2", 7),
+        ("FLOAT8E5M2FNUZ", 7),
+        ("FLOAT8E8M0", 7),
+        ("FLOAT6E2M3", 6),
+        ("FLOAT4E2M1", 4),
+        ("UINT4", 4),
+        ("INT4", 4),
+        ("UINT2", 2),
+        ("INT2", 2),
+    ],
+)
+def test_seven_elements_take_their_packed_size(dtype, num_bytes, monkeypatch):
+    if dtype not in TensorProto.DataType.keys():  # noqa: SIM118 - not a mapping
+        pytest.skip(f"onnx {onnx.__version__} has no {dtype}")
+    # Older releases of onnx map the small floats to this.
+    monkeypatch.setattr(onnx.helper, "tensor_dtype_to_np_dtype", lambda _: np.dtype(np.float32))
+    tensor = TensorProto(
+        name="w", dims=[7], data_type=TensorProto.DataType.Value(dtype), raw_data=bytes(num_bytes)
+    )
+    _check_tensor(tensor, Path())
+    tensor.raw_data = bytes(num_bytes + 1)
+    with pytest.raises(ModelError, match=f"needs {num_bytes} bytes, has {num_bytes + 1}"):
+        _check_tensor(tensor, Path())
+
+
+def test_every_type_of_onnx_but_text_has_a_size():
+    assert set(TensorProto.DataType.keys()) - _BITS_PER_ELEMENT.keys() == {"UNDEFINED", "STRING"}
+    tensor = TensorProto(name="w", dims=[1], data_type=TensorProto.STRING, raw_data=bytes(8))
+    with pytest.raises(ModelError, match="'w' of type STRING holds raw data, whose size is not defined"):
+        _check_tensor(tensor, Path())
 
 
 def test_digest_in_pieces_follows_structure_and_weights():

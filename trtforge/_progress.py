@@ -35,7 +35,7 @@ class Stages:
     def stage(self, name: str) -> Iterator[Stage]:
         """Time a stage; on success print one line with what `Stage.note` was told."""
         begin = time.perf_counter()
-        if self.console is None:
+        if self.console is None or not self.console.is_terminal:
             stage = Stage(None, name)
             yield stage
         else:

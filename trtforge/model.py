@@ -22,6 +22,38 @@ DECODER_KEY = "trtforge.decoder"
 
 _MAX_ELEMENTS = 1 << 40
 
+# As raw data packs them, by the names that ONNX gives its data types. onnx's own numpy dtypes will not do:
+# older releases map bfloat16 and the 8-bit floats to float32. Text has no raw data.
+_BITS_PER_ELEMENT = {
+    "FLOAT": 32,
+    "UINT8": 8,
+    "INT8": 8,
+    "UINT16": 16,
+    "INT16": 16,
+    "INT32": 32,
+    "INT64": 64,
+    "BOOL": 8,
+    "FLOAT16": 16,
+    "DOUBLE": 64,
+    "UINT32": 32,
+    "UINT64": 64,
+    "COMPLEX64": 64,
+    "COMPLEX128": 128,
+    "BFLOAT16": 16,
+    "FLOAT8E4M3FN": 8,
+    "FLOAT8E4M3FNUZ": 8,
+    "FLOAT8E5M2": 8,
+    "FLOAT8E5M2FNUZ": 8,
+    "FLOAT8E8M0": 8,
+    "FLOAT6E2M3": 6,
+    "FLOAT6E3M2": 6,
+    "FLOAT4E2M1": 4,
+    "UINT4": 4,
+    "INT4": 4,
+    "UINT2": 2,
+    "INT2": 2,
+}
+
 
 @dataclass(frozen=True)
 class TensorSpec:
@@ -166,10 +198,10 @@ def _check_tensor(tensor: onnx.TensorProto, folder: Path) -> None:
 def _check_size(tensor: onnx.TensorProto, num_bytes: int) -> None:
     import onnx
 
-    if tensor.data_type in (onnx.TensorProto.INT4, onnx.TensorProto.UINT4):
-        expected = (math.prod(tensor.dims) + 1) // 2
-    else:
-        expected = math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    dtype = onnx.TensorProto.DataType.Name(tensor.data_type)
+    if dtype not in _BITS_PER_ELEMENT:
+        raise ModelError(f"tensor {tensor.name!r} of type {dtype} holds raw data, whose size is not defined")
+    expected = (math.prod(tensor.dims) * _BITS_PER_ELEMENT[dtype] + 7) // 8
     if num_bytes != expected:
         raise ModelError(
             f"tensor {tensor.name!r} of dimensions {list(tensor.dims)} needs {expected} bytes, "

@@ -6,8 +6,6 @@ import math
 from typing import NewType
 
 Seconds = NewType("Seconds", float)
-Hertz = NewType("Hertz", int)
-Bytes = NewType("Bytes", int)
 
 
 def num_samples(duration: float, sampling_rate: int) -> int:

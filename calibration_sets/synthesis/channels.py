@@ -62,20 +62,11 @@ def mu_law(x: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
 
 
 def codec(x: Samples, kind: CodecKind, compression: float) -> Samples:
-    """Encode and decode through libsndfile.
-
-    Parameters
-    ----------
-    x : float32 [num_samples], 16 kHz.
-    kind : ``opus``, ``mp3`` or ``vorbis``.
-    compression : 0 (best quality) to 1 (smallest); for Opus the bit rate is 256 - 250 compression kbit/s.
-
-    Returns
-    -------
-    float32 [num_samples], as decoded, cut or padded with zeros to the length of the input.
+    """Send float32 [num_samples] at 16 kHz through `trtforge.audio.codecs.code`.
 
     Raises
     ------
-    ValueError : the kind is unknown or compression is not in 0 to 1.
+    ConfigError : the kind is unknown or compression is not in 0 to 1.
+    MissingExtraError : soundfile is not installed.
     """
     return code(x, SAMPLING_RATE, kind, compression)

@@ -173,6 +173,28 @@ def test_a_bad_clip_is_rejected_and_the_others_go_on(
     assert "1 rejected" in repr(clips)
 
 
+def test_a_path_that_the_file_system_refuses_is_set_aside(make_set: MakeSet) -> None:
+    folder = make_set(10, change={"c02": {"path": 300 * "x"}})
+    for verify in (True, False):
+        clips = ClipSet.load(folder, verify=verify)
+        assert len(clips) == 9
+        assert clips.rejected["c02"].startswith(
+            "clip 'c02': cannot read the file: [Errno 36] File name too long"
+        )
+
+
+@pytest.mark.parametrize(
+    ("change", "stated"), [({"duration": 1_000_000}, 1e6), ({"num_samples": 10**12}, 10**12 / 16_000)]
+)
+def test_the_largest_lengths_a_line_may_state(
+    make_set: MakeSet, change: dict[str, int], stated: float
+) -> None:
+    clips = ClipSet.load(make_set(10, change={"c02": change}))
+    assert clips.rejected["c02"].startswith(
+        f"clip 'c02': the manifest says {stated:.2f} s, the file holds 0.70 s"
+    )
+
+
 def test_too_many_bad_clips(make_set: MakeSet) -> None:
     folder = make_set(12)
     for index in range(5):

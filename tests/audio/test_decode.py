@@ -3,7 +3,9 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 import struct
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -145,6 +147,104 @@ def test_lying_wav_headers(make_wav: Callable[..., bytes], settings: dict[str, A
     assert caught.value.clip_id == "bad"
     with pytest.raises(ClipError, match=re.escape(message)):
         probe_audio(data)
+
+
+def piped(
+    samples: bytes, length: int, riff_length: int, *, sample_bytes: int = 2, num_channels: int = 1
+) -> bytes:
+    """Build a WAV as writers to a pipe leave it; ffmpeg's LIST chunk stands before the samples."""
+    frame = sample_bytes * num_channels
+    form = struct.pack("<HHIIHH", 1, num_channels, 16_000, 16_000 * frame, frame, 8 * sample_bytes)
+    note = b"LIST" + struct.pack("<I", 26) + b"INFOISFT" + struct.pack("<I", 14) + b"Lavf60.16.100\0"
+    head = b"WAVEfmt " + struct.pack("<I", 16) + form + note + b"data" + struct.pack("<I", length)
+    return b"RIFF" + struct.pack("<I", riff_length) + head + samples
+
+
+PIPED_START = 78
+
+
+@pytest.mark.parametrize(
+    ("length", "riff_length"),
+    [
+        (0xFFFFFFFF, 0xFFFFFFFF),
+        (0xFFFFFFFF, 0),
+        (0x7FFFF000, 0x7FFFF000 + PIPED_START - 8),
+        (0, 0xFFFFFFFF),
+        (0, 0),
+        (0, 8),
+        (0, PIPED_START - 8),
+    ],
+)
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_a_wav_from_a_pipe_has_all_that_the_file_holds(
+    tmp_path: Path, length: int, riff_length: int, on_disk: bool
+) -> None:
+    values = np.arange(-20_000, 20_000, dtype="<i2")
+    data = piped(values.tobytes(), length, riff_length)
+    assert data.index(b"data") + 8 == PIPED_START
+    path = tmp_path / "piped.wav"
+    path.write_bytes(data)
+    source = path if on_disk else data
+    assert probe_audio(source) == AudioInfo(16_000, 1, 40_000)
+    np.testing.assert_array_equal(decode_audio(source, sampling_rate=16_000), np.float32(values) / 2**15)
+
+
+@pytest.mark.parametrize("num_spare", [0, 1, 5])
+def test_a_wav_from_a_pipe_ends_with_its_last_whole_frame(num_spare: int) -> None:
+    samples = bytes(range(1, 1 + 6 * 20 + num_spare))
+    data = piped(samples, 0xFFFFFFFF, 0xFFFFFFFF, sample_bytes=3, num_channels=2)
+    audio = decode_audio(data, sampling_rate=16_000)
+    values = [int.from_bytes(samples[at : at + 3], "little", signed=True) for at in range(0, 120, 3)]
+    np.testing.assert_array_equal(audio, np.float32(np.reshape(values, (20, 2)).mean(axis=1) / 2**23))
+
+
+@pytest.mark.parametrize(
+    ("length", "riff_length", "message"),
+    [
+        (
+            0xFFFFFFFE,
+            0xFFFFFFFF,
+            "the header promises 2147483647 frames in 4294967294 bytes, the file holds 200",
+        ),
+        (
+            0x7FFFF002,
+            0x7FFFF048,
+            "the header promises 1073739777 frames in 2147479554 bytes, the file holds 200",
+        ),
+        (
+            0x7FFFF000,
+            0x7FFFF050,
+            "the header promises 1073739776 frames in 2147479552 bytes, the file holds 200",
+        ),
+        (202, 0xFFFFFFFF, "the header promises 101 frames in 202 bytes, the file holds 200"),
+        (0, 270, "the file holds zero samples"),
+    ],
+)
+def test_other_lengths_that_lie_are_refused(length: int, riff_length: int, message: str) -> None:
+    with pytest.raises(ClipError, match=re.escape(message)):
+        decode_audio(piped(bytes(200), length, riff_length), sampling_rate=16_000)
+
+
+@pytest.mark.parametrize("length", [0, 0xFFFFFFFF])
+def test_a_wav_from_a_pipe_that_brought_nothing(length: int) -> None:
+    with pytest.raises(ClipError, match="the file holds zero samples"):
+        decode_audio(piped(b"", length, 0xFFFFFFFF), sampling_rate=16_000)
+
+
+def test_a_wav_from_a_pipe_beyond_what_wav_can_hold(tmp_path: Path) -> None:
+    path = tmp_path / "long.wav"
+    path.write_bytes(piped(b"", 0xFFFFFFFF, 0xFFFFFFFF))
+    os.truncate(path, PIPED_START + 2**32)
+    with pytest.raises(ClipError, match="gives no length, and 4294967296 bytes are beyond WAV"):
+        probe_audio(path)
+
+
+@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
+def test_what_espeak_writes_to_a_pipe_is_read_whole() -> None:
+    data = subprocess.run(["espeak-ng", "--stdout", "hello"], capture_output=True, check=True).stdout
+    assert data[40:44] == struct.pack("<I", 0x7FFFF000)
+    audio = decode_audio(data, sampling_rate=22_050)
+    np.testing.assert_array_equal(audio, np.frombuffer(data[44:], "<i2").astype(np.float32) / 2**15)
 
 
 @pytest.mark.parametrize("num_frames", [0, 100_000, 2_000_000_000, 2**36 - 1])

@@ -58,19 +58,39 @@ def test_lines_become_entries(tmp_path: Path) -> None:
         ('{"id": "b", "path": "/etc/passwd"}', "line 2: path '/etc/passwd' leaves the manifest's folder"),
         (
             '{"id": "b", "path": "b", "duration": NaN}',
-            "line 2: 'duration' must be a number of seconds, got nan",
+            "line 2: 'duration' must be a number of seconds from 0 to 1000000, got nan",
         ),
         (
             '{"id": "b", "path": "b", "duration": -1}',
-            "line 2: 'duration' must be a number of seconds, got -1",
+            "line 2: 'duration' must be a number of seconds from 0 to 1000000, got -1",
+        ),
+        (
+            '{"id": "b", "path": "b", "duration": 1' + 400 * "0" + "}",
+            "line 2: 'duration' must be a number of seconds from 0 to 1000000, got 1" + 79 * "0",
+        ),
+        (
+            '{"id": "b", "path": "b", "duration": 1e308}',
+            "line 2: 'duration' must be a number of seconds from 0 to 1000000, got 1e+308",
+        ),
+        (
+            '{"id": "b", "path": "b", "num_samples": 1' + 400 * "0" + "}",
+            "line 2: 'num_samples' must be a whole number from 0 to 1000000000000, got 1" + 79 * "0",
+        ),
+        (
+            '{"id": "b", "path": "b", "sampling_rate": 1' + 400 * "0" + "}",
+            "line 2: 'sampling_rate' must be a whole number of Hz from 1 to 1000000000000, got 1" + 79 * "0",
+        ),
+        (
+            '{"id": "b", "path": "\\ud800.wav"}',
+            "line 2: 'path' must be text that is not empty, got '\\ud800.wav'",
         ),
         (
             '{"id": "b", "path": "b", "num_samples": true}',
-            "line 2: 'num_samples' must be a whole number, got True",
+            "line 2: 'num_samples' must be a whole number from 0 to 1000000000000, got True",
         ),
         (
             '{"id": "b", "path": "b", "sampling_rate": 0}',
-            "line 2: 'sampling_rate' must be a whole number of Hz",
+            "line 2: 'sampling_rate' must be a whole number of Hz from 1 to 1000000000000, got 0",
         ),
         (
             '{"id": "b", "path": "b", "sha256": "ab"}',

@@ -1,3 +1,6 @@
+import ast
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -195,3 +198,15 @@ class TestRefusals:
         feeds = ArrayFeeds([{"x": np.ones(2, np.float32), "y": np.ones(3, np.float32)}])
         with pytest.raises(CalibrationError, match="the network fails on clips batch-0: "):
             collect(add, feeds, ["z"])
+
+
+def test_no_string_stands_behind_a_docstring():
+    tree = ast.parse(Path(collect.__code__.co_filename).read_text(encoding="utf-8"))
+    strings = [
+        statement.value.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+        for statement in node.body[1:]
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    ]
+    assert strings == []

@@ -12,6 +12,7 @@ from calibration_sets.synthesis.distort import (
     set_loudness,
     telephone,
 )
+from trtforge.errors import ConfigError
 
 RATE = 16_000
 
@@ -144,9 +145,9 @@ def test_codec_keeps_length_and_place_and_loses_something(kind, compression):
 
 
 def test_codec_names_what_it_knows():
-    with pytest.raises(ValueError, match="codec must be one of opus, mp3, vorbis, not 'aac'"):
+    with pytest.raises(ConfigError, match="codec must be one of opus, mp3, vorbis, not 'aac'"):
         codec(tone(500), "aac", 0.5)
-    with pytest.raises(ValueError, match="compression must lie in 0 to 1, not 2"):
+    with pytest.raises(ConfigError, match="compression must lie in 0 to 1, not 2"):
         codec(tone(500), "opus", 2)
 
 

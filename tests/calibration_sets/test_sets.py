@@ -129,3 +129,9 @@ def test_nothing_is_shared_between_the_sets():
     ]
     assert not timbres[0] & timbres[1]
     assert len({entry["text"] for entry in calibration + test}) == len(calibration) + len(test)
+
+
+def test_the_licence_is_stated_of_the_programs_not_of_us():
+    licence = (FOLDER / "README.md").read_text().split("## Licence\n")[1]
+    assert not {"i", "we", "our", "us"} & set(licence.lower().split())
+    assert "only where the output, given its content,\nis itself a covered work" in licence

@@ -105,6 +105,22 @@ def test_a_corrupt_clip_is_left_out_and_named(capsys: pytest.CaptureFixture[str]
     assert "SHA-256" in record["rejected"][first["id"]]
 
 
+def test_a_clip_that_drops_out_is_named_everywhere(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = part_of(TEST_SET, 12, tmp_path / "set")
+    first = json.loads((folder / "manifest.jsonl").read_text().splitlines()[0])
+    (folder / first["path"]).write_bytes(b"OggS but no more")
+    status, out, _ = run(capsys, "evaluate", MODEL, "--clips", folder, "-o", tmp_path / "accuracy.json")
+    assert status == 0
+    assert f"left out: {first['id']}" in out
+    assert list(json.loads((tmp_path / "accuracy.json").read_text())["rejected"]) == [first["id"]]
+    status, out, _ = run(capsys, "inspect", folder)
+    assert status == 0
+    assert "11 clips" in out
+    assert f"left out: {first['id']}" in " ".join(out.split())
+
+
 def broken(tmp_path: Path) -> Path:
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"not a network")
@@ -134,6 +150,10 @@ def empty_set(tmp_path: Path) -> Path:
         (("quantize", MODEL, "--scales", MODEL, "-o", "out"), "is no scales file"),
         (("build", MODEL, "-o", "out.engine", "--flavor", "tensorrt_rtx"), "no profile was given"),
         (("inspect", "nothing.engine"), "no file at nothing.engine"),
+        (
+            ("build", MODEL, "-o", "out.engine", "--frames", "200", "100"),
+            "--frames wants MIN and MAX in this order, got 200 and 100",
+        ),
         (("inspect", deep_json), "is no JSON file"),
         (("quantize", MODEL, "--scales", ".", "-o", "out"), "is no scales file"),
         (("evaluate", MODEL, MODEL, "--clips", TEST_SET), "a file was given twice"),

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 
 from trtforge.errors import DeviceLostError, ExecutionError, NoGpuError, OutOfMemoryError
@@ -37,3 +39,38 @@ def test_without_a_driver_cuda_says_so():
         cuda.Stream()
     with pytest.raises(NoGpuError, match="CUDA failed to reserve 8 bytes of GPU memory"):
         cuda.DeviceBuffer().reserve(8)
+
+
+@pytest.mark.parametrize(
+    ("kind", "allocate", "free", "memory"),
+    [
+        (cuda.DeviceBuffer, "cudaMalloc", "cudaFree", "GPU memory"),
+        (cuda.PinnedBuffer, "cudaMallocHost", "cudaFreeHost", "pinned memory"),
+    ],
+)
+def test_a_buffer_grows_and_frees_once(kind, allocate, free, memory, monkeypatch):
+    calls, outcome = [], {allocate: "cudaSuccess", free: "cudaSuccess"}
+
+    def play(name, *values):
+        def function(argument):
+            calls.append((name, argument))
+            return (SimpleNamespace(name=outcome[name]), *values)
+
+        return function
+
+    runtime = SimpleNamespace(**{allocate: play(allocate, 4096), free: play(free)})
+    monkeypatch.setattr(cuda, "runtime_api", lambda: runtime)
+    with kind() as buffer:
+        for num_bytes in (0, 8, 4):
+            buffer.reserve(num_bytes)
+        assert (buffer.address, buffer.capacity_bytes) == (4096, 8)
+        buffer.close()
+        outcome[allocate] = "cudaErrorMemoryAllocation"
+        with pytest.raises(OutOfMemoryError, match=f"CUDA failed to reserve 16 bytes of {memory}: cudaError"):
+            buffer.reserve(16)
+        assert (buffer.address, buffer.capacity_bytes) == (0, 0)
+    assert calls == [(allocate, 1), (free, 4096), (allocate, 8), (free, 4096), (allocate, 16)]
+    outcome |= {allocate: "cudaSuccess", free: "cudaErrorInvalidValue"}
+    buffer.reserve(1)
+    with pytest.raises(ExecutionError, match=f"CUDA failed to free {memory}: cudaErrorInvalidValue"):
+        buffer.close()

@@ -55,4 +55,4 @@ def test_a_gpu_that_rtx_does_not_run_on_is_said_by_name(describe):
     assert can["build engines with TensorRT"] == (True, "with tensorrt 8.6.0")
     assert "GPU 0       NVIDIA H200 (compute capability 9.0, 150 GiB, driver 580.95.05)" in str(found)
     _, can = describe(gpus=(H200,), flavors=(TENSORRT,), missing=("cuda.bindings.runtime",))
-    assert can["run engines"] == (False, 'needs cuda-python: python -m pip install "trtforge[tensorrt]"')
+    assert can["run engines"] == (False, 'needs cuda-python: python -m pip install "trtforge[run]"')

@@ -193,3 +193,24 @@ def test_a_network_with_another_input_name_is_refused() -> None:
         node.input[:] = ["audio" if name == "mel" else name for name in node.input]
     with pytest.raises(ModelError, match="mel"):
         trtforge.compile(model, some_clips(CALIBRATION_SET, 8), flavor="tensorrt_rtx")
+
+
+def test_a_full_disk_leaves_what_was_there(
+    made: Compilation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.save(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    other = trtforge.compile(
+        MODEL, evaluate=some_clips(TEST_SET, 2), precision="float32", flavor="tensorrt_rtx"
+    )
+    synced = []
+
+    def full(descriptor: int) -> None:
+        synced.append(descriptor)
+        if len(synced) == 3:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        other.save(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

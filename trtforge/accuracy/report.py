@@ -30,6 +30,7 @@ class AccuracyReport:
     strata : error rates by factor and value.
     clips : one row for each clip, in the order of the feeds; empty where nothing was decoded.
     nonfinite : runner to the ids of clips with NaN or infinite outputs; these count as not recognised at all.
+    rejected : clips that could not be used, by id, with the reason; they count nowhere.
     normalization : what was done to texts before they were compared, in words.
     bootstrap : how the intervals were made.
     """
@@ -41,6 +42,7 @@ class AccuracyReport:
     strata: tuple[Stratum, ...] = ()
     clips: tuple[ClipResult, ...] = ()
     nonfinite: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    rejected: Mapping[str, str] = field(default_factory=dict)
     normalization: str = "lower case, white space merged"
     bootstrap: BootstrapConfig = field(default_factory=BootstrapConfig)
 

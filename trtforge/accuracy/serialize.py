@@ -31,6 +31,7 @@ def report_to_json(report: AccuracyReport) -> dict[str, Any]:
             for runner, outputs in report.outputs.items()
         },
         "nonfinite": {runner: list(clips) for runner, clips in report.nonfinite.items()},
+        "rejected": dict(report.rejected),
         "overall": None if report.overall is None else _stratum_to_json(report.overall),
         "strata": [_stratum_to_json(stratum) for stratum in report.strata],
         "worst_clips": [clip.clip_id for clip in report.worst()],
@@ -51,6 +52,7 @@ def report_from_json(value: Any, *, source: str) -> AccuracyReport:
         return AccuracyReport(
             runners=tuple(map(str, value["runners"])),
             num_clips=int(value["num_clips"]),
+            rejected={str(clip): str(reason) for clip, reason in value["rejected"].items()},
             outputs={
                 runner: {name: OutputMetrics.from_json(metrics) for name, metrics in outputs.items()}
                 for runner, outputs in value["outputs"].items()

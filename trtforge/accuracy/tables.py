@@ -24,6 +24,9 @@ def render_tables(report: AccuracyReport) -> Group:
         tables.append(_strata(report))
     if any(report.outputs.values()):
         tables.append(_outputs(report))
+    tables += [
+        Text(f"left out: {clip}: {reason}", style="yellow") for clip, reason in report.rejected.items()
+    ]
     return Group(*tables)
 
 

@@ -14,6 +14,9 @@ MAX_SAMPLING_RATE = 192_000
 
 _MAX_CHUNKS = 4096
 _MAX_OGG_PAGE = 65_307
+# What a WAV on a pipe gives for lengths not known yet: ffmpeg and others, then SoX and espeak-ng.
+_UNKNOWN = 0xFFFFFFFF
+_UNKNOWN_TO_SOX = 0x7FFFF000
 _UNCOMPRESSED_AIFC = (b"NONE", b"sowt", b"twos", b"in24", b"in32", b"fl32", b"FL32", b"fl64", b"FL64")
 
 
@@ -21,13 +24,36 @@ class HeaderError(Exception):
     """A header that must not reach a decoder; the message ends the sentence "clip 'x': ..."."""
 
 
-def check_header(file: BinaryIO, num_bytes: int) -> None:
+class MendedFile:
+    """A binary file in which the bytes at ``position`` read as ``field``."""
+
+    def __init__(self, file: BinaryIO, position: int, field: bytes) -> None:
+        self._file, self._position, self._field = file, position, field
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, num_bytes: int) -> bytes:
+        """Read on from where the file stands."""
+        start = self.tell()
+        data = bytearray(self._file.read(num_bytes))
+        for index, byte in enumerate(self._field, start=self._position - start):
+            if 0 <= index < len(data):
+                data[index] = byte
+        return bytes(data)
+
+
+def check_header(file: BinaryIO, num_bytes: int) -> BinaryIO | MendedFile:
     """Refuse files of unknown kind and headers that promise more than the file holds.
+
+    A WAV that was written to a pipe says so by its lengths, and has all the samples that follow its header.
 
     Parameters
     ----------
     file : seekable binary file; its position is not kept.
     num_bytes : size of the file.
+
+    Returns
+    -------
+    What to decode: the file, or one that differs in giving the length that a WAV's header leaves open.
 
     Raises
     ------
@@ -44,13 +70,14 @@ def check_header(file: BinaryIO, num_bytes: int) -> None:
     file.seek(0)
     head = file.read(12)
     if head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:] == b"WAVE":
-        _check_wav(file, num_bytes, head)
-    elif head[:4] == b"FORM" and head[8:] in (b"AIFF", b"AIFC"):
+        return _check_wav(file, num_bytes, head)
+    if head[:4] == b"FORM" and head[8:] in (b"AIFF", b"AIFC"):
         _check_aiff(file, num_bytes, head)
     elif head[:4] == b"OggS":
         _check_ogg(file, num_bytes)
     elif not (head[:4] == b"fLaC" or head[:3] == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0")):
         raise HeaderError(f"not WAV, FLAC, Ogg, MP3 or AIFF: the file begins with {head[:4]!r}")
+    return file
 
 
 def check_format(num_channels: int, sampling_rate: int) -> None:
@@ -63,7 +90,7 @@ def check_format(num_channels: int, sampling_rate: int) -> None:
         )
 
 
-def _check_wav(file: BinaryIO, num_bytes: int, head: bytes) -> None:
+def _check_wav(file: BinaryIO, num_bytes: int, head: bytes) -> BinaryIO | MendedFile:
     order: Literal["big", "little"] = "big" if head[:4] == b"RIFX" else "little"
     frame_bytes, wide_length = 0, None
     for name, length, start in _chunks(file, num_bytes, order):
@@ -74,13 +101,24 @@ def _check_wav(file: BinaryIO, num_bytes: int, head: bytes) -> None:
             check_format(int.from_bytes(body[2:4], order), int.from_bytes(body[4:8], order))
             frame_bytes = int.from_bytes(body[12:14], order)
         elif name == b"data":
-            if head[:4] == b"RF64" and length == 0xFFFFFFFF and wide_length is not None:
+            if head[:4] == b"RF64" and length == _UNKNOWN and wide_length is not None:
                 length = wide_length
             if not frame_bytes:
                 raise HeaderError("the header does not say how its samples are stored")
-            _check_length(length, num_bytes - start, length // frame_bytes)
-            return
+            available = num_bytes - start
+            if head[:4] != b"RF64" and _is_unknown(length, start, int.from_bytes(head[4:8], order)):
+                if available > _UNKNOWN:
+                    raise HeaderError(f"the header gives no length, and {available} bytes are beyond WAV")
+                return MendedFile(file, start - 4, available.to_bytes(4, order))
+            _check_length(length, available, length // frame_bytes)
+            return file
     raise HeaderError("the file ends before its samples: it is truncated")
+
+
+def _is_unknown(length: int, start: int, riff_length: int) -> bool:
+    # Zero samples may be meant, where the RIFF length counts chunks behind them.
+    ends_with_samples = riff_length == _UNKNOWN or riff_length + 8 <= start + length
+    return length == _UNKNOWN or (length in (0, _UNKNOWN_TO_SOX) and ends_with_samples)
 
 
 def _check_aiff(file: BinaryIO, num_bytes: int, head: bytes) -> None:

@@ -65,9 +65,13 @@ def admit(entry: ManifestEntry, path: Path, *, verify: bool) -> Clip:
     ------
     ClipError : the file is missing, not what the line says, or not audio that can be read.
     """
-    if not path.is_file():
+    try:
+        num_bytes = path.stat().st_size if path.is_file() else None
+    except OSError as error:
+        raise ClipError(f"clip {entry.id!r}: cannot read the file: {error}", clip_id=entry.id) from error
+    if num_bytes is None:
         raise ClipError(f"clip {entry.id!r}: no audio file {entry.path}", clip_id=entry.id)
-    if path.stat().st_size == 0:
+    if num_bytes == 0:
         raise ClipError(f"clip {entry.id!r}: the file is empty (0 bytes)", clip_id=entry.id)
     digest = entry.sha256
     if verify or digest is None:

@@ -135,10 +135,10 @@ def open_audio(source: AudioSource, clip_id: str, max_duration: float) -> Iterat
     soundfile = require("soundfile", "read audio files")
     try:
         with _open_file(source) as file:
-            check_header(file, file.seek(0, io.SEEK_END))
+            checked = check_header(file, file.seek(0, io.SEEK_END))
             file.seek(0)
             # A descriptor hides the file's name, from which soundfile would guess the format.
-            handle = file if isinstance(file, io.BytesIO) else file.fileno()
+            handle = checked.fileno() if isinstance(checked, io.FileIO) else checked
             with soundfile.SoundFile(handle, closefd=False) as sound:
                 check_format(sound.channels, sound.samplerate)
                 info = AudioInfo(sound.samplerate, sound.channels, sound.frames)

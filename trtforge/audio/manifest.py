@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +13,10 @@ from typing import Any
 from trtforge.errors import ClipSetError
 
 MANIFEST_NAME = "manifest.jsonl"
+
+# Far beyond any recording, far below where arithmetic on floats overflows.
+_MAX_SECONDS = 1_000_000
+_MAX_COUNT = 1_000_000_000_000
 
 CLIP_SET_HINT = (
     f'a clip set is a folder with {MANIFEST_NAME}, one line for each clip, such as {{"id": "a-1", '
@@ -153,19 +156,20 @@ _PATH_HINT = "put the audio files into the folder of the manifest, and name them
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
+    # JSON can spell half a surrogate pair, which no file name and no UTF-8 file can hold.
+    return isinstance(value, str) and re.search("[\ud800-\udfff]", value) is None
 
 
 def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and bool(value) and "\0" not in value
+    return _is_text(value) and bool(value) and "\0" not in value
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_COUNT
 
 
 def _is_seconds(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MAX_SECONDS
 
 
 def _is_digest(value: Any) -> bool:
@@ -173,16 +177,19 @@ def _is_digest(value: Any) -> bool:
 
 
 def _is_strata(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
+    return isinstance(value, dict) and all(_is_text(item) for entry in value.items() for item in entry)
 
 
 _RULES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "id": ("text that is not empty", _is_name),
     "path": ("text that is not empty", _is_name),
     "text": ("text", _is_text),
-    "duration": ("a number of seconds", _is_seconds),
-    "num_samples": ("a whole number", _is_count),
-    "sampling_rate": ("a whole number of Hz above 0", lambda value: _is_count(value) and value > 0),
+    "duration": (f"a number of seconds from 0 to {_MAX_SECONDS}", _is_seconds),
+    "num_samples": (f"a whole number from 0 to {_MAX_COUNT}", _is_count),
+    "sampling_rate": (
+        f"a whole number of Hz from 1 to {_MAX_COUNT}",
+        lambda value: _is_count(value) and value > 0,
+    ),
     "sha256": ("64 hexadecimal digits", _is_digest),
     "license": ("text", _is_text),
     "strata": ('an object of text, such as {"snr": "20"}', _is_strata),

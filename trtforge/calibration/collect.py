@@ -101,7 +101,6 @@ def collect(
 
 def check_names(model: onnx.ModelProto, names: Sequence[str]) -> None:
     """Refuse names that are no tensors of the network, with `CalibrationError`."""
-    """Raise `CalibrationError` unless there are names and each is a tensor of the network."""
     if not names:
         raise CalibrationError("no tensors to observe were named", hint="name at least one activation")
     known = {spec.name for spec in model_inputs(model)}
@@ -118,7 +117,6 @@ def check_names(model: onnx.ModelProto, names: Sequence[str]) -> None:
 
 def check_feed(inputs: Mapping[str, TensorSpec], feed: Feed) -> None:
     """Refuse a feed whose arrays are not the network's inputs in name, dtype and shape, with `InputError`."""
-    """Raise `InputError` unless the arrays of a feed are the inputs of the network, in dtype and shape."""
     takes = f"the network takes {'; '.join(map(str, inputs.values()))}"
     if unknown := sorted(feed.arrays.keys() - inputs.keys()):
         raise InputError(f"a feed has an input {unknown[0]!r} that the network does not have; {takes}")

@@ -87,6 +87,10 @@ class Observations:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a compressed ``.npz`` file; an existing one is replaced whole or not at all."""
+        write_bytes(path, self.dumps())
+
+    def dumps(self) -> bytes:
+        """Return the content of the file that `save` writes."""
         header = {
             "format": _FORMAT,
             "tensors": list(self.tensors),
@@ -106,7 +110,7 @@ class Observations:
         }
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **columns)
-        write_bytes(path, buffer.getvalue())
+        return buffer.getvalue()
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Observations:

@@ -5,10 +5,16 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import onnx
     from rich.console import Console
+
+    from trtforge.profiles import OptimizationProfile
 
 METHODS = ("entropy", "percentile", "mse", "max")
 
@@ -53,6 +59,44 @@ def add_build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--optimization-level", type=int, metavar="0-5", help="effort of the builder (library's default: 3)"
     )
+
+
+def add_frames(container: argparse._ActionsContainer) -> None:
+    """Take the lengths to build for."""
+    container.add_argument(
+        "--frames", type=int, nargs=2, metavar=("MIN", "MAX"), help="shortest and longest input, in frames"
+    )
+
+
+def profiles_for_frames(
+    model: onnx.ModelProto, frames: Sequence[int], max_batch: int
+) -> tuple[OptimizationProfile, ...]:
+    """Make the profiles that ``--frames`` asks for.
+
+    Raises
+    ------
+    ConfigError : the shortest length is above the longest.
+    """
+    from trtforge.errors import ConfigError
+    from trtforge.model import model_inputs
+    from trtforge.profiles import plan_profiles
+
+    if frames[0] > frames[1]:
+        raise ConfigError(f"--frames wants MIN and MAX in this order, got {frames[0]} and {frames[1]}")
+    return plan_profiles(model_inputs(model), list(frames), max_batch=max_batch)
+
+
+def check_writable(path: str) -> None:
+    """Find out whether a file can be written before the work that fills it; its folder is made.
+
+    Raises
+    ------
+    OSError : it cannot.
+    """
+    folder = Path(path).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def make_console() -> Console:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from trtforge.cli._options import add_build, add_model, make_console
+from trtforge.cli._options import (
+    add_build,
+    add_frames,
+    add_model,
+    check_writable,
+    make_console,
+    profiles_for_frames,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,8 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("lengths to build for", "needed where the time axis is dynamic")
     lengths = group.add_mutually_exclusive_group()
     lengths.add_argument("--clips", metavar="DIR", help="a clip set whose lengths are typical")
-    lengths.add_argument(
-        "--frames", type=int, nargs=2, metavar=("MIN", "MAX"), help="shortest and longest input, in frames"
+    add_frames(lengths)
+    parser.add_argument(
+        "--scales", metavar="SCALES", help="the ranges of a quantized network, for the record"
     )
     add_build(parser)
 
@@ -32,15 +40,17 @@ def run(args: argparse.Namespace) -> None:
     from trtforge._progress import Stages
     from trtforge.audio import ClipSet, features_for_model
     from trtforge.engine import BuildConfig, build
-    from trtforge.model import load_model, model_inputs
+    from trtforge.model import load_model
     from trtforge.pipeline import plan_for_clips
-    from trtforge.profiles import OptimizationProfile, plan_profiles
+    from trtforge.profiles import OptimizationProfile
+    from trtforge.scales import Scales
 
+    check_writable(args.output)
     console = make_console()
     model = load_model(args.model)
     profiles: tuple[OptimizationProfile, ...] = ()
     if args.frames:
-        profiles = plan_profiles(model_inputs(model), args.frames, max_batch=args.max_batch)
+        profiles = profiles_for_frames(model, args.frames, args.max_batch)
     elif args.clips:
         clips = ClipSet.load(args.clips, verify=False)
         profiles = plan_for_clips(model, features_for_model(model), [clips], max_batch=args.max_batch)
@@ -50,6 +60,7 @@ def run(args: argparse.Namespace) -> None:
             profiles=profiles,
             config=BuildConfig(precision=args.precision, optimization_level=args.optimization_level),
             flavor=args.flavor,
+            scales=Scales.load(args.scales) if args.scales else None,
         )
         stage.note(str(engine))
     engine.save(args.output)

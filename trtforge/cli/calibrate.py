@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from trtforge.cli._options import add_calibration, add_model, make_console
+from trtforge.cli._options import add_calibration, add_model, check_writable, make_console
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> None:
     from trtforge.model import load_model
     from trtforge.pipeline import observe
 
+    check_writable(args.output)
     console = make_console()
     model = load_model(args.model)
     clips = ClipSet.load(args.calibration_set)
@@ -37,7 +38,8 @@ def run(args: argparse.Namespace) -> None:
         observations = observe(model, feeds, exclude=args.exclude, on_progress=stage)
         observations = replace(observations, rejected={**clips.rejected, **observations.rejected})
         scales = choose(observations, args.method, percentile=args.percentile)
-        stage.note(f"{len(scales)} tensors on {scales.num_clips} clips, {scales.method}")
+        left_out = f", {len(scales.rejected)} left out" if scales.rejected else ""
+        stage.note(f"{len(scales)} tensors on {scales.num_clips} clips, {scales.method}{left_out}")
     scales.save(args.output)
     if args.save_observations:
         observations.save(args.save_observations)

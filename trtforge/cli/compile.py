@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 import math
 
-from trtforge.cli._options import add_build, add_calibration, add_model, command_line, make_console
+from trtforge.cli._options import (
+    add_build,
+    add_calibration,
+    add_frames,
+    add_model,
+    command_line,
+    make_console,
+    profiles_for_frames,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_calibration(parser)
     add_build(parser)
+    add_frames(parser)
     budget = parser.add_argument_group("requirement", "exit with status 1 where accuracy falls short")
     budget.add_argument(
         "--max-wer-increase",
@@ -43,6 +52,7 @@ def run(args: argparse.Namespace) -> None:
 
     from trtforge.engine import BuildConfig
     from trtforge.errors import ConfigError
+    from trtforge.model import load_model
     from trtforge.pipeline import compile as compile_model
 
     for points in (args.max_wer_increase, args.max_stratum_wer_increase):
@@ -54,6 +64,9 @@ def run(args: argparse.Namespace) -> None:
             "a largest WER increase was given, but no clips to measure it on", hint="add --evaluate DIR"
         )
     console = make_console()
+    profiles = (
+        profiles_for_frames(load_model(args.model), args.frames, args.max_batch) if args.frames else None
+    )
     result = compile_model(
         args.model,
         args.calibration_set,
@@ -62,6 +75,7 @@ def run(args: argparse.Namespace) -> None:
         method=args.method,
         percentile=args.percentile,
         exclude=args.exclude,
+        profiles=profiles,
         max_batch=args.max_batch,
         config=BuildConfig(optimization_level=args.optimization_level),
         flavor=args.flavor,
@@ -74,7 +88,7 @@ def run(args: argparse.Namespace) -> None:
         console.print(result.accuracy)
     console.print()
     console.print(f"[bold]engine[/]  {escape(str(result.engine))}")
-    for path in result.files(args.output):
+    for path in sorted(result.files(args.output)):
         console.print(Text(f"        {path}", style="dim"), soft_wrap=True)
     console.print(f"[bold]report[/]  {escape(str(Path(args.output) / 'report.html'))}", soft_wrap=True)
     if wants_budget and result.accuracy is not None:

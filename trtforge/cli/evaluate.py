@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from trtforge.cli._options import make_console
+from trtforge.cli._options import check_writable, make_console
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +32,8 @@ def run(args: argparse.Namespace) -> None:
         names = paths
     if len(set(names)) < len(names):
         raise ConfigError("a file was given twice; each can be evaluated once")
+    if args.output:
+        check_writable(args.output)
     console = make_console()
     with Stages(console).stage("evaluate") as stage:
         clips = ClipSet.load(args.clips)

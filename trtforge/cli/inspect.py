@@ -1,4 +1,4 @@
-"""``trtforge inspect``: explain an engine, a scales file, a network, observations or a report."""
+"""``trtforge inspect``: explain an engine, a scales file, a network, a report or a clip set."""
 
 from __future__ import annotations
 
@@ -41,6 +41,8 @@ def explain(path: Path) -> list[RenderableType]:
     """
     from trtforge.errors import ConfigError
 
+    if path.is_dir():
+        return _clips(path)
     if not path.is_file():
         raise ConfigError(f"no file at {path}")
     if path.suffix == ".onnx":
@@ -70,6 +72,11 @@ def scales_table(scales: Scales) -> Table:
             f"{100 * entry.clipped_share:.4f} %",
             f"{entry.scale:.5g}",
         )
+    if scales.rejected:
+        table.caption = "\n".join(
+            escape(f"left out: {clip}: {reason}") for clip, reason in scales.rejected.items()
+        )
+        table.caption_justify = "left"
     return table
 
 
@@ -87,6 +94,22 @@ def graph_table(summary: GraphSummary) -> Table:
         texts = (layer.name, layer.op_type, layer.precision, layer.weight_dtype)
         table.add_row(*map(escape, texts), f"{layer.num_parameters:,}")
     return table
+
+
+def _clips(path: Path) -> list[RenderableType]:
+    from collections import Counter
+
+    from trtforge.audio import ClipSet
+
+    clips = ClipSet.load(path)
+    counts: dict[str, Counter[str]] = {}
+    for strata in clips.strata().values():
+        for factor, value in strata.items():
+            counts.setdefault(factor, Counter())[value] += 1
+    facts = {"clips": repr(clips), **{f"left out: {name}": reason for name, reason in clips.rejected.items()}}
+    for factor, values in counts.items():
+        facts[factor] = ", ".join(f"{value} ({count})" for value, count in sorted(values.items()))
+    return [_facts(facts)]
 
 
 def _network(path: Path) -> list[RenderableType]:
@@ -170,8 +193,7 @@ def _engine(path: Path) -> list[RenderableType]:
     facts = _facts(_manifest_facts(engine.manifest))
     try:
         check_runs_here(engine.manifest)
-        verdict = engine.validity()
-        facts.add_row("on this machine", escape(" ".join([verdict.verdict, *verdict.reasons])))
+        facts.add_row("on this machine", escape(str(engine.validity())))
     except EngineIncompatibleError as error:
         facts.add_row("on this machine", f"[red]{escape(error.message)}[/]")
     return [facts]

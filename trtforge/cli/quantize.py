@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from trtforge.cli._options import add_exclude, add_model, make_console
+from trtforge.cli._options import add_exclude, add_model, check_writable, make_console
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> None:
     from trtforge.pipeline import quantize
     from trtforge.scales import Scales
 
+    check_writable(args.output)
     model = quantize(args.model, Scales.load(args.scales), rest=args.rest, exclude=args.exclude)
     write_bytes(args.output, model.SerializeToString())
     console = make_console()

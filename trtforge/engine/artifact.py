@@ -65,8 +65,11 @@ class Engine:
         ----------
         path : by custom ``NAME.engine``.
         """
-        plan_path = Path(path)
-        write_together({manifest_path(plan_path): self.manifest.dumps().encode(), plan_path: self.plan})
+        write_together(self.files(path))
+
+    def files(self, path: str | os.PathLike[str]) -> dict[Path, bytes]:
+        """Return what `save` writes, in order: path to content."""
+        return {manifest_path(path): self.manifest.dumps().encode(), Path(path): self.plan}
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, check_machine: bool = True) -> Engine:

@@ -130,7 +130,8 @@ def _check_profiles(inputs: Sequence[TensorSpec], profiles: Sequence[Optimizatio
     if dynamic and not profiles:
         raise ProfileError(
             f"the network has dynamic axes ({'; '.join(map(str, dynamic))}), and no profile was given",
-            hint="pass profiles=plan_profiles(model_inputs(model), frame_counts)",
+            hint="pass profiles=plan_profiles(model_inputs(model), frame_counts); on the command line, "
+            "--frames or --clips",
         )
     for profile in profiles:
         profile.check_inputs(inputs)

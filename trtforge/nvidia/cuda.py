@@ -143,8 +143,10 @@ class Event(_Resource):
             _call(runtime_api().cudaEventDestroy, event, doing="destroy an event")
 
 
-class DeviceBuffer(_Resource):
-    """GPU memory that grows when more is asked for, and never shrinks."""
+class _Buffer(_Resource):
+    """Memory that grows when more is asked for, and never shrinks."""
+
+    _kind: str
 
     def __init__(self) -> None:
         self.address, self.capacity_bytes = 0, 0
@@ -154,31 +156,39 @@ class DeviceBuffer(_Resource):
         needed = max(num_bytes, 1)
         if needed > self.capacity_bytes:
             self.close()
-            doing = f"reserve {needed} bytes of GPU memory"
-            self.address = int(_call(runtime_api().cudaMalloc, needed, doing=doing))
+            doing = f"reserve {needed} bytes of {self._kind} memory"
+            self.address = int(_call(self._allocate, needed, doing=doing))
             self.capacity_bytes = needed
 
     def close(self) -> None:
         """Free the memory."""
         if self.address:
             address, self.address, self.capacity_bytes = self.address, 0, 0
-            _call(runtime_api().cudaFree, address, doing="free GPU memory")
+            _call(self._free, address, doing=f"free {self._kind} memory")
+
+    def _allocate(self, num_bytes: int) -> Any:
+        raise NotImplementedError
+
+    def _free(self, address: int) -> Any:
+        raise NotImplementedError
 
 
-class PinnedBuffer(_Resource):
+class DeviceBuffer(_Buffer):
+    """GPU memory that grows when more is asked for, and never shrinks."""
+
+    _kind = "GPU"
+
+    def _allocate(self, num_bytes: int) -> Any:
+        return runtime_api().cudaMalloc(num_bytes)
+
+    def _free(self, address: int) -> Any:
+        return runtime_api().cudaFree(address)
+
+
+class PinnedBuffer(_Buffer):
     """Page-locked host memory that grows when more is asked for, so that copies run beside kernels."""
 
-    def __init__(self) -> None:
-        self.address, self.capacity_bytes = 0, 0
-
-    def reserve(self, num_bytes: int) -> None:
-        """Make room for ``num_bytes``, one at least; what was stored is lost if the buffer grows."""
-        needed = max(num_bytes, 1)
-        if needed > self.capacity_bytes:
-            self.close()
-            doing = f"reserve {needed} bytes of pinned memory"
-            self.address = int(_call(runtime_api().cudaMallocHost, needed, doing=doing))
-            self.capacity_bytes = needed
+    _kind = "pinned"
 
     def view(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         """Return the beginning of the buffer as an array; it is valid until the buffer grows or closes."""
@@ -186,11 +196,11 @@ class PinnedBuffer(_Resource):
         flat: NDArray[Any] = np.frombuffer(block, dtype=dtype, count=math.prod(shape))
         return flat.reshape(shape)
 
-    def close(self) -> None:
-        """Free the memory."""
-        if self.address:
-            address, self.address, self.capacity_bytes = self.address, 0, 0
-            _call(runtime_api().cudaFreeHost, address, doing="free pinned memory")
+    def _allocate(self, num_bytes: int) -> Any:
+        return runtime_api().cudaMallocHost(num_bytes)
+
+    def _free(self, address: int) -> Any:
+        return runtime_api().cudaFreeHost(address)
 
 
 def copy_to_device(target: DeviceBuffer, source: PinnedBuffer, num_bytes: int, stream: Stream) -> None:

@@ -29,6 +29,11 @@ class Validity:
     verdict: str
     reasons: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        if self.verdict == "unknown" and not self.reasons:
+            return "unknown: the library judges an engine only where there is a GPU for it"
+        return f"{self.verdict}: {', '.join(self.reasons)}" if self.reasons else self.verdict
+
 
 class Flavor:
     """One installed library of the TensorRT family: its name, its version, and questions about it.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from trtforge._files import write_bytes, write_json, write_text
+from trtforge._files import json_bytes, write_together
 from trtforge.accuracy import AccuracyReport
 from trtforge.calibration import Observations
 from trtforge.engine import Engine
@@ -45,37 +45,34 @@ class Compilation:
     def __repr__(self) -> str:
         return f"Compilation({self.name!r}, {self.engine}, {self.accuracy!r})"
 
-    def files(self, folder: str | os.PathLike[str]) -> list[Path]:
-        """Return the files that `save` writes into ``folder``."""
-        names = [
-            f"{self.name}.engine",
-            f"{self.name}.engine.json",
-            f"{self.name}.{self.engine.manifest.precision}.onnx",
-            "report.html",
-            "report.json",
-            *(["scales.json"] if self.scales else []),
-            *(["observations.npz"] if self.observations else []),
-        ]
-        return [Path(folder) / name for name in sorted(names)]
-
-    def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write engine, manifest, network, scales, observations and report into ``folder``.
-
-        Each file is replaced whole or not at all, and what an earlier compilation of another precision left
-        under these names is removed. Returns the folder.
-        """
+    def files(self, folder: str | os.PathLike[str]) -> dict[Path, bytes]:
+        """Return what `save` writes into ``folder``: path to content."""
         target = Path(folder)
         network = f"{self.name}.{self.engine.manifest.precision}.onnx"
-        write_bytes(target / network, self.model.SerializeToString())
+        files = {target / network: self.model.SerializeToString()}
         if self.scales is not None:
-            self.scales.save(target / "scales.json")
+            files[target / "scales.json"] = json_bytes(self.scales.to_json())
         if self.observations is not None:
-            self.observations.save(target / "observations.npz")
-        self.engine.save(target / f"{self.name}.engine")
-        write_json(target / "report.json", self.report)
-        write_text(target / "report.html", render_html(self.report))
+            files[target / "observations.npz"] = self.observations.dumps()
+        files |= self.engine.files(target / f"{self.name}.engine")
+        files[target / "report.json"] = json_bytes(self.report)
+        files[target / "report.html"] = render_html(self.report).encode()
+        return files
+
+    def save(self, folder: str | os.PathLike[str]) -> list[Path]:
+        """Write engine, manifest, network, scales, observations and report into ``folder``.
+
+        All files are written in full before the first takes its place, so a full disk leaves what was there.
+        What an earlier compilation of another precision left under these names is removed.
+
+        Returns
+        -------
+        The files written.
+        """
+        files = self.files(folder)
+        write_together(files)
         others = (f"{self.name}.{precision}.onnx" for precision in get_args(Precision))
-        for stale in {target / name for name in ("scales.json", "observations.npz", *others)}:
-            if stale not in self.files(target):
-                stale.unlink(missing_ok=True)
-        return target
+        for name in ("scales.json", "observations.npz", *others):
+            if Path(folder) / name not in files:
+                (Path(folder) / name).unlink(missing_ok=True)
+        return sorted(files)

@@ -110,7 +110,8 @@ def compile(  # noqa: A001 - the word users look for
                 observations, rejected={**calibration_set.rejected, **observations.rejected}
             )
             scales = choose(observations, method, percentile=percentile)
-            stage.note(f"{len(scales)} tensors on {scales.num_clips} clips, {method}")
+            left_out = f", {len(scales.rejected)} left out" if scales.rejected else ""
+            stage.note(f"{len(scales)} tensors on {scales.num_clips} clips, {method}{left_out}")
     with stages.stage("quantize" if scales else "prepare") as stage:
         network = _network_for(source, scales, precision, chosen, exclude)
         stage.note(
@@ -177,7 +178,10 @@ def _check_request(
             hint="pass a clip set that sounds like the audio you expect, or ask for float16",
         )
     if clips is None and test_clips is None and not profiles:
-        raise ConfigError("without clips the lengths to build for are unknown", hint="pass profiles")
+        raise ConfigError(
+            "without clips the lengths to build for are unknown",
+            hint="pass profiles; on the command line, --frames",
+        )
 
 
 def _name_of(model: ModelSource) -> str:

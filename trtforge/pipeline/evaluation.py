@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
 from trtforge._optional import is_installed
@@ -65,7 +66,7 @@ def evaluate(
         decoder = decoder or CtcDecoder.for_model(reference)
     with ExitStack() as stack:
         runners = {name: _runner(contender, stack) for name, contender in contenders.items()}
-        return evaluate_runners(
+        report = evaluate_runners(
             runners,
             clips.feeds(features),
             decode=decoder.decode,
@@ -74,6 +75,7 @@ def evaluate(
             output_lengths=decoder.output_lengths,
             on_progress=on_progress,
         )
+    return replace(report, rejected={**clips.rejected, **report.rejected})
 
 
 def check_texts(clips: ClipSet) -> None:

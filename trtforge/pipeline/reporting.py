@@ -110,8 +110,7 @@ def _thin(histogram: Histogram) -> dict[str, Any]:
 def _engine(engine: Engine) -> dict[str, Any]:
     manifest = engine.manifest
     try:
-        validity = engine.validity()
-        verdict = " ".join([validity.verdict, *validity.reasons])
+        verdict = str(engine.validity())
     except TrtforgeError as error:
         verdict = error.message
     return {
@@ -123,10 +122,7 @@ def _engine(engine: Engine) -> dict[str, Any]:
         "precision": manifest.precision,
         "layer_precisions": dict(manifest.layer_precisions) if manifest.layer_precisions else None,
         "profiles": [
-            {
-                key: f"min {list(s.min)}  opt {list(s.opt)}  max {list(s.max)}"
-                for key, s in profile.shapes.items()
-            }
+            "; ".join(f"{name} {value}, tuned for {value.opt}" for name, value in profile.shapes.items())
             for profile in manifest.profiles
         ],
         "validity": verdict,

@@ -44,6 +44,7 @@ def accuracy_section(report: Mapping[str, Any], plots: Plots) -> dict[str, Any] 
             for runner, outputs in accuracy["outputs"].items()
             for output, metrics in outputs.items()
         ],
+        "rejected": [f"{clip}: {reason}" for clip, reason in accuracy["rejected"].items()],
         "nonfinite": [
             f"{runner} gave values that are not finite on {plural(len(clips), 'clip')}: "
             + ", ".join(clips[:5])
