@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from trtforge.audio import ClipSet as ClipSet
     from trtforge.audio import LogMel as LogMel
     from trtforge.calibration import Observations as Observations
-    from trtforge.calibration import choose as choose
-    from trtforge.calibration import collect as collect
+    from trtforge.calibration.choose import choose as choose
+    from trtforge.calibration.collect import collect as collect
     from trtforge.engine import BuildConfig as BuildConfig
     from trtforge.engine import Engine as Engine
     from trtforge.engine.build import build as build

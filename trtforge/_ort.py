@@ -42,8 +42,11 @@ def make_session(
         # A pattern keeps one block for all activations of a session, used or not.
         options.enable_mem_pattern = False
     if _computes_in_float16(model):
+        from trtforge import _ort_rounding
+
         # Fusions beyond the basic ones may have no FP16 kernel, or crash the process (MatmulTransposeFusion).
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        model = _ort_rounding.round_to_nearest(model, onnxruntime)
     try:
         return onnxruntime.InferenceSession(
             model.SerializeToString(), sess_options=options, providers=["CPUExecutionProvider"]
