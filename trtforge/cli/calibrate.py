@@ -20,26 +20,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Observe, choose, write the scales."""
-    from dataclasses import replace
-
     from trtforge._progress import Stages
-    from trtforge.audio import ClipSet, features_for_model
+    from trtforge.audio import ClipSet
     from trtforge.calibration import choose
     from trtforge.cli.inspect import scales_table
     from trtforge.model import load_model
-    from trtforge.pipeline import observe
+    from trtforge.pipeline.quantization import observe_set, summarize_scales
 
     check_writable(args.output)
     console = make_console()
     model = load_model(args.model)
     clips = ClipSet.load(args.calibration_set)
     with Stages(console).stage("calibrate") as stage:
-        feeds = clips.feeds(features_for_model(model))
-        observations = observe(model, feeds, exclude=args.exclude, on_progress=stage)
-        observations = replace(observations, rejected={**clips.rejected, **observations.rejected})
+        observations = observe_set(model, clips, exclude=args.exclude, on_progress=stage)
         scales = choose(observations, args.method, percentile=args.percentile)
-        left_out = f", {len(scales.rejected)} left out" if scales.rejected else ""
-        stage.note(f"{len(scales)} tensors on {scales.num_clips} clips, {scales.method}{left_out}")
+        stage.note(summarize_scales(scales))
     scales.save(args.output)
     if args.save_observations:
         observations.save(args.save_observations)

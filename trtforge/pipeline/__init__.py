@@ -2,9 +2,9 @@
 
 from trtforge.pipeline.artifacts import Compilation
 from trtforge.pipeline.auditing import CLEAN, audit, make_orders, observe_clips
+from trtforge.pipeline.clips import plan_for_clips
 from trtforge.pipeline.compilation import compile  # noqa: A004 - named for what users look for
 from trtforge.pipeline.evaluation import evaluate
-from trtforge.pipeline.lengths import plan_for_clips
 from trtforge.pipeline.quantization import calibrate, observe, quantize
 
 __all__ = [

@@ -20,6 +20,7 @@ from trtforge.calibration import (
 from trtforge.errors import ConfigError
 from trtforge.graph import prepare, tensors_to_observe
 from trtforge.model import ModelSource, load_model, model_digest
+from trtforge.pipeline.clips import as_clip_set
 
 CLEAN: Mapping[str, str] = {"noise": "none"}
 """Strata of clips that a studio could have recorded, in the vocabulary of the bundled sets."""
@@ -49,7 +50,7 @@ def observe_clips(
     """
     source = load_model(model)
     prepared = prepare(source)
-    chosen = clips if isinstance(clips, ClipSet) else ClipSet.load(clips)
+    chosen = as_clip_set(clips)
     observed = collect_per_clip(
         prepared,
         chosen.feeds(features or features_for_model(source)),
@@ -121,7 +122,7 @@ def audit(
     ModelError, ClipSetError, InputError, CalibrationError : as for `trtforge.pipeline.observe`.
     ConfigError : a setting is out of range, or the method is unknown.
     """
-    chosen = clips if isinstance(clips, ClipSet) else ClipSet.load(clips)
+    chosen = as_clip_set(clips)
     observed = observe_clips(model, chosen, features=features, exclude=exclude, on_progress=on_progress)
     return audit_observations(
         observed,

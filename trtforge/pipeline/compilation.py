@@ -20,9 +20,9 @@ from trtforge.graph import describe, prepare, to_float16
 from trtforge.model import ModelSource, load_model
 from trtforge.nvidia import Flavor, select
 from trtforge.pipeline.artifacts import Compilation
+from trtforge.pipeline.clips import as_clip_set, plan_for_clips
 from trtforge.pipeline.evaluation import Contender, can_run, check_texts, evaluate
-from trtforge.pipeline.lengths import plan_for_clips
-from trtforge.pipeline.quantization import observe, quantize
+from trtforge.pipeline.quantization import observe_set, quantize, summarize_scales
 from trtforge.pipeline.reporting import make_report
 from trtforge.profiles import OptimizationProfile
 from trtforge.scales import Scales
@@ -97,21 +97,17 @@ def compile(  # noqa: A001 - the word users look for
         features = features_for_model(source)
         if evaluate is not None:
             CtcDecoder.for_model(source)
-        calibration_set, test_set = _load_clips(clips), _load_clips(evaluate)
+        calibration_set = None if clips is None else as_clip_set(clips)
+        test_set = None if evaluate is None else as_clip_set(evaluate)
         if test_set is not None:
             check_texts(test_set)
         stage.note(_count_clips(calibration_set, test_set))
     scales, observations = None, None
     if precision == "int8" and calibration_set is not None:
         with stages.stage("calibrate") as stage:
-            feeds = calibration_set.feeds(features)
-            observations = observe(source, feeds, exclude=exclude, on_progress=stage)
-            observations = replace(
-                observations, rejected={**calibration_set.rejected, **observations.rejected}
-            )
+            observations = observe_set(source, calibration_set, exclude=exclude, on_progress=stage)
             scales = choose(observations, method, percentile=percentile)
-            left_out = f", {len(scales.rejected)} left out" if scales.rejected else ""
-            stage.note(f"{len(scales)} tensors on {scales.num_clips} clips, {method}{left_out}")
+            stage.note(summarize_scales(scales))
     with stages.stage("quantize" if scales else "prepare") as stage:
         network = _network_for(source, scales, precision, chosen, exclude)
         stage.note(
@@ -192,10 +188,6 @@ def _checked_name(name: str) -> str:
     if name in ("", ".", "..") or Path(name).name != name:
         raise ConfigError(f"name must be a plain file name, got {name!r}")
     return name
-
-
-def _load_clips(source: ClipSet | str | os.PathLike[str] | None) -> ClipSet | None:
-    return source if source is None or isinstance(source, ClipSet) else ClipSet.load(source)
 
 
 def _count_clips(calibration_set: ClipSet | None, test_set: ClipSet | None) -> str:

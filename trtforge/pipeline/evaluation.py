@@ -18,6 +18,7 @@ from trtforge.errors import ConfigError
 from trtforge.model import ModelSource, load_model
 from trtforge.nvidia import gpus
 from trtforge.nvidia.selection import flavor_for
+from trtforge.pipeline.clips import as_clip_set
 from trtforge.runtime import OnnxRunner, Session
 from trtforge.speech import CtcDecoder
 
@@ -58,7 +59,7 @@ def evaluate(
     """
     if not contenders:
         raise ConfigError("nothing to evaluate", hint='pass {"FP32": "model.onnx", "INT8": "model.engine"}')
-    clips = clips if isinstance(clips, ClipSet) else ClipSet.load(clips)
+    clips = as_clip_set(clips)
     check_texts(clips)
     if features is None or decoder is None:
         reference = _reference_network(contenders)

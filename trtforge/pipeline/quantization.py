@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from trtforge._progress import OnProgress
+from trtforge.audio import ClipSet, features_for_model
 from trtforge.calibration import Method, Observations, choose, collect
 from trtforge.errors import ScalesError
 from trtforge.feeds import Arrays, Feeds, as_feeds
@@ -52,6 +54,25 @@ def observe(
         model_sha256=model_digest(source),
         on_progress=on_progress,
     )
+
+
+def observe_set(
+    model: onnx.ModelProto,
+    clips: ClipSet,
+    *,
+    exclude: Sequence[str] = (),
+    on_progress: OnProgress | None = None,
+) -> Observations:
+    """Do as `observe`, with the features that the network names, and name the clips that the set left out."""
+    feeds = clips.feeds(features_for_model(model))
+    found = observe(model, feeds, exclude=exclude, on_progress=on_progress)
+    return replace(found, rejected={**clips.rejected, **found.rejected})
+
+
+def summarize_scales(scales: Scales) -> str:
+    """Say in a few words what a calibration gave."""
+    left_out = f", {len(scales.rejected)} left out" if scales.rejected else ""
+    return f"{len(scales)} tensors on {scales.num_clips} clips, {scales.method}{left_out}"
 
 
 def calibrate(

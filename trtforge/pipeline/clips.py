@@ -1,7 +1,8 @@
-"""Optimization profiles for the lengths of clips."""
+"""Clip sets as the stages take them, and the optimization profiles for their lengths."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
 # Kernels like lengths that are multiples of this.
 _MULTIPLE_OF = 8
+
+
+def as_clip_set(source: ClipSet | str | os.PathLike[str]) -> ClipSet:
+    """Take a clip set as it is, or load it from its folder."""
+    return source if isinstance(source, ClipSet) else ClipSet.load(source)
 
 
 def plan_for_clips(
