@@ -7,7 +7,6 @@ with ``--redraw`` it makes plot and tables anew from JSON that is there.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -17,8 +16,9 @@ from typing import Any
 from benchmarks.convergence.page import fill
 from benchmarks.convergence.plot import draw
 from benchmarks.environment import describe_run
+from benchmarks.pages import load_result, to_text
 from trtforge._files import write_text
-from trtforge.errors import ReportError, TrtforgeError
+from trtforge.errors import TrtforgeError
 
 MODULE = "benchmarks.bench_convergence"
 FORMAT = "trtforge.bench.convergence/1"
@@ -106,27 +106,7 @@ def load(path: Path) -> dict[str, Any]:
     ------
     ReportError : the file is missing or is not such a result.
     """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ReportError(f"no result at {path}", hint=f"python -m {MODULE}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ReportError(f"{path} is not a result of this benchmark: {error}") from error
-    if not isinstance(value, dict) or value.get("format") != FORMAT:
-        raise ReportError(f'{path} is not a result of this benchmark: it lacks "format": "{FORMAT}"')
-    return value
-
-
-def to_text(result: dict[str, Any]) -> str:
-    """Return JSON with one line for each row of a list, so that a change of numbers reads well as a diff."""
-    parts = []
-    for key, value in result.items():
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
-        if isinstance(value, list) and value:
-            rows = (json.dumps(row, allow_nan=False, ensure_ascii=False) for row in value)
-            text = "[\n    " + ",\n    ".join(rows) + "\n  ]"
-        parts.append(f"  {json.dumps(key)}: {text}")
-    return "{\n" + ",\n".join(parts) + "\n}\n"
+    return load_result(path, kind=FORMAT, module=MODULE)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.calibration_data.measure import REFERENCE, candidate_name
-from trtforge.errors import ConfigError
-
-BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+from benchmarks.pages import fill_between, table
 
 
 def fill(page: str, result: Mapping[str, Any]) -> str:
-    """Replace what stands between the markers by the tables of a result.
+    """Replace what stands between the page's markers by the tables of a result.
 
     Raises
     ------
     ConfigError : the page does not have each marker once, in order.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end) or BEGIN in rest or END in before + after:
-        raise ConfigError(
-            f"the page must hold {BEGIN} and after it {END}, each once",
-            hint="put both on lines of their own where the tables belong",
-        )
-    return f"{before}{BEGIN}\n\n{tables(result)}\n\n{END}{after}"
+    return fill_between(page, tables(result))
 
 
 def tables(result: Mapping[str, Any]) -> str:
@@ -42,7 +33,7 @@ def tables(result: Mapping[str, Any]) -> str:
 
 def _data_sets(result: Mapping[str, Any]) -> str:
     rows = [(x["label"], x["description"], x["num_clips"]) for x in result["sources"]]
-    return _table(("Calibrated on", "What it holds", "Clips"), rows, right=1)
+    return table(("Calibrated on", "What it holds", "Clips"), rows, right=1)
 
 
 def _overall(result: Mapping[str, Any]) -> str:
@@ -60,7 +51,7 @@ def _overall(result: Mapping[str, Any]) -> str:
     return (
         f"{whole['num_clips']} clips, {whole['num_words']} words; 95 % intervals in brackets. *Same symbol* "
         "is how often the quantized network's best symbol at a step is the one that FP32 has.\n\n"
-        + _table(heading, rows, right=4)
+        + table(heading, rows, right=4)
     )
 
 
@@ -87,7 +78,7 @@ def _by_condition(result: Mapping[str, Any]) -> str:
     heading = ("Condition", "Clips", "Words", "FP32 WER, %", *(source["label"] for source in sources))
     return (
         f"Increase in points over FP32 with `{method}`; bold where its 95 % interval excludes zero.\n\n"
-        + _table(heading, rows, right=3 + len(sources))
+        + table(heading, rows, right=3 + len(sources))
     )
 
 
@@ -108,7 +99,7 @@ def _thresholds(result: Mapping[str, Any]) -> str:
     heading = ("Tensor", f"`amax`, {sources[0]['label']}", *(source["label"] for source in sources[1:]))
     return (
         f"`amax` with `{method}`: in activation units for the first data set, as a multiple of that for the "
-        "others.\n\n" + _table(heading, rows, right=len(sources))
+        "others.\n\n" + table(heading, rows, right=len(sources))
     )
 
 
@@ -148,9 +139,3 @@ def _marked(row: Mapping[str, Any]) -> str:
     interval = row["increase_interval"]
     text = _points(row["increase"], 1)
     return f"**{text}**" if interval and (interval[0] > 0 or interval[1] < 0) else text
-
-
-def _table(heading: Sequence[str], rows: Iterable[Sequence[object]], *, right: int) -> str:
-    """Set a Markdown table whose last ``right`` columns are numbers."""
-    marks = ["---"] * (len(heading) - right) + ["---:"] * right
-    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in (heading, marks, *rows))

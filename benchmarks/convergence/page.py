@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from trtforge.errors import ConfigError
-
-BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+from benchmarks.pages import fill_between, table
 
 
 def fill(page: str, result: Mapping[str, Any]) -> str:
-    """Replace what stands between the markers by the tables of a result.
+    """Replace what stands between the page's markers by the tables of a result.
 
     Raises
     ------
     ConfigError : the page does not have each marker once, in order.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end) or BEGIN in rest or END in before + after:
-        raise ConfigError(
-            f"the page must hold {BEGIN} and after it {END}, each once",
-            hint="put both on lines of their own where the tables belong",
-        )
-    return f"{before}{BEGIN}\n\n{tables(result)}\n\n{END}{after}"
+    return fill_between(page, tables(result))
 
 
 def tables(result: Mapping[str, Any]) -> str:
@@ -47,7 +38,7 @@ def _enough(result: Mapping[str, Any]) -> str:
     return (
         f"Least number of clips from which on the median drift stays below {100 * limits['median']:g} % "
         f"and the 99th percentile below {100 * limits['p99']:g} %, of those tried below {whole}.\n\n"
-        + _table(heading, rows, right=len(orders))
+        + table(heading, rows, right=len(orders))
     )
 
 
@@ -69,7 +60,7 @@ def _drift(result: Mapping[str, Any]) -> str:
     return (
         f"Median over {len(result['drifts'][0]['by_tensor'])} tensors and {result['seeds']} orders, in "
         "percent; the 99th percentile in brackets.\n\n"
-        + _table(("Method", "Order", *(f"{size} clips" for size in sizes)), rows, right=len(sizes))
+        + table(("Method", "Order", *(f"{size} clips" for size in sizes)), rows, right=len(sizes))
     )
 
 
@@ -85,7 +76,7 @@ def _worst(result: Mapping[str, Any]) -> str:
             worst = max(tensors, key=lambda name: tensors[name])
             cells.append(f"`{worst}` {100 * tensors[worst]:.0f} % at {largest}")
         rows.append((method, *cells))
-    return "Largest drift in any order at the largest subset of each kind.\n\n" + _table(
+    return "Largest drift in any order at the largest subset of each kind.\n\n" + table(
         ("Method", *orders), rows, right=0
     )
 
@@ -116,9 +107,3 @@ def _sizes(result: Mapping[str, Any]) -> list[int]:
 
 def _found(result: Mapping[str, Any]) -> dict[tuple[str, str, int], Any]:
     return {(row["order"], row["method"], row["num_clips"]): row for row in result["drifts"]}
-
-
-def _table(heading: Sequence[str], rows: Iterable[Sequence[object]], *, right: int) -> str:
-    """Set a Markdown table whose last ``right`` columns are numbers."""
-    marks = ["---"] * (len(heading) - right) + ["---:"] * right
-    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in (heading, marks, *rows))

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.bench_calibration_data import PAGE, PLOT, RESULT, load, main, to_text
+from benchmarks.bench_calibration_data import PAGE, PLOT, RESULT, load, main
 from benchmarks.calibration_data.page import fill
 from benchmarks.calibration_data.plot import draw
+from benchmarks.pages import to_text
 from tests.benchmarks.calibration_data.networks import save_recogniser
 from tests.benchmarks.calibration_data.results import make_result
 from trtforge.errors import ReportError

@@ -1,6 +1,7 @@
 import pytest
 
-from benchmarks.calibration_data.page import BEGIN, END, fill, tables
+from benchmarks.calibration_data.page import fill, tables
+from benchmarks.pages import BEGIN, END
 from tests.benchmarks.calibration_data.results import make_result
 from trtforge.errors import ConfigError
 

@@ -1,8 +1,9 @@
 import pytest
 
-from benchmarks.bench_convergence import PAGE, PLOT, RESULT, load, main, to_text
-from benchmarks.convergence.page import BEGIN, END, fill
+from benchmarks.bench_convergence import PAGE, PLOT, RESULT, load, main
+from benchmarks.convergence.page import fill
 from benchmarks.convergence.plot import draw
+from benchmarks.pages import BEGIN, END, to_text
 from trtforge.errors import ConfigError, ReportError
 
 
