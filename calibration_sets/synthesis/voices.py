@@ -91,7 +91,7 @@ _VARIANTS: dict[Split, dict[PitchClass, tuple[str, ...]]] = {
     "test": _TEST,
 }
 _FLITE: dict[Split, tuple[tuple[str, PitchClass], ...]] = {
-    "training": (("kal", "low"), ("kal16", "low"), ("awb", "mid")),
+    "training": (("kal", "low"), ("kal16", "low"), ("awb", "mid"), ("rms", "low"), ("slt", "high")),
     "calibration": (),
     "test": (("rms", "low"), ("slt", "high")),
 }

@@ -32,7 +32,7 @@ def count_from_inspector(text: str) -> dict[str, int] | None:
     Type name to number of layers, layers that read no such type left out; None where the engine was not
     built with detailed profiling information.
     """
-    layers = json.loads(text).get("Layers", [])
+    layers = json.loads(text, strict=False).get("Layers", [])
     described = [layer for layer in layers if isinstance(layer, dict) and "Inputs" in layer]
     if not described:
         return None

@@ -33,6 +33,7 @@ class Architecture:
 ARCHITECTURES = {
     "base": Architecture(),
     "deep3": Architecture(blocks=((3, 1), (3, 2), (3, 4)) * 4 + ((3, 1),)),
+    "wide3": Architecture(width=320, blocks=((3, 1), (3, 2), (3, 4), (3, 1)) * 2),
     "mid5": Architecture(blocks=((5, 1), (5, 1), (5, 2), (5, 2)) * 2),
     "quartz": Architecture(
         width=384,
@@ -91,7 +92,10 @@ class Block(nn.Module):
 
 
 class Recogniser(nn.Module):
-    """Log-mel frames [batch, 80, frames] to CTC logits [batch, ceil(frames / 2), 29]."""
+    """Log-mel frames [batch, 80, frames] to CTC logits [batch, ceil(frames / 2), 29].
+
+    While it trains, a second classifier reads the blocks half-way (intermediate CTC, Lee and Watanabe 2021).
+    """
 
     def __init__(self, shape: Architecture, dropout: float = 0.1) -> None:
         super().__init__()
@@ -99,14 +103,19 @@ class Recogniser(nn.Module):
         self.blocks = nn.ModuleList(
             Block(shape, kernel, dilation, dropout) for kernel, dilation in shape.blocks
         )
+        self.middle = nn.Conv2d(shape.width, len(VOCABULARY) + 1, 1)
         self.head = ConvNorm(shape.width, shape.head_width, 1)
         self.classifier = nn.Conv2d(shape.head_width, len(VOCABULARY) + 1, 1)
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Compute the logits of normalised log-mel frames."""
+        """Compute the logits of normalised log-mel frames; in training, half-way logits below them."""
         x = mel.unsqueeze(2).contiguous(memory_format=torch.channels_last)
-        x = functional.relu(self.stem(x))
-        for block in self.blocks:
+        x = half = functional.relu(self.stem(x))
+        for index, block in enumerate(self.blocks):
             x = block(x)
-        x = functional.relu(self.head(x))
-        return self.classifier(x).squeeze(2).transpose(1, 2)
+            if index == len(self.blocks) // 2:
+                half = x
+        logits = self.classifier(functional.relu(self.head(x)))
+        if self.training:
+            logits = torch.cat([logits, self.middle(half)])
+        return logits.squeeze(2).transpose(1, 2)

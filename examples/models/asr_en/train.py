@@ -38,6 +38,7 @@ from examples.models.asr_en.network import ARCHITECTURES, BLANK, STRIDE, Recogni
 
 AVERAGE_DECAY = 0.9995
 WARM_UP_STEPS = 500
+HALFWAY_SHARE = 0.3
 CLOCK_STEPS = 20
 
 
@@ -80,6 +81,7 @@ class Trainer:
             distributed.init_process_group("nccl" if self.device.startswith("cuda") else "gloo")
         torch.manual_seed(args.seed * 1000 + self.rank)
         torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cudnn.benchmark = "CUDNN_BENCHMARK" in os.environ
         self.corpus = Corpus(args.work, "training", self.device)
         self.dev = Corpus(args.work, "calibration", self.device)
         noises, rooms = (
@@ -95,7 +97,7 @@ class Trainer:
             self.model.parameters(), lr=args.rate, betas=(0.9, 0.98), weight_decay=5e-3, fused=True
         )
         self.spent, self.step, self.epoch = 0.0, 0, 0
-        self.checkpoint = args.work / f"{args.architecture}.pt"
+        self.checkpoint = args.output.with_suffix(".pt")
         if self.checkpoint.exists():
             self._resume()
         else:
@@ -129,7 +131,7 @@ class Trainer:
             .cpu()
             .numpy()
             for name, value in self.average.state_dict().items()
-            if not name.endswith("num_batches_tracked")
+            if not name.endswith("num_batches_tracked") and not name.startswith("middle.")
         }
         shape = json.dumps(asdict(ARCHITECTURES[self.args.architecture]))
         np.savez(self.args.output, architecture=np.array(shape), **arrays)
@@ -176,21 +178,24 @@ class Trainer:
             mel = mask_spectrogram(mel, frames)
         with torch.autocast(self.device.partition(":")[0], torch.bfloat16):
             logits = self.parallel(mel)
-        loss = functional.ctc_loss(
+        losses = functional.ctc_loss(
             functional.log_softmax(logits.float(), 2).transpose(0, 1),
-            targets.to(self.device, non_blocking=True),
-            output_lengths(lengths),
-            sizes,
+            targets.repeat(2).to(self.device, non_blocking=True),
+            output_lengths(lengths).repeat(2),
+            sizes.repeat(2),
             blank=BLANK,
+            reduction="none",
             zero_infinity=True,
         )
+        final, half = (losses / sizes.repeat(2).to(self.device, non_blocking=True)).view(2, -1).mean(1)
+        loss = (1 - HALFWAY_SHARE) * final + HALFWAY_SHARE * half
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1
         self._update_average()
-        return loss.detach()
+        return final.detach()
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def _update_average(self) -> None:
