@@ -129,7 +129,8 @@ def voices(split: Split) -> tuple[Voice, ...]:
 
     Returns
     -------
-    Voices in a fixed order. No variant and no flite voice of the test split occurs in another split.
+    Voices in a fixed order. No espeak-ng variant of the test split occurs in another split; its flite voices
+    occur in the training split, of which flite has only five, and never in the calibration split.
 
     Raises
     ------

@@ -42,8 +42,8 @@ class Job(NamedTuple):
 def speak_clip(job: Job) -> tuple[str, NDArray[np.int16]] | None:
     """Speak one sentence at a random pace and pitch; None where it is too long or the voice stays silent.
 
-    The few flite speakers are made many by playing most clips faster or slower, which moves their formants too.
-    One clip in ten goes through a codec.
+    The few flite speakers are made many by playing most of their clips faster or slower, which moves formants
+    too. One clip in ten goes through a codec.
     """
     rng = np.random.default_rng(job.seed)
     shift = int(rng.integers(84, 119)) if job.voice.engine == "flite" and rng.random() < 0.6 else 100
@@ -63,12 +63,12 @@ def speak_clip(job: Job) -> tuple[str, NDArray[np.int16]] | None:
 
 
 def write_chunk(folder: Path, split: Split, clips: list[tuple[str, NDArray[np.int16]]]) -> None:
-    """Write clips as ``SPLIT_NNN.npz``; the name appears when the file is whole."""
+    """Write samples as ``SPLIT_NNN.npy`` and, when that is whole, texts and lengths as ``SPLIT_NNN.npz``."""
     number = len(list(folder.glob(f"{split}_*.npz")))
+    np.save(folder / f"{split}_{number:03d}.npy", np.concatenate([samples for _, samples in clips]))
     temporary = folder / f"part_{split}.npz"
     np.savez(
         temporary,
-        samples=np.concatenate([samples for _, samples in clips]),
         lengths=np.array([len(samples) for _, samples in clips]),
         texts=np.array([text for text, _ in clips]),
     )
@@ -109,7 +109,7 @@ def make_corpus(output: Path, num_clips: int, *, chunk: int, seed: int) -> None:
 
 
 class Corpus:
-    """Clips on the GPU; chunks that are still being written join later."""
+    """Clips on the GPU, none at first; `refresh` takes up the chunks that have been written."""
 
     def __init__(self, work: Path, split: Split, device: str) -> None:
         import torch
@@ -121,23 +121,35 @@ class Corpus:
         self.texts: list[str] = []
         self.tokens: list[list[int]] = []
         self.num_chunks = 0
-        self.refresh()
 
-    def refresh(self, num_chunks: int | None = None) -> int:
-        """Load the chunks that have come since, at most ``num_chunks`` in all; return how many are loaded."""
-        import torch
+    def num_written(self) -> int:
+        """Count the chunks that can be loaded."""
+        return len(list(self.work.glob(f"{self.split}_*.npz")))
 
-        chunks = sorted(self.work.glob(f"{self.split}_*.npz"))[:num_chunks]
-        for path in chunks[self.num_chunks :]:
+    def refresh(self, num_chunks: int) -> None:
+        """Load the chunks that have come since, up to ``num_chunks`` in all."""
+        for number in range(self.num_chunks, num_chunks):
+            path = self.work / f"{self.split}_{number:03d}.npz"
             with np.load(path, allow_pickle=False) as chunk:
-                self.samples = torch.cat([self.samples, torch.from_numpy(chunk["samples"]).to(self.device)])
+                self._append(np.load(path.with_suffix(".npy"), mmap_mode="c"))
                 self.lengths = np.concatenate([self.lengths, chunk["lengths"]])
                 texts = [str(text) for text in chunk["texts"]]
             self.texts += texts
             self.tokens += [[SYMBOLS.index(symbol) for symbol in text] for text in texts]
-        self.num_chunks = len(chunks)
-        self.offsets = np.concatenate([[0], np.cumsum(self.lengths)])
-        return self.num_chunks
+            self.offsets = np.concatenate([[0], np.cumsum(self.lengths)])
+        self.num_chunks = num_chunks
+
+    def _append(self, samples: NDArray[np.int16]) -> None:
+        """Put samples behind those that are there, in memory that doubles when it is full."""
+        import torch
+
+        begin = int(self.offsets[-1])
+        end = begin + len(samples)
+        if end > len(self.samples):
+            grown = torch.empty(max(end, 2 * len(self.samples)), dtype=torch.int16, device=self.device)
+            grown[:begin] = self.samples[:begin]
+            self.samples = grown
+        self.samples[begin:end] = torch.from_numpy(samples)
 
     def batches(self, seconds: float, rng: np.random.Generator | None) -> list[Indices]:
         """Group clips of like length so that each batch holds about ``seconds`` of audio.
@@ -168,7 +180,7 @@ class Corpus:
         begin = torch.from_numpy(self.offsets[rows]).to(self.device, non_blocking=True)
         lengths = torch.from_numpy(self.lengths[rows])
         steps = torch.arange(size, device=self.device)
-        index = (begin[:, None] + steps).clamp(max=len(self.samples) - 1)
+        index = (begin[:, None] + steps).clamp(max=int(self.offsets[-1]) - 1)
         inside = steps < lengths.to(self.device, non_blocking=True)[:, None]
         audio = self.samples[index].float().div_(32768) * inside
         targets = torch.tensor([token for row in rows for token in self.tokens[row]])

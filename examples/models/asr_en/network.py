@@ -33,7 +33,7 @@ class Architecture:
 ARCHITECTURES = {
     "base": Architecture(),
     "deep3": Architecture(blocks=((3, 1), (3, 2), (3, 4)) * 4 + ((3, 1),)),
-    "wide3": Architecture(width=320, blocks=((3, 1), (3, 2), (3, 4), (3, 1)) * 2),
+    "wide3": Architecture(width=320, blocks=((3, 1), (3, 2), (3, 4), (3, 8)) * 2),
     "mid5": Architecture(blocks=((5, 1), (5, 1), (5, 2), (5, 2)) * 2),
     "quartz": Architecture(
         width=384,

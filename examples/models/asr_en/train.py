@@ -37,7 +37,7 @@ from examples.models.asr_en.corpus import SYMBOLS, Corpus
 from examples.models.asr_en.network import ARCHITECTURES, BLANK, STRIDE, Recogniser
 
 AVERAGE_DECAY = 0.9995
-WARM_UP_STEPS = 500
+WARM_UP_STEPS = 1000
 HALFWAY_SHARE = 0.3
 CLOCK_STEPS = 20
 
@@ -81,9 +81,9 @@ class Trainer:
             distributed.init_process_group("nccl" if self.device.startswith("cuda") else "gloo")
         torch.manual_seed(args.seed * 1000 + self.rank)
         torch.backends.cuda.matmul.allow_tf32 = True
-        torch.backends.cudnn.benchmark = "CUDNN_BENCHMARK" in os.environ
         self.corpus = Corpus(args.work, "training", self.device)
         self.dev = Corpus(args.work, "calibration", self.device)
+        self.dev.refresh(self.dev.num_written())
         noises, rooms = (
             torch.from_numpy(np.load(args.work / f"{name}.npy")).to(self.device)
             for name in ("noises", "rooms")
@@ -142,7 +142,7 @@ class Trainer:
         base, progress, running = self.spent, 0.0, torch.zeros((), device=self.device)
         self.say(f"{sum(p.numel() for p in self.model.parameters()):,} parameters, {self.world} processes")
         while True:
-            self.corpus.refresh(self._agree([self.corpus.refresh()])[0])
+            self.corpus.refresh(*self._agree([self.corpus.num_written()]))
             rng = np.random.default_rng([self.args.seed, self.epoch])
             groups = self.corpus.batches(self.args.batch_seconds, rng)
             for rows in groups[self.rank : len(groups) // self.world * self.world : self.world]:
