@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from trtforge import units
-from trtforge.units import format_bytes, format_duration, num_samples
+from trtforge.errors import ConfigError
+from trtforge.units import format_bytes, format_duration, num_samples, parse_bytes
 
 
 def test_halves_of_samples_are_rounded_up():
@@ -23,6 +24,36 @@ def test_halves_of_samples_are_rounded_up():
 )
 def test_quantities_are_written_with_their_unit(written, meant):
     assert written == meant
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("65536", 65_536),
+        ("1B", 1),
+        ("400MB", 400_000_000),
+        ("400 mb", 400_000_000),
+        ("1.5GiB", 3 << 29),
+        (" 2kB ", 2000),
+        ("2KiB", 2048),
+        ("0.1TB", 10**11),
+        ("1.0015kB", 1001),
+    ],
+)
+def test_sizes_are_read_as_people_write_them(text, count):
+    assert parse_bytes(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "MB", "400 MBit", "1e6", "-1MB", "1,5GB", "400  MB", "\u0664MB", "nan"])
+def test_what_is_no_size_says_how_one_is_written(text):
+    with pytest.raises(ConfigError, match=r"is no size; write a number and a unit, such as 400MB, 1\.5GiB"):
+        parse_bytes(text)
+
+
+@pytest.mark.parametrize("text", ["0", "0.0MB", "0.4B"])
+def test_a_size_is_at_least_a_byte(text):
+    with pytest.raises(ConfigError, match=f"at least one byte, got '{text}'"):
+        parse_bytes(text)
 
 
 def test_every_unit_is_used_somewhere():

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from trtforge.profiles import plan_profiles as plan_profiles
     from trtforge.runtime import OnnxRunner as OnnxRunner
     from trtforge.runtime import Session as Session
+    from trtforge.runtime import collect_on_gpu as collect_on_gpu
     from trtforge.scales import Scales as Scales
     from trtforge.speech import CtcDecoder as CtcDecoder
 
@@ -58,6 +59,7 @@ _HOME = {
     "calibrate": "pipeline",
     "choose": "calibration",
     "collect": "calibration",
+    "collect_on_gpu": "runtime",
     "compile": "pipeline",
     "evaluate": "pipeline",
     "plan_profiles": "profiles",

@@ -42,6 +42,8 @@ class TrtforgeError(Exception):
     ----------
     message : what was asked and what arrived, in one sentence.
     hint : what the reader can do about it, or None.
+    settings : names of the arguments that the message and the hint are about, so that whoever calls them by
+        other names, as a command line does, can say which are meant.
 
     Attributes
     ----------
@@ -52,10 +54,11 @@ class TrtforgeError(Exception):
     code: ClassVar[str] = "error"
     retryable: bool = False
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, settings: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.settings = settings
 
     def __str__(self) -> str:
         return f"{self.message}\nhint: {self.hint}" if self.hint else self.message

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
+from decimal import Decimal
 from typing import NewType
+
+from trtforge.errors import ConfigError
 
 Seconds = NewType("Seconds", float)
 
@@ -21,6 +25,39 @@ def format_bytes(count: int) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     raise AssertionError("unreachable")
+
+
+_UNITS = {
+    "": 1,
+    "b": 1,
+    **{f"{prefix}b": 1000**power for power, prefix in enumerate("kmgt", 1)},
+    **{f"{prefix}ib": 1024**power for power, prefix in enumerate("kmgt", 1)},
+}
+
+
+def parse_bytes(text: str) -> int:
+    """Read a byte count as people write it: ``400MB``, ``1.5 GiB``, ``65536``.
+
+    Parameters
+    ----------
+    text : a number and a unit, in upper or lower case: B, kB, MB, GB, TB are powers of 1000; KiB, MiB, GiB,
+        TiB are powers of 1024. Without a unit it is bytes.
+
+    Returns
+    -------
+    At least 1; what a fraction leaves below a byte is dropped.
+
+    Raises
+    ------
+    ConfigError : the text is no such size, or less than a byte.
+    """
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([a-z]*)", text.strip().lower(), re.ASCII)
+    if found is None or found[2] not in _UNITS:
+        raise ConfigError(f"{text!r} is no size; write a number and a unit, such as 400MB, 1.5GiB or 65536")
+    count = int(Decimal(found[1]) * _UNITS[found[2]])
+    if count < 1:
+        raise ConfigError(f"a size must be at least one byte, got {text!r}")
+    return count
 
 
 def format_duration(seconds: float) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.collection.whisper_encoder import MEL_BINS, NUM_MEL_FRAMES, whisper_encoder
-from trtforge.feeds import Feed
+from trtforge.feeds import Feed, Feeds
 from trtforge.graph import prepare
 from trtforge.model import load_model
 
@@ -70,23 +72,38 @@ def layer_tensors(model: onnx.ModelProto, *, attention: bool) -> list[str]:
     return [name for name in names if name]
 
 
-def _noise() -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+def joined_windows(feeds: Feeds, num_frames: int) -> Iterator[NDArray[np.float32]]:
+    """Put the clips one after another and cut them at ``num_frames``; what is left at the end is dropped.
+
+    Parameters
+    ----------
+    feeds : clips of one input, float32 [rows, bins, frames].
+    num_frames : length of a window, in frames.
+
+    Yields
+    ------
+    float32 [bins, num_frames].
+    """
+    kept: NDArray[np.float32] | None = None
+    for feed in feeds:
+        (array,) = feed.arrays.values()
+        for row, values in enumerate(np.asarray(array, np.float32)):
+            true = values[:, : feed.num_frames[row] if feed.num_frames else None]
+            kept = true if kept is None else np.concatenate([kept, true], axis=1)
+            while kept.shape[1] >= num_frames:
+                yield np.ascontiguousarray(kept[:, :num_frames])
+                kept = kept[:, num_frames:]
+
+
+def _noise() -> list[NDArray[np.float32]]:
     rng = np.random.default_rng(0)
     return [rng.standard_normal((1, MEL_BINS, NUM_MEL_FRAMES), np.float32) for _ in range(_NUM_DISTINCT)]
 
 
-def _speech() -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+def _speech() -> list[NDArray[np.float32]]:
     from trtforge.audio import ClipSet, LogMel
 
     features = LogMel.for_model(ROOT / "examples/models/asr_en/asr_en.onnx")
-    # One after another and cut at 30 s: other calibrators join clips, and fail on lengths that differ.
-    joined: list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]] = []
-    frames = np.empty((1, MEL_BINS, 0), np.float32)
-    for feed in ClipSet.load(ROOT / "calibration_sets/podcast_en").feeds(features):
-        frames = np.concatenate([frames, np.asarray(feed.arrays["mel"], np.float32)], axis=2)
-        if frames.shape[2] >= NUM_MEL_FRAMES:
-            joined.append(np.ascontiguousarray(frames[:, :, :NUM_MEL_FRAMES]))
-            frames = frames[:, :, NUM_MEL_FRAMES:]
-        if len(joined) == _NUM_DISTINCT:
-            break
-    return joined
+    clips = ClipSet.load(ROOT / "calibration_sets/podcast_en").feeds(features)
+    # Other calibrators join clips, and fail on lengths that differ.
+    return [window[np.newaxis] for window in islice(joined_windows(clips, NUM_MEL_FRAMES), _NUM_DISTINCT)]

@@ -7,6 +7,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,29 @@ def test_lying_wav_headers(make_wav: Callable[..., bytes], settings: dict[str, A
     assert caught.value.clip_id == "bad"
     with pytest.raises(ClipError, match=re.escape(message)):
         probe_audio(data)
+
+
+@pytest.mark.parametrize("container", ["WAV", "FLAC", "AIFF"])
+def test_memory_follows_the_file_and_not_its_header(tone: Tone, container: str) -> None:
+    data = bytearray(encode(tone(duration=0.1), 16_000, container, "PCM_16"))
+    lie = 2_000_000_000
+    if container == "WAV":
+        data[40:44] = lie.to_bytes(4, "little")
+    elif container == "FLAC":
+        packed = int.from_bytes(data[18:26], "big")
+        data[18:26] = (packed >> 36 << 36 | lie).to_bytes(8, "big")
+    else:
+        common = data.index(b"COMM") + 8
+        data[common + 2 : common + 6] = lie.to_bytes(4, "big")
+    lying = bytes(data)
+    with pytest.raises(ClipError, match="the header promises"):  # imports what is imported on first use
+        decode_audio(lying, sampling_rate=16_000)
+    tracemalloc.start()
+    with pytest.raises(ClipError):
+        decode_audio(lying, sampling_rate=16_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000
 
 
 def piped(

@@ -66,6 +66,19 @@ def test_a_clip_that_cannot_be_decoded_is_set_aside(make_set: MakeSet) -> None:
     assert feeds.rejected == {"c01": "clip 'c01': the file is empty (0 bytes)"}
 
 
+def test_what_the_set_refused_is_rejected_too(make_set: MakeSet) -> None:
+    folder = make_set(12)
+    (folder / "c04.wav").write_bytes(b"")
+    clips = ClipSet.load(folder)
+    (folder / "c01.wav").unlink()
+    feeds = clips.feeds(LogMel())
+    assert feeds.rejected == clips.rejected
+    assert sum(1 for _ in feeds) == 10
+    assert list(feeds.rejected) == ["c04", "c01"]
+    assert "the file is empty" in feeds.rejected["c04"]
+    assert "No such file" in feeds.rejected["c01"]
+
+
 def test_too_many_clips_that_cannot_be_decoded(make_set: MakeSet) -> None:
     folder = make_set(11)
     feeds = ClipSet.load(folder).feeds(LogMel())

@@ -30,6 +30,9 @@ def test_audit_prints_tables_and_writes_json_and_page(some_clips, tmp_path, caps
     assert main([*command, "--method", "percentile", "--seeds", "1", "--min-clips", "3"]) == 0
     said = capsys.readouterr().out
     assert "Audit of 9 clips, thresholds by percentile" in said
+    stages = [line.split()[1] for line in said.splitlines() if line.startswith("✓")]
+    assert stages == ["observe", "audit"]
+    assert " tensors on 9 clips " in said
     assert "fewer than 3 clips" in said
     report = AuditReport.from_json(json.loads((out / "audit.json").read_text()))
     assert (report.num_clips, report.method, report.coverage.min_clips) == (9, "percentile", 3)

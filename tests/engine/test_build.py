@@ -3,6 +3,7 @@ import pytest
 from tests.engine.networks import PROFILE, conv_net, one_op_net
 from trtforge.engine import BuildConfig, build, network_precision
 from trtforge.engine.build import _read_cache, _write_cache
+from trtforge.engine.precision import agreed_precision, network_to_build
 from trtforge.errors import BuildError, ConfigError, NoGpuError, PluginMissingError, ProfileError
 from trtforge.model import TensorSpec, model_digest
 from trtforge.nvidia import gpus
@@ -42,6 +43,45 @@ def test_rtx_builds_without_a_gpu(dtype, quantized, opset, precision):
     assert made.plan_bytes == len(engine.plan) > 10_000
     assert made.layer_precisions[precision] >= 1
     assert ("int8" in made.layer_precisions) == quantized
+
+
+@needs_rtx
+def test_rtx_types_a_float32_network_that_is_to_become_float16():
+    model = conv_net()
+    before = model.SerializeToString(deterministic=True)
+    config = BuildConfig(precision="float16")
+    made = build(model, profiles=[PROFILE], config=config, flavor="tensorrt_rtx").manifest
+    assert made.precision == "float16"
+    assert made.layer_precisions["float16"] >= 2
+    assert made.options == {"precision": "float16", "typed": "float16"}
+    assert made.onnx_sha256 == model_digest(model)
+    assert made.inputs == (TensorSpec("mel", "float32", ("batch", 4, "frames")),)
+    assert made.outputs == (TensorSpec("logits", "float32", ("batch", 5, "frames")),)
+    assert model.SerializeToString(deterministic=True) == before
+    typed = conv_net("float16")
+    given = build(typed, profiles=[PROFILE], config=config, flavor="tensorrt_rtx").manifest
+    assert given.options == {"precision": "float16"}
+    assert given.inputs[0].dtype == "float16"
+
+
+@pytest.mark.parametrize(
+    ("flavor", "version", "typed"),
+    [
+        ("tensorrt", "8.6.0", False),
+        ("tensorrt", "10.16.1", False),
+        ("tensorrt", "11.4.0", True),
+        ("tensorrt_rtx", "1.7.1", True),
+    ],
+)
+def test_only_strongly_typed_libraries_need_the_network_typed(flavor, version, typed):
+    model, chosen = conv_net(), flavor_for(flavor, version)
+    assert agreed_precision(model, "float16", chosen) == "float16"
+    given = network_to_build(model, "float16", chosen)
+    assert (given is not model) == typed
+    assert network_precision(given) == ("float16" if typed else "float32")
+    assert network_to_build(model, "float32", chosen) is model
+    half = conv_net("float16")
+    assert network_to_build(half, "float16", chosen) is half
 
 
 @needs_rtx
@@ -121,15 +161,9 @@ def test_a_networks_own_precision():
             False,
             "float32",
             "int8",
-            "holds 'float32'; .* builds the types.*\n.*quantize the network",
+            "'float32'; .* can only lower float32 to float16\n.*quantize the network first, by trtforge",
         ),
-        (
-            "tensorrt_rtx",
-            False,
-            "float32",
-            "float16",
-            "'float16' was asked of a network that holds 'float32'",
-        ),
+        ("tensorrt_rtx", True, "float32", "float16", "holds 'int8'; .*\n.*before it was quantized"),
         ("tensorrt_rtx", True, "float32", "float32", "holds 'int8'; .*\n.*before it was quantized"),
         ("tensorrt", False, "float32", "int8", "tensorrt 8.6.0 can only lower float32 to float16"),
         ("tensorrt", False, "float16", "float32", "holds 'float16'"),

@@ -157,7 +157,7 @@ def test_a_library_without_calibrators_says_which_has_them(name, version, carrie
 
 
 def test_what_would_help_is_said(library):
-    with pytest.raises(ConfigError, match="scales or feeds to build, or ask for precision='float32'"):
+    with pytest.raises(ConfigError, match="scales or feeds to build, or ask for precision 'float32'"):
         int8()
 
 

@@ -1,6 +1,8 @@
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from trtforge.audio import ClipSet
 from trtforge.errors import ConfigError
@@ -34,6 +36,20 @@ def test_the_bundled_network_on_a_few_clips(clips):
     assert report.convergence.orders == ("stratified", "random", "clean")
     assert [drift.num_clips for drift in report.convergence.curve("clean", "entropy")] == [4]
     assert any(cell.num_clips == 0 for cell in report.coverage.cells)
+
+
+def test_progress_is_told_in_two_stages(clips, monkeypatch):
+    said = io.StringIO()
+    audit(MODEL, clips[:2], method="max", num_seeds=1, console=Console(file=said, width=100))
+    lines = [line.split() for line in said.getvalue().splitlines()]
+    assert [line[1] for line in lines] == ["observe", "audit"]
+    assert " ".join(lines[0][2:6]) == "13 tensors on 2"
+    assert " ".join(lines[1][2:5]) == "thresholds by max"
+
+
+def test_hopeless_settings_are_refused_before_any_work(clips):
+    with pytest.raises(ConfigError, match="num_seeds must be at least 1, got 0"):
+        audit("no such network.onnx", clips, num_seeds=0)
 
 
 def test_orders(clips):

@@ -14,6 +14,7 @@ from tests.bundled import CALIBRATION_SET, MODEL, TEST_SET, some_clips
 from trtforge._optional import is_installed
 from trtforge.engine import BuildConfig, Engine
 from trtforge.errors import ConfigError, ExecutionError, ModelError
+from trtforge.graph import describe
 from trtforge.pipeline import Compilation
 from trtforge.scales import Scales
 
@@ -122,11 +123,29 @@ def test_float16_needs_no_clips_but_lengths(tmp_path: Path) -> None:
         trtforge.compile(MODEL, precision="float16", flavor="tensorrt_rtx")
 
 
+def test_what_is_to_stay_in_floating_point_does() -> None:
+    made = trtforge.compile(
+        MODEL,
+        some_clips(CALIBRATION_SET, 4),
+        method="max",
+        keep_float="first",
+        exclude=["classifier*"],
+        keep_float32=["classifier*"],
+        flavor="tensorrt_rtx",
+    )
+    precisions = [layer.precision for layer in describe(made.model).layers]
+    assert (precisions[0], precisions[-1]) == ("float16", "float32")
+    assert set(precisions[1:-1]) == {"int8"}
+    assert made.engine.manifest.precision == "int8"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"percentile": 200.0}, "percentile must lie above 0 and at most at 100, got 200.0"),
         ({"max_batch": 0}, "max_batch must be at least 1, got 0"),
+        ({"activation_bytes": 0}, "activation_bytes must be at least 1, got 0"),
+        ({"precision": "float32", "keep_float32": ["x"]}, "keep_float32 has no effect: .* nothing is FP16"),
         ({"name": "a/b"}, "name must be a plain file name, got 'a/b'"),
         ({"config": BuildConfig(precision="float16")}, "precision is 'int8' and that of config is 'float16'"),
         ({}, "int8 needs clips to calibrate on, and none were given"),

@@ -47,7 +47,9 @@ class FakeCuda:
 
     def __init__(self):
         self.cudaStreamNonBlocking = 1
-        self.cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2)
+        self.cudaMemcpyKind = SimpleNamespace(
+            cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2, cudaMemcpyDeviceToDevice=3
+        )
         self.cudaMallocHost, self.cudaFreeHost = self.cudaMalloc, self.cudaFree
         self.failures = {}
         self.memory = {}
@@ -74,6 +76,28 @@ class FakeCuda:
 
     def cudaStreamSynchronize(self, stream):
         return self._result("cudaStreamSynchronize")
+
+    def cudaStreamWaitEvent(self, stream, event, flags):
+        return self._result("cudaStreamWaitEvent")
+
+    def cudaEventCreate(self):
+        return self._result("cudaEventCreate", 9)
+
+    def cudaEventDestroy(self, event):
+        return self._result("cudaEventDestroy")
+
+    def cudaEventRecord(self, event, stream):
+        return self._result("cudaEventRecord")
+
+    def cudaEventSynchronize(self, event):
+        return self._result("cudaEventSynchronize")
+
+    def cudaMemGetInfo(self):
+        return self._result("cudaMemGetInfo", 1 << 30, 1 << 31)
+
+    def cudaMemsetAsync(self, target, value, size, stream):
+        ctypes.memset(target, value, size)
+        return self._result("cudaMemsetAsync")
 
     def cudaMalloc(self, size):
         block = ctypes.create_string_buffer(size)

@@ -151,6 +151,7 @@ class _Run:
                 raise ExecutionError(
                     f"output {output!r} of runner {name!r} is NaN or infinite for {', '.join(clips)}",
                     hint='on_nonfinite="report" lists such clips in the report and goes on',
+                    settings=("on_nonfinite",),
                 )
             rows.update(here)
             known = self.nonfinite.setdefault(name, [])

@@ -25,4 +25,5 @@ def refuse_bad_share(rejected: Mapping[str, str], num_clips: int, max_bad_share:
         f"{len(rejected)} of {num_clips} clips of {name!r} are unusable, at most {max_bad_share:.0%} may be: "
         f"{reasons}{f'; and {more} more' if more > 0 else ''}",
         hint="mend or remove them, or raise max_bad_share",
+        settings=("max_bad_share",),
     )

@@ -62,8 +62,8 @@ class ClipFeeds:
 
     @property
     def rejected(self) -> dict[str, str]:
-        """Clips set aside by the latest iteration, by id, with the reason."""
-        return dict(self._rejected)
+        """Clips left out by the set as it was loaded and by the latest iteration, by id, with the reason."""
+        return {**self.clips.rejected, **self._rejected}
 
     @property
     def padded(self) -> dict[str, int]:

@@ -12,7 +12,7 @@ from trtforge.calibration.padding import Array
 from trtforge.calibration.segment_models import NodeList
 from trtforge.calibration.segments import Segment, held_bytes, plan_segments
 from trtforge.calibration.shape_inference import Shape, ShapeInference
-from trtforge.errors import CalibrationError
+from trtforge.errors import CalibrationError, ConfigError
 from trtforge.feeds import Arrays
 
 if TYPE_CHECKING:
@@ -34,9 +34,14 @@ class ActivationSource:
     model : the network.
     names : tensors to give out, network inputs excepted.
     activation_bytes : bound on the observed tensors, and those that later segments need, held at once.
+
+    Raises
+    ------
+    ConfigError : ``activation_bytes`` is below 1.
     """
 
     def __init__(self, model: onnx.ModelProto, names: Sequence[str], *, activation_bytes: int) -> None:
+        check_activation_bytes(activation_bytes)
         self._nodes = NodeList(model, names)
         self._names = frozenset(names)
         self._activation_bytes = activation_bytes
@@ -107,6 +112,14 @@ class ActivationSource:
             sizes,
             max_bytes=activation_bytes,
             movable=self._inference.values.keys(),
+        )
+
+
+def check_activation_bytes(activation_bytes: int) -> None:
+    """Raise `ConfigError` unless the bound is at least a byte."""
+    if activation_bytes < 1:
+        raise ConfigError(
+            f"activation_bytes must be at least 1, got {activation_bytes!r}", settings=("activation_bytes",)
         )
 
 

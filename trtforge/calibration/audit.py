@@ -141,7 +141,7 @@ def audit_observations(
     CalibrationError : a tensor held no values, in all clips or outside one stratum.
     """
     if max_change <= 0:
-        raise ConfigError(f"max_change must be above 0, got {max_change!r}")
+        raise ConfigError(f"max_change must be above 0, got {max_change!r}", settings=("max_change",))
     whole = observed.merged()
     scales = choose(whole, method, percentile=percentile)
     present = {clip: strata.get(clip, {}) for clip in observed.clip_ids}

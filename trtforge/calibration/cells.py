@@ -101,7 +101,7 @@ def coverage(strata: Strata, *, min_clips: int = 2) -> Coverage:
     ConfigError : ``min_clips`` is below 1.
     """
     if min_clips < 1:
-        raise ConfigError(f"min_clips must be at least 1, got {min_clips}")
+        raise ConfigError(f"min_clips must be at least 1, got {min_clips}", settings=("min_clips",))
     pairs: list[FactorPair] = []
     cells: list[Cell] = []
     aliases: list[Alias] = []

@@ -15,7 +15,7 @@ from trtforge.calibration.counting import BatchCounts
 from trtforge.calibration.observations import Observations
 from trtforge.calibration.observers import Observer
 from trtforge.calibration.padding import ClipParts
-from trtforge.errors import CalibrationError, ConfigError, InputError
+from trtforge.errors import CalibrationError, InputError
 from trtforge.feeds import Feed, Feeds
 from trtforge.model import TensorSpec, model_digest, model_inputs
 
@@ -62,8 +62,6 @@ def collect(
     ModelError : ONNX Runtime cannot load the network.
     MissingExtraError : ONNX Runtime or Numba is not installed.
     """
-    if activation_bytes < 1:
-        raise ConfigError(f"activation_bytes must be at least 1, got {activation_bytes!r}")
     tally = ClipTally(max_nonfinite_share)
     names = tuple(dict.fromkeys(tensors))
     check_names(model, names)
@@ -75,7 +73,7 @@ def collect(
         source = ActivationSource(model, outputs, activation_bytes=activation_bytes)
         for index, feed in enumerate(feeds):
             check_feed(inputs, feed)
-            clip_ids = _clip_ids(feed, index)
+            clip_ids = clip_ids_of(feed, index)
             counts = BatchCounts()
             given = {name: feed.arrays[name] for name in names if name in inputs}
             counts.add(executor, parts.cut(feed, given))
@@ -131,5 +129,6 @@ def check_feed(inputs: Mapping[str, TensorSpec], feed: Feed) -> None:
             raise InputError(f"a feed gives {name!r} as {array.dtype} {list(array.shape)}; {takes}")
 
 
-def _clip_ids(feed: Feed, index: int) -> tuple[str, ...]:
+def clip_ids_of(feed: Feed, index: int) -> tuple[str, ...]:
+    """Return the ids of a feed's clips, made up from its position where it names none."""
     return feed.clip_ids or tuple(f"batch-{index}-row-{row}" for row in range(len(feed.num_frames) or 1))

@@ -46,7 +46,7 @@ def collect_per_clip(
 
     Raises
     ------
-    ConfigError : ``max_nonfinite_share`` is out of range.
+    ConfigError : ``max_nonfinite_share`` or ``activation_bytes`` is out of range.
     CalibrationError : as for `collect`; or a feed names no clips, or has several and a tensor that does not
         divide among them.
     InputError : a feed does not fit the inputs of the network.

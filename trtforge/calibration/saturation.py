@@ -49,7 +49,10 @@ def saturations(
     ConfigError : ``max_clipped_share`` is out of range.
     """
     if not 0 <= max_clipped_share <= 1:
-        raise ConfigError(f"max_clipped_share must lie in 0 to 1, got {max_clipped_share!r}")
+        raise ConfigError(
+            f"max_clipped_share must lie in 0 to 1, got {max_clipped_share!r}",
+            settings=("max_clipped_share",),
+        )
     found: list[Saturation] = []
     for clip_id in observed.clip_ids:
         shares = {

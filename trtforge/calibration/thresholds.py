@@ -58,7 +58,9 @@ def percentile_amax(histogram: Histogram, percentile: float = 99.99) -> float:
     ConfigError : ``percentile`` is out of range.
     """
     if not 0 < percentile <= 100:
-        raise ConfigError(f"percentile must lie above 0 and up to 100, got {percentile!r}")
+        raise ConfigError(
+            f"percentile must lie above 0 and up to 100, got {percentile!r}", settings=("percentile",)
+        )
     _require_values(histogram)
     # As the decimal that was written: in binary, 99.99 % of 10 000 would be a little more than 9999.
     rank = math.ceil(Fraction(str(percentile)) * histogram.num_values / 100)

@@ -35,7 +35,7 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
         if command in (name, None):
             module = importlib.import_module(f"trtforge.cli.{name}")
             module.add_arguments(subparser)
-            subparser.set_defaults(run=module.run)
+            subparser.set_defaults(run=module.run, options=getattr(module, "OPTIONS", {}))
     return parser
 
 
@@ -58,13 +58,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args.run(args)
     except AccuracyError as error:
-        _explain(errors, error)
+        _explain(errors, error, args)
         return 1
     except TrtforgeError as error:
-        _explain(errors, error)
+        _explain(errors, error, args)
         return 2
     except OSError as error:
-        _explain(errors, TrtforgeError(f"a file cannot be read or written: {error}"))
+        _explain(errors, TrtforgeError(f"a file cannot be read or written: {error}"), args)
         return 2
     except KeyboardInterrupt:
         errors.print("[yellow]interrupted[/]; every file is whole or was not begun")
@@ -72,7 +72,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _explain(console: object, error: object) -> None:
+def options_of(args: argparse.Namespace, setting: str) -> tuple[str, ...]:
+    """Return the options by which the command takes an argument of the library; none where it has no such.
+
+    An option is spelled like the argument, unless the command's module says otherwise in ``OPTIONS``.
+    """
+    if setting in args.options:
+        return tuple(args.options[setting])
+    return (f"--{setting.replace('_', '-')}",) if setting in vars(args) else ()
+
+
+def _explain(console: object, error: object, args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.markup import escape
 
@@ -83,6 +93,9 @@ def _explain(console: object, error: object) -> None:
     console.print(f"[bold red]error[/] [dim]{error.code}[/]  {escape(error.message)}")
     if error.hint:
         console.print(f"[bold]hint[/]   {escape(error.hint)}")
+    for setting in error.settings:
+        options = " or ".join(options_of(args, setting)) or "no option, Python alone"
+        console.print(f"[bold]option[/] {setting}: {escape(options)}")
 
 
 if __name__ == "__main__":

@@ -37,6 +37,54 @@ def add_calibration(parser: argparse.ArgumentParser) -> None:
     add_exclude(parser)
 
 
+def add_collect_on(parser: argparse.ArgumentParser) -> None:
+    """Take the place where activations are counted."""
+    parser.add_argument(
+        "--collect-on",
+        choices=("cpu", "gpu"),
+        default="cpu",
+        help="where clips run to be counted: ONNX Runtime on the CPU, or TensorRT on a GPU (default: cpu)",
+    )
+
+
+def add_activation_memory(parser: argparse.ArgumentParser) -> None:
+    """Take the bound on what calibration holds of a network's activations."""
+    parser.add_argument(
+        "--activation-memory",
+        type=_size,
+        default="400MB",
+        metavar="SIZE",
+        help="activations of one clip held at once, such as 400MB or 1.5GiB (default: 400MB)",
+    )
+
+
+def _size(text: str) -> int:
+    from trtforge.errors import ConfigError
+    from trtforge.units import parse_bytes
+
+    try:
+        return parse_bytes(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(error.message) from None
+
+
+def add_keep_float(parser: argparse.ArgumentParser) -> None:
+    """Take what stays in floating point by its place, and in FP32 by its name."""
+    parser.add_argument(
+        "--keep-float",
+        choices=("none", "first", "last", "first_last"),
+        default="none",
+        help="layers at the ends that stay unquantized (default: none); for others see --exclude",
+    )
+    parser.add_argument(
+        "--keep-float32",
+        action="append",
+        default=[],
+        metavar="NODE",
+        help="name or shell pattern of a node that stays FP32 where the rest is FP16; may be given again",
+    )
+
+
 def add_exclude(parser: argparse.ArgumentParser) -> None:
     """Take the nodes that stay unquantized."""
     parser.add_argument(

@@ -5,12 +5,26 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from trtforge.cli._options import add_calibration, add_model, command_line, make_console
+from trtforge.cli._options import (
+    add_activation_memory,
+    add_calibration,
+    add_model,
+    command_line,
+    make_console,
+)
 
 if TYPE_CHECKING:
     import onnx
 
     from trtforge.calibration import AuditReport
+
+
+OPTIONS = {
+    "activation_bytes": ("--activation-memory",),
+    "clips": ("--calibration-set",),
+    "max_clipped_share": ("--max-clipped",),
+    "num_seeds": ("--seeds",),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calibration-set", metavar="DIR", required=True, help="the clips to judge")
     parser.add_argument("-o", "--output", metavar="OUT", help="folder for audit.json and audit.html")
     add_calibration(parser)
+    add_activation_memory(parser)
     parser.add_argument(
         "--seeds", type=int, default=5, metavar="N", help="orders of each kind to take clips in (default: 5)"
     )
@@ -51,32 +66,27 @@ def run(args: argparse.Namespace) -> None:
     from pathlib import Path
 
     from trtforge._files import write_json, write_text
-    from trtforge._progress import Stages
     from trtforge.audio import ClipSet
-    from trtforge.calibration import audit_observations
     from trtforge.model import load_model
-    from trtforge.pipeline import make_orders, observe_clips
+    from trtforge.pipeline import audit
     from trtforge.report import render_html
 
     console = make_console()
     model = load_model(args.model)
     clips = ClipSet.load(args.calibration_set)
-    stages = Stages(console)
-    with stages.stage("observe") as stage:
-        observed = observe_clips(model, clips, exclude=args.exclude, on_progress=stage)
-        stage.note(f"{len(observed.tensors)} tensors on {len(observed)} clips")
-    with stages.stage("audit") as stage:
-        report = audit_observations(
-            observed,
-            clips.strata(),
-            method=args.method,
-            percentile=args.percentile,
-            orders=make_orders(clips, observed.clip_ids, num_seeds=args.seeds),
-            min_clips=args.min_clips,
-            max_change=args.max_change / 100,
-            max_clipped_share=args.max_clipped / 100,
-        )
-        stage.note(f"thresholds by {report.method}")
+    report = audit(
+        model,
+        clips,
+        method=args.method,
+        percentile=args.percentile,
+        exclude=args.exclude,
+        activation_bytes=args.activation_memory,
+        num_seeds=args.seeds,
+        min_clips=args.min_clips,
+        max_change=args.max_change / 100,
+        max_clipped_share=args.max_clipped / 100,
+        console=console,
+    )
     console.print(report)
     if args.output:
         folder = Path(args.output)

@@ -13,6 +13,8 @@ from trtforge.cli._options import (
     profiles_for_frames,
 )
 
+OPTIONS = {"frame_counts": ("--frames", "--clips"), "profiles": ("--frames", "--clips")}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""

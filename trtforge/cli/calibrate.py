@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from trtforge.cli._options import add_calibration, add_model, check_writable, make_console
+from trtforge.cli._options import (
+    add_activation_memory,
+    add_calibration,
+    add_collect_on,
+    add_model,
+    check_writable,
+    make_console,
+)
+
+OPTIONS = {"activation_bytes": ("--activation-memory",), "clips": ("--calibration-set",)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,23 +25,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--save-observations", metavar="NPZ", help="also keep the histograms, to choose from again"
     )
     add_calibration(parser)
+    add_activation_memory(parser)
+    add_collect_on(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Observe, choose, write the scales."""
     from trtforge._progress import Stages
-    from trtforge.audio import ClipSet
+    from trtforge.audio import ClipSet, features_for_model
     from trtforge.calibration import choose
     from trtforge.cli.inspect import scales_table
     from trtforge.model import load_model
-    from trtforge.pipeline.quantization import observe_set, summarize_scales
+    from trtforge.pipeline import observe
+    from trtforge.pipeline.quantization import summarize_scales
 
     check_writable(args.output)
     console = make_console()
     model = load_model(args.model)
     clips = ClipSet.load(args.calibration_set)
     with Stages(console).stage("calibrate") as stage:
-        observations = observe_set(model, clips, exclude=args.exclude, on_progress=stage)
+        observations = observe(
+            model,
+            clips.feeds(features_for_model(model)),
+            exclude=args.exclude,
+            activation_bytes=args.activation_memory,
+            collect_on=args.collect_on,
+            on_progress=stage,
+        )
         scales = choose(observations, args.method, percentile=args.percentile)
         stage.note(summarize_scales(scales))
     scales.save(args.output)

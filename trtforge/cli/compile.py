@@ -6,14 +6,24 @@ import argparse
 import math
 
 from trtforge.cli._options import (
+    add_activation_memory,
     add_build,
     add_calibration,
+    add_collect_on,
     add_frames,
+    add_keep_float,
     add_model,
     command_line,
     make_console,
     profiles_for_frames,
 )
+
+OPTIONS = {
+    "activation_bytes": ("--activation-memory",),
+    "clips": ("--calibration-set",),
+    "frame_counts": ("--frames",),
+    "profiles": ("--frames",),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision", choices=("int8", "float16", "float32"), default="int8", help="default: int8"
     )
     add_calibration(parser)
+    add_keep_float(parser)
+    add_activation_memory(parser)
+    add_collect_on(parser)
     add_build(parser)
     add_frames(parser)
     budget = parser.add_argument_group("requirement", "exit with status 1 where accuracy falls short")
@@ -75,6 +88,10 @@ def run(args: argparse.Namespace) -> None:
         method=args.method,
         percentile=args.percentile,
         exclude=args.exclude,
+        keep_float=args.keep_float,
+        keep_float32=args.keep_float32,
+        activation_bytes=args.activation_memory,
+        collect_on=args.collect_on,
         profiles=profiles,
         max_batch=args.max_batch,
         config=BuildConfig(optimization_level=args.optimization_level),

@@ -202,6 +202,7 @@ def _engine(path: Path) -> list[RenderableType]:
 def _manifest_facts(manifest: Manifest) -> dict[str, str]:
     from trtforge.units import format_bytes, format_duration
 
+    typed = manifest.options.get("typed")
     facts = {
         "library": f"{manifest.library} {manifest.library_version}",
         "precision": manifest.precision,
@@ -209,7 +210,7 @@ def _manifest_facts(manifest: Manifest) -> dict[str, str]:
         "built on": f"{manifest.gpu or 'no GPU'}, {manifest.system}",
         "build time": format_duration(manifest.build_seconds),
         "plan": f"{format_bytes(manifest.plan_bytes)}, SHA-256 {manifest.plan_sha256}",
-        "network": f"SHA-256 {manifest.onnx_sha256}",
+        "network": f"SHA-256 {manifest.onnx_sha256}" + (f", typed {typed} for the build" if typed else ""),
         "scales": f"SHA-256 {manifest.scales_sha256}" if manifest.scales_sha256 else "none",
         "inputs": "; ".join(map(str, manifest.inputs)),
         "outputs": "; ".join(map(str, manifest.outputs)),

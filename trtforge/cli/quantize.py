@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from trtforge.cli._options import add_exclude, add_model, check_writable, make_console
+from trtforge.cli._options import add_exclude, add_keep_float, add_model, check_writable, make_console
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="type of what is not INT8: float32 for TensorRT 8.6, else float16 (default)",
     )
     add_exclude(parser)
+    add_keep_float(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -30,7 +31,14 @@ def run(args: argparse.Namespace) -> None:
     from trtforge.scales import Scales
 
     check_writable(args.output)
-    model = quantize(args.model, Scales.load(args.scales), rest=args.rest, exclude=args.exclude)
+    model = quantize(
+        args.model,
+        Scales.load(args.scales),
+        rest=args.rest,
+        exclude=args.exclude,
+        keep_float=args.keep_float,
+        keep_float32=args.keep_float32,
+    )
     write_bytes(args.output, model.SerializeToString())
     console = make_console()
     console.print(graph_table(describe(model)))

@@ -17,7 +17,7 @@ from trtforge.engine.artifact import Engine, system_name
 from trtforge.engine.calibrating import calibration_request, carrier_of
 from trtforge.engine.config import BuildConfig
 from trtforge.engine.manifest import Manifest
-from trtforge.engine.precision import agreed_precision
+from trtforge.engine.precision import agreed_precision, network_to_build
 from trtforge.errors import BuildError, ConfigError, OutOfMemoryError, ProfileError
 from trtforge.feeds import Arrays, Feeds, as_feeds
 from trtforge.model import ModelSource, TensorSpec, load_model, model_digest, model_inputs, model_outputs
@@ -39,6 +39,10 @@ def build(
     on_calibration_cache: Callable[[bytes], None] | None = None,
 ) -> Engine:
     """Build an engine from a network.
+
+    A float32 network that is to become ``float16`` is typed so first where the library runs the types of the
+    network (TensorRT 11, TensorRT-RTX). Its inputs and outputs stay float32; the manifest then has the option
+    ``typed`` and the digest of the network as it was given. Others are told by a builder flag.
 
     Parameters
     ----------
@@ -64,6 +68,7 @@ def build(
     ProfileError : the profiles do not fit the network.
     PluginMissingError : an operator needs a plugin that is not registered.
     CalibrationCacheError : the cache is malformed, of another library version, or of another network.
+    ModelError, QuantizationError : the network cannot be typed FP16.
     BuildError : the library failed; the message carries its own reason.
     Exception : whatever reading the feeds raised.
     """
@@ -77,12 +82,16 @@ def build(
     _check_profiles(network_inputs, profiles)
     calibration = calibration_request(network, chosen, config, profiles, scales, calibrated_on)
     if config.timing_cache is not None and not chosen.has_timing_cache:
-        raise ConfigError(f"timing_cache: {chosen} keeps none; leave it out, or build with tensorrt")
+        raise ConfigError(
+            f"timing_cache: {chosen} keeps none; leave it out, or build with tensorrt",
+            settings=("timing_cache", "flavor"),
+        )
+    typed = network_to_build(network, precision, chosen)
     started = time.perf_counter()
     built = build_plan(
         chosen,
         BuildRequest(
-            model=network,
+            model=typed,
             precision=precision,
             profiles=[
                 {name: (shape.min, shape.opt, shape.max) for name, shape in profile.shapes.items()}
@@ -109,7 +118,7 @@ def build(
         driver=gpu.driver if gpu else None,
         system=system_name(),
         precision=precision,
-        options=_options(config, calibrated_on),
+        options=_options(config, calibrated_on) | ({"typed": precision} if typed is not network else {}),
         profiles=tuple(profiles),
         inputs=_named_axes(built.inputs, network_inputs),
         outputs=_named_axes(built.outputs, model_outputs(network)),
@@ -130,8 +139,8 @@ def _check_profiles(inputs: Sequence[TensorSpec], profiles: Sequence[Optimizatio
     if dynamic and not profiles:
         raise ProfileError(
             f"the network has dynamic axes ({'; '.join(map(str, dynamic))}), and no profile was given",
-            hint="pass profiles=plan_profiles(model_inputs(model), frame_counts); on the command line, "
-            "--frames or --clips",
+            hint="pass profiles=plan_profiles(model_inputs(model), frame_counts)",
+            settings=("profiles",),
         )
     for profile in profiles:
         profile.check_inputs(inputs)

@@ -22,9 +22,9 @@ class BuildConfig:
     Parameters
     ----------
     precision : what the engine must compute in, or None for what the network holds. ``int8`` needs a network
-        with Q/DQ nodes or, with TensorRT 8.6 and 10, a calibration. ``float16`` needs a network typed FP16,
-        or a library with precision flags (TensorRT 8.6 and 10). Anything else the network holds than what is
-        asked is an error.
+        with Q/DQ nodes or, with TensorRT 8.6 and 10, a calibration. ``float16`` needs a network typed FP16
+        or float32; the latter is lowered by a builder flag (TensorRT 8.6 and 10) or typed FP16 before it is
+        built (TensorRT 11, TensorRT-RTX). Anything else the network holds than what is asked is an error.
     optimization_level : 0 (fastest build) to 5 (fastest engine); None leaves the library's default, 3.
     workspace_bytes : most scratch memory that a layer may use; None allows all there is, which is best.
     compute_capabilities : GPU generations to build for, such as ``("8.6", "8.9")``; TensorRT-RTX only, whose
@@ -63,7 +63,10 @@ class BuildConfig:
                 raise ConfigError(f"{setting} needs precision='int8', got {self.precision!r}")
         level = self.optimization_level
         if level is not None and not 0 <= level <= MAX_OPTIMIZATION_LEVEL:
-            raise ConfigError(f"optimization_level must lie in 0 to {MAX_OPTIMIZATION_LEVEL}, got {level}")
+            raise ConfigError(
+                f"optimization_level must lie in 0 to {MAX_OPTIMIZATION_LEVEL}, got {level}",
+                settings=("optimization_level",),
+            )
         if self.workspace_bytes is not None and self.workspace_bytes < 1:
             raise ConfigError(f"workspace_bytes must be positive, got {self.workspace_bytes}")
         if isinstance(self.compute_capabilities, str):

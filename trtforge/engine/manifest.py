@@ -27,11 +27,12 @@ class Manifest:
     gpu, driver : the GPU that built it and its driver; None where there was none.
     system : operating system and architecture, such as ``Linux x86_64``.
     precision : what was built, as `BuildConfig.precision`.
-    options : the build options that differ from the library's defaults.
+    options : the build options that differ from the library's defaults; ``typed`` is the type that the build
+        itself gave a float32 network.
     profiles : the optimization profiles, in order.
     inputs, outputs : the tensors, with the engine's dtypes and the network's names of dynamic axes.
     layer_precisions : type to number of layers that read it as their narrowest; None where not known.
-    onnx_sha256 : digest of the network (`trtforge.model.model_digest`).
+    onnx_sha256 : digest of the network as it was given (`trtforge.model.model_digest`).
     scales_sha256 : digest of the INT8 scales, or None.
     build_seconds : time that the build took.
     trtforge_version : version that wrote this.

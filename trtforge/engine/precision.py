@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from trtforge.errors import ConfigError
+from trtforge.graph import prepare, to_float16
 from trtforge.nvidia import Flavor
 
 if TYPE_CHECKING:
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 
 _COMPUTING = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _HINTS = {
-    "int8": "quantize the network first: trtforge.quantize(model, scales)",
-    "float16": "type the network FP16 first",
+    "int8": "quantize the network first, by trtforge.quantize or the command trtforge quantize",
+    "float16": "pass the network as it was before it was quantized or typed",
     "float32": "pass the network as it was before it was quantized or typed",
 }
 
@@ -75,7 +76,7 @@ def agreed_precision(
     held = network_precision(model)
     if asked is None or asked == held:
         return held
-    if flavor.has_precision_flags and (held, asked) == ("float32", "float16"):
+    if (held, asked) == ("float32", "float16"):
         return "float16"
     if carrier is not None and (held, asked) == ("float32", "int8"):
         if flavor.has_calibrators:
@@ -84,17 +85,38 @@ def agreed_precision(
             f"precision 'int8' was asked of a network that holds 'float32', by {carrier}; {flavor} has no "
             "calibrators, TensorRT 8.6 and 10 have",
             hint=_HINTS["int8"],
+            settings=("precision", carrier),
         )
-    if flavor.strongly_typed_only:
-        why = f"{flavor} builds the types that the network has"
-    else:
-        why = f"{flavor} can only lower float32 to float16"
     calibrates = flavor.has_calibrators and (held, asked) == ("float32", "int8")
     calibrate = "pass scales or feeds to build, " if calibrates else ""
     raise ConfigError(
-        f"precision {asked!r} was asked of a network that holds {held!r}; {why}",
-        hint=f"{_HINTS[asked]}, {calibrate}or ask for precision={held!r}",
+        f"precision {asked!r} was asked of a network that holds {held!r}; {flavor} can only lower float32 to "
+        "float16",
+        hint=f"{_HINTS[asked]}, {calibrate}or ask for precision {held!r}",
+        settings=("precision", "scales", "feeds") if calibrates else ("precision",),
     )
+
+
+def network_to_build(model: onnx.ModelProto, precision: str, flavor: Flavor) -> onnx.ModelProto:
+    """Return the network in the types that the library needs to be given for a precision.
+
+    Libraries that run the types of the network get a float32 network that is to become ``float16`` typed by
+    `trtforge.graph.to_float16`; its inputs and outputs stay float32. Otherwise it is the network as it is.
+
+    Parameters
+    ----------
+    model : the network; not changed.
+    precision : what `agreed_precision` returned.
+    flavor : the library.
+
+    Raises
+    ------
+    ModelError : the network's types contradict each other.
+    QuantizationError : the dtype of a tensor cannot be inferred.
+    """
+    if flavor.strongly_typed_only and precision == "float16" and network_precision(model) == "float32":
+        return to_float16(prepare(model))
+    return model
 
 
 def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

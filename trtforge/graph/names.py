@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -37,10 +38,18 @@ def match_nodes(nodes: Iterable[onnx.NodeProto], patterns: Sequence[str], *, ask
             if node.output and any(fnmatchcase(name, pattern) for name in (node.name, *node.output) if name)
         }
         if not hits:
-            some = ", ".join(repr(label(node)) for node in nodes[:5])
             raise QuantizationError(
                 f"{asked} names {pattern!r}, which matches none of the {len(nodes)} nodes",
-                hint=f"nodes are known by their name or their output tensor; the first ones are {some}",
+                hint=f"nodes are known by their name or their output tensor; {_nearest(nodes, pattern)}",
+                settings=(asked,),
             )
         matched |= hits
     return matched
+
+
+def _nearest(nodes: Sequence[onnx.NodeProto], pattern: str) -> str:
+    """Name the nodes that may have been meant, or a few where none is near."""
+    known = dict.fromkeys(name for node in nodes for name in (node.name, *node.output) if name)
+    if near := difflib.get_close_matches(pattern, known, n=3, cutoff=0.4):
+        return f"the nearest are {', '.join(map(repr, near))}"
+    return f"the first ones are {', '.join(repr(label(node)) for node in nodes[:5])}"

@@ -92,7 +92,8 @@ def plan_placement(
     """
     if keep_float not in ("none", "first", "last", "first_last"):
         raise QuantizationError(
-            f'keep_float must be "none", "first", "last" or "first_last", got {keep_float!r}'
+            f'keep_float must be "none", "first", "last" or "first_last", got {keep_float!r}',
+            settings=("keep_float",),
         )
     index = GraphIndex(model.graph)
     quantizers = [node for node in index.nodes if node.op_type in ("QuantizeLinear", "DequantizeLinear")]

@@ -60,6 +60,7 @@ def to_float16(
         raise QuantizationError(
             f"input {min(captured)!r} is read by a nested graph, which computes in FP32",
             hint="pass keep_io=True",
+            settings=("keep_io",),
         )
     drop_inferable_types(converted)
     _Typer(index, floats, kept, opset_of(converted), keep_io=keep_io).rewrite()

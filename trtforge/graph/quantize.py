@@ -89,7 +89,8 @@ def _amax_by_tensor(plan: PlacementPlan, scales: Scales) -> dict[str, float]:
         shown = ", ".join(map(repr, missing[:5])) + (", ..." if len(missing) > 5 else "")
         raise ScalesError(
             f"no scale for {len(missing)} of {len(plan.tensors)} tensors to be quantized: {shown}",
-            hint="calibrate the prepared network with every tensor that tensors_to_observe names",
+            hint="calibrate with the same exclude and keep_float as you quantize with, or with neither",
+            settings=("exclude", "keep_float"),
         )
     amax = {name: scales[name].amax for name in plan.tensors}
     for group in plan.shared:
@@ -155,7 +156,9 @@ class _Writer:
         try:
             weight = quantize_weight(value, axis, scale_dtype=self.scale_dtype)
         except QuantizationError as error:
-            raise QuantizationError(f"weight {name!r}: {error.message}", hint=error.hint) from error
+            raise QuantizationError(
+                f"weight {name!r}: {error.message}", hint=error.hint, settings=error.settings
+            ) from error
         if not self.store_int8:
             return self._pair(name, weight.scale, axis, position)
         stored = self._constant(f"{name}_quantized", weight.values)

@@ -86,7 +86,8 @@ def round_up(scale: NDArray[np.float64] | float, dtype: type[np.floating]) -> ND
     if (exact > largest).any():
         raise QuantizationError(
             f"a scale of {exact.max():.6g} does not fit {np.dtype(dtype).name}, whose largest is {largest:g}",
-            hint='leave the tensor out with exclude=, or quantize with rest="float32"',
+            hint='leave the layer out with exclude, or quantize with rest="float32"',
+            settings=("exclude", "rest"),
         )
     with np.errstate(under="ignore"):
         nearest = exact.astype(dtype)

@@ -11,8 +11,10 @@ from trtforge.errors import BuildError, ProfileError
 from trtforge.model import TensorSpec
 from trtforge.nvidia.calibrators import CalibrationRequest, attach
 from trtforge.nvidia.flavor import Flavor
+from trtforge.nvidia.large_networks import parse_network
 from trtforge.nvidia.layers import count_from_log
 from trtforge.nvidia.log import VendorLog, make_logger
+from trtforge.nvidia.observing import expose_tensors
 
 if TYPE_CHECKING:
     import onnx
@@ -47,6 +49,8 @@ class BuildRequest:
     compute_capabilities : GPU generations to build for; empty means the library's default.
     timing_cache : a cache that an earlier build gave, empty to start one, None to use none.
     calibration : where INT8 scales come from, for a network without Q/DQ nodes; None otherwise.
+    observed : intermediate tensors that can be read while the engine runs (`expose_tensors`).
+    allow_tf32 : whether FP32 products may round their factors to TF32, as is the library's default.
     """
 
     model: onnx.ModelProto
@@ -57,6 +61,8 @@ class BuildRequest:
     compute_capabilities: tuple[str, ...] = ()
     timing_cache: bytes | None = None
     calibration: CalibrationRequest | None = None
+    observed: tuple[str, ...] = ()
+    allow_tf32: bool = True
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,7 @@ def build_plan(flavor: Flavor, request: BuildRequest) -> BuiltPlan:
     ProfileError : the library refuses a profile.
     PluginMissingError : an operator needs a plugin that is not registered.
     BuildError : the network cannot be parsed or built; the message carries the library's own reason.
+    CalibrationError : a tensor cannot be observed.
     Exception : whatever a calibration batch raised; no plan is given then, even if the library built one.
     """
     flavor.check_can_build()
@@ -100,6 +107,8 @@ def build_plan(flavor: Flavor, request: BuildRequest) -> BuiltPlan:
     builder = trt.Builder(logger)
     network = builder.create_network(flavor.network_flags(trt))
     _parse(flavor, trt, network, logger, log, request)
+    if request.observed:
+        expose_tensors(flavor, trt, network, request.observed, half=request.precision == "float16")
     config = builder.create_builder_config()
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     if request.optimization_level is not None:
@@ -107,6 +116,8 @@ def build_plan(flavor: Flavor, request: BuildRequest) -> BuiltPlan:
     if request.workspace_bytes is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request.workspace_bytes)
     flavor.set_precision(trt, config, request.precision)
+    if not request.allow_tf32:
+        config.clear_flag(trt.BuilderFlag.TF32)
     flavor.set_compute_capabilities(trt, config, request.compute_capabilities)
     if request.timing_cache is not None:
         _set_timing_cache(config, request.timing_cache, log)
@@ -123,7 +134,9 @@ def build_plan(flavor: Flavor, request: BuildRequest) -> BuiltPlan:
         calibration.check()
     if plan is None:
         log.raise_missing_plugin()
-        raise BuildError(f"{flavor} could not build the engine: {log.reason}", hint=log.hint)
+        raise BuildError(
+            f"{flavor} could not build the engine: {log.reason}", hint=log.hint, settings=log.settings
+        )
     return BuiltPlan(
         plan=bytes(plan),
         inputs=inputs,
@@ -155,7 +168,7 @@ def _parse(
     flavor: Flavor, trt: Any, network: Any, logger: Any, log: VendorLog, request: BuildRequest
 ) -> None:
     parser = trt.OnnxParser(network, logger)
-    if parser.parse(request.model.SerializeToString()):
+    if parse_network(parser, request.model):
         return
     reasons, operator = [], None
     for index in range(parser.num_errors):
@@ -168,12 +181,15 @@ def _parse(
     opset = max(
         (entry.version for entry in request.model.opset_import if entry.domain in ("", "ai.onnx")), default=0
     )
-    hint = log.hint
+    hint, settings = log.hint, log.settings
     if opset > flavor.max_onnx_opset:
         hint = (
             f"the network uses opset {opset}, {flavor} reads up to {flavor.max_onnx_opset}: export it again"
         )
-    raise BuildError(f"{flavor} cannot read the network: {'; '.join(reasons) or log.reason}", hint=hint)
+        settings = ()
+    raise BuildError(
+        f"{flavor} cannot read the network: {'; '.join(reasons) or log.reason}", hint=hint, settings=settings
+    )
 
 
 def _node_at(model: onnx.ModelProto, index: int) -> onnx.NodeProto | None:

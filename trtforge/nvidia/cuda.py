@@ -108,6 +108,10 @@ class Stream(_Resource):
         """The stream's address, as TensorRT takes it."""
         return int(self._stream)
 
+    def wait(self, event: Event) -> None:
+        """Let what is given to the stream from now on wait for the event, without waiting here."""
+        _call(runtime_api().cudaStreamWaitEvent, self._stream, event._event, 0, doing="wait in a stream")
+
     def synchronize(self) -> None:
         """Wait until all work given to the stream is done; raise what went wrong in it."""
         _call(runtime_api().cudaStreamSynchronize, self._stream, doing="finish the work of a stream")
@@ -129,9 +133,13 @@ class Event(_Resource):
         """Mark the present end of the stream's work."""
         _call(runtime_api().cudaEventRecord, self._event, stream._stream, doing="record an event")
 
+    def synchronize(self) -> None:
+        """Wait until the work before the mark is done; raise what went wrong in it."""
+        _call(runtime_api().cudaEventSynchronize, self._event, doing="wait for an event")
+
     def elapsed_ms(self, start: Event) -> float:
         """Wait for this event and return the time since ``start``, in milliseconds."""
-        _call(runtime_api().cudaEventSynchronize, self._event, doing="wait for an event")
+        self.synchronize()
         return float(
             _call(runtime_api().cudaEventElapsedTime, start._event, self._event, doing="read a time")
         )
@@ -213,6 +221,34 @@ def copy_to_host(target: PinnedBuffer, source: DeviceBuffer, num_bytes: int, str
     """Queue a copy from GPU to pinned memory."""
     kind = runtime_api().cudaMemcpyKind.cudaMemcpyDeviceToHost
     _copy(target.address, source.address, num_bytes, kind, stream)
+
+
+def copy_on_device(target: int, source: int, num_bytes: int, stream: int) -> None:
+    """Queue a copy within GPU memory.
+
+    Parameters
+    ----------
+    target, source : addresses.
+    num_bytes : how much.
+    stream : the stream's address, as TensorRT gives it.
+    """
+    cudart = runtime_api()
+    kind = cudart.cudaMemcpyKind.cudaMemcpyDeviceToDevice
+    doing = f"copy {num_bytes} bytes on the GPU"
+    _call(cudart.cudaMemcpyAsync, target, source, num_bytes, kind, stream, doing=doing)
+
+
+def fill_with_zeros(target: DeviceBuffer, num_bytes: int, stream: Stream) -> None:
+    """Queue the zeroing of the beginning of a buffer."""
+    doing = f"fill {num_bytes} bytes with zeros"
+    _call(runtime_api().cudaMemsetAsync, target.address, 0, num_bytes, stream._stream, doing=doing)
+
+
+def free_memory_bytes() -> int:
+    """Return how much memory the current GPU has left."""
+    found = runtime_api().cudaMemGetInfo()
+    _call(lambda: found, doing="read how much GPU memory is free")
+    return int(found[1])
 
 
 def _copy(target: int, source: int, num_bytes: int, kind: Any, stream: Stream) -> None:

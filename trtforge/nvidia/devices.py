@@ -64,7 +64,7 @@ def _driver_library() -> Any:
         return None
 
 
-def require_gpu(purpose: str, *, device: int = 0, instead: str) -> Gpu:
+def require_gpu(purpose: str, *, device: int = 0, instead: str, settings: tuple[str, ...] = ()) -> Gpu:
     """Return GPU ``device``, or say what can be done without one.
 
     Parameters
@@ -72,6 +72,7 @@ def require_gpu(purpose: str, *, device: int = 0, instead: str) -> Gpu:
     purpose : what needs it, as the end of "a GPU is needed to ...".
     device : CUDA device ordinal.
     instead : the hint where there is none.
+    settings : names of the arguments that the hint is about.
 
     Raises
     ------
@@ -85,8 +86,11 @@ def require_gpu(purpose: str, *, device: int = 0, instead: str) -> Gpu:
         raise NoGpuError(
             f"GPU {device} is needed to {purpose}, and this machine has {len(present)}, counted from 0",
             hint=f"choose a device below {len(present)}",
+            settings=("device",),
         )
-    raise NoGpuError(f"a GPU is needed to {purpose}, and CUDA finds none here", hint=instead)
+    raise NoGpuError(
+        f"a GPU is needed to {purpose}, and CUDA finds none here", hint=instead, settings=settings
+    )
 
 
 def _query_gpu(library: Any, index: int, cuda_version: str) -> Gpu | None:

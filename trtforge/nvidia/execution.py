@@ -152,6 +152,11 @@ class Context:
         """Tell where a tensor lies in GPU memory."""
         self._checked(self._context.set_tensor_address(name, address), f"take the address of {name!r}")
 
+    def listen(self, listener: Any) -> None:
+        """Have an ``IDebugListener`` called with every debug tensor of each inference."""
+        self._checked(self._context.set_debug_listener(listener), "take a listener for its debug tensors")
+        self._checked(self._context.set_all_tensors_debug_state(True), "show its debug tensors")
+
     def enqueue(self, stream: int) -> None:
         """Queue the inference on a stream.
 

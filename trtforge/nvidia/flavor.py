@@ -53,6 +53,7 @@ class Flavor:
     has_calibrators: ClassVar[bool] = False
     has_timing_cache: ClassVar[bool] = True
     has_int64: ClassVar[bool] = True
+    has_debug_tensors: ClassVar[bool] = True
     needs_explicit_batch_flag: ClassVar[bool] = False
     builds_without_gpu: ClassVar[bool] = False
     targets_compute_capabilities: ClassVar[bool] = False
@@ -83,11 +84,12 @@ class Flavor:
             raise MissingExtraError(
                 f"{self} is installed, but cannot be loaded: {error}",
                 hint="install its libraries for this Python and CUDA version, or use another flavor",
+                settings=("flavor",),
             ) from error
 
     def require_gpu(self, purpose: str, *, device: int = 0) -> Gpu:
         """Return GPU ``device``; raise NoGpuError with what can be done without one."""
-        return require_gpu(purpose, device=device, instead=BUILD_WITHOUT_GPU)
+        return require_gpu(purpose, device=device, instead=BUILD_WITHOUT_GPU, settings=("flavor",))
 
     def check_can_build(self) -> None:
         """Raise NoGpuError where this library needs a GPU to build and there is none."""
@@ -112,6 +114,7 @@ class Flavor:
             raise ConfigError(
                 f"compute_capabilities={tuple(wanted)}: {self} builds only for the GPU it runs on",
                 hint="leave it empty, or build with tensorrt_rtx",
+                settings=("compute_capabilities", "flavor"),
             )
 
     def built_for(self, wanted: Sequence[str]) -> tuple[str, ...]:

@@ -22,12 +22,22 @@ _HINTS = (
     (
         re.compile(r"Could not find any implementation for node"),
         "try another optimization_level, leave workspace_bytes at its default, or quantize fewer layers",
+        ("optimization_level", "workspace_bytes"),
     ),
-    (re.compile(r"within workspace limit"), "raise workspace_bytes, or leave it at its default"),
-    (re.compile(r"[Oo]ut ?[Oo]f ?[Mm]emory"), "free GPU memory, or lower the largest shapes of the profiles"),
+    (
+        re.compile(r"within workspace limit"),
+        "raise workspace_bytes, or leave it at its default",
+        ("workspace_bytes",),
+    ),
+    (
+        re.compile(r"[Oo]ut ?[Oo]f ?[Mm]emory"),
+        "free GPU memory, or lower the largest shapes of the profiles",
+        ("profiles", "max_batch"),
+    ),
     (
         re.compile(r"no optimization profile has been defined"),
         "pass profiles=plan_profiles(model_inputs(model), frame_counts)",
+        ("profiles",),
     ),
 )
 
@@ -49,7 +59,17 @@ class VendorLog:
     @property
     def hint(self) -> str | None:
         """What is known to help against these errors, or None."""
-        return next((hint for pattern, hint in _HINTS if pattern.search(self.reason)), None)
+        return self._advice[0]
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """Names of the arguments that the hint is about."""
+        return self._advice[1]
+
+    @property
+    def _advice(self) -> tuple[str | None, tuple[str, ...]]:
+        known = ((hint, settings) for pattern, hint, settings in _HINTS if pattern.search(self.reason))
+        return next(known, (None, ()))
 
     @property
     def is_out_of_memory(self) -> bool:

@@ -81,7 +81,7 @@ def select(name: str | None = None) -> Flavor:
     if wanted not in (None, "tensorrt", "tensorrt_rtx"):
         raise ConfigError(f"flavor {name!r} is unknown; choose 'tensorrt' or 'tensorrt_rtx'")
     if wanted == "tensorrt":
-        require_gpu("build with tensorrt", instead=BUILD_WITHOUT_GPU)
+        require_gpu("build with tensorrt", instead=BUILD_WITHOUT_GPU, settings=("flavor",))
     present = {flavor.name: flavor for flavor in available()}
     if wanted is None:
         wanted = "tensorrt" if "tensorrt" in present and gpus() else "tensorrt_rtx"
@@ -89,7 +89,9 @@ def select(name: str | None = None) -> Flavor:
         return present[wanted]
     if "tensorrt" in present and wanted == "tensorrt_rtx" and name is None:
         raise NoGpuError(
-            f"{present['tensorrt']} needs a GPU to build, and there is none", hint=BUILD_WITHOUT_GPU
+            f"{present['tensorrt']} needs a GPU to build, and there is none",
+            hint=BUILD_WITHOUT_GPU,
+            settings=("flavor",),
         )
     extra, kind = {"tensorrt": ("tensorrt", Flavor), "tensorrt_rtx": ("rtx", Rtx)}[wanted]
     version = installed_version(kind)

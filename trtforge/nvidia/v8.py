@@ -11,6 +11,7 @@ class V8(V10):
     """TensorRT 8.6."""
 
     has_int64: ClassVar[bool] = False
+    has_debug_tensors: ClassVar[bool] = False
     needs_explicit_batch_flag: ClassVar[bool] = True
     max_onnx_opset: ClassVar[int] = 17
 

@@ -13,16 +13,24 @@ from trtforge._progress import Stages
 from trtforge.accuracy import AccuracyReport
 from trtforge.audio import ClipSet, features_for_model
 from trtforge.calibration import Method, choose
+from trtforge.calibration.activations import check_activation_bytes
+from trtforge.calibration.collect import DEFAULT_ACTIVATION_BYTES
 from trtforge.engine import BuildConfig, Engine, build
 from trtforge.engine.config import Precision
 from trtforge.errors import ConfigError
-from trtforge.graph import describe, prepare, to_float16
+from trtforge.graph import KeepFloat, describe, prepare, to_float16
 from trtforge.model import ModelSource, load_model
 from trtforge.nvidia import Flavor, select
 from trtforge.pipeline.artifacts import Compilation
 from trtforge.pipeline.clips import as_clip_set, plan_for_clips
 from trtforge.pipeline.evaluation import Contender, can_run, check_texts, evaluate
-from trtforge.pipeline.quantization import observe_set, quantize, summarize_scales
+from trtforge.pipeline.quantization import (
+    CollectOn,
+    check_collect_on,
+    observe,
+    quantize,
+    summarize_scales,
+)
 from trtforge.pipeline.reporting import make_report
 from trtforge.profiles import OptimizationProfile
 from trtforge.scales import Scales
@@ -45,6 +53,10 @@ def compile(  # noqa: A001 - the word users look for
     method: Method = "entropy",
     percentile: float = 99.99,
     exclude: Sequence[str] = (),
+    keep_float: KeepFloat = "none",
+    keep_float32: Sequence[str] = (),
+    activation_bytes: int = DEFAULT_ACTIVATION_BYTES,
+    collect_on: CollectOn = "cpu",
     profiles: Sequence[OptimizationProfile] | None = None,
     max_batch: int = 8,
     config: BuildConfig | None = None,
@@ -66,6 +78,10 @@ def compile(  # noqa: A001 - the word users look for
     evaluate : clip set to count word errors on, or its folder; with other speakers and texts than ``clips``.
     method, percentile : how INT8 ranges are chosen, as for `calibrate`.
     exclude : names or shell patterns of nodes that stay unquantized.
+    keep_float : layers at the ends that stay unquantized: ``none``, ``first``, ``last`` or ``first_last``.
+    keep_float32 : names or shell patterns of nodes that stay in FP32 where the rest is FP16; only for
+        libraries that run the types of the network (TensorRT 11, TensorRT-RTX).
+    activation_bytes, collect_on : how and where activations are counted, as for `trtforge.calibrate`.
     profiles : the shapes to accept; by default one profile over the lengths of all clips given.
     max_batch : largest batch of the default profile.
     config : how to build; its precision, where set, must be ``precision``.
@@ -85,12 +101,14 @@ def compile(  # noqa: A001 - the word users look for
     TrtforgeError : each stage's own kind; the message says what was asked, what arrived, what to do.
     """
     settings = _settings(precision, config)
-    _check_request(precision, clips, evaluate, profiles, percentile, max_batch)
+    _check_request(precision, clips, evaluate, profiles, percentile, max_batch, activation_bytes)
+    check_collect_on(collect_on)
     name = _checked_name(name or _name_of(model))
     if output is not None:
         Path(output).mkdir(parents=True, exist_ok=True)
     chosen = select(flavor)
     chosen.check_can_build()
+    _check_keep_float32(keep_float32, precision, chosen)
     stages = Stages(console)
     with stages.stage("load") as stage:
         source = load_model(model)
@@ -105,11 +123,18 @@ def compile(  # noqa: A001 - the word users look for
     scales, observations = None, None
     if precision == "int8" and calibration_set is not None:
         with stages.stage("calibrate") as stage:
-            observations = observe_set(source, calibration_set, exclude=exclude, on_progress=stage)
+            observations = observe(
+                source,
+                calibration_set.feeds(features),
+                exclude=exclude,
+                activation_bytes=activation_bytes,
+                collect_on=collect_on,
+                on_progress=stage,
+            )
             scales = choose(observations, method, percentile=percentile)
             stage.note(summarize_scales(scales))
     with stages.stage("quantize" if scales else "prepare") as stage:
-        network = _network_for(source, scales, precision, chosen, exclude)
+        network = _network_for(source, scales, precision, chosen, exclude, keep_float, keep_float32)
         stage.note(
             ", ".join(f"{n} layers {LABELS.get(kind, kind)}" for kind, n in describe(network).counts.items())
         )
@@ -151,6 +176,7 @@ def _settings(precision: Precision, config: BuildConfig | None) -> BuildConfig:
         raise ConfigError(
             f"precision is {precision!r} and that of config is {config.precision!r}",
             hint="leave it out of config",
+            settings=("precision", "config"),
         )
     return replace(config or BuildConfig(), precision=precision)
 
@@ -162,21 +188,27 @@ def _check_request(
     profiles: Sequence[OptimizationProfile] | None,
     percentile: float,
     max_batch: int,
+    activation_bytes: int,
 ) -> None:
     """Refuse at once what a later stage would refuse after minutes."""
     if not 0 < percentile <= 100:
-        raise ConfigError(f"percentile must lie above 0 and at most at 100, got {percentile}")
+        raise ConfigError(
+            f"percentile must lie above 0 and at most at 100, got {percentile}", settings=("percentile",)
+        )
     if max_batch < 1:
-        raise ConfigError(f"max_batch must be at least 1, got {max_batch}")
+        raise ConfigError(f"max_batch must be at least 1, got {max_batch}", settings=("max_batch",))
+    check_activation_bytes(activation_bytes)
     if precision == "int8" and clips is None:
         raise ConfigError(
             "int8 needs clips to calibrate on, and none were given",
             hint="pass a clip set that sounds like the audio you expect, or ask for float16",
+            settings=("clips", "precision"),
         )
     if clips is None and test_clips is None and not profiles:
         raise ConfigError(
             "without clips the lengths to build for are unknown",
-            hint="pass profiles; on the command line, --frames",
+            hint="pass profiles, or clips",
+            settings=("profiles", "clips", "evaluate"),
         )
 
 
@@ -199,15 +231,33 @@ def _count_clips(calibration_set: ClipSet | None, test_set: ClipSet | None) -> s
     return ", ".join(parts)
 
 
+def _check_keep_float32(keep_float32: Sequence[str], precision: str, flavor: Flavor) -> None:
+    if keep_float32 and (precision == "float32" or not flavor.strongly_typed_only):
+        why = f"{flavor} chooses by itself what runs in FP16" if precision != "float32" else "nothing is FP16"
+        raise ConfigError(
+            f"keep_float32 has no effect: the precision is {precision!r}, and {why}",
+            hint="leave keep_float32 out, or build with tensorrt_rtx in another precision than float32",
+            settings=("keep_float32", "flavor", "precision"),
+        )
+
+
 def _network_for(
-    source: onnx.ModelProto, scales: Scales | None, precision: str, flavor: Flavor, exclude: Sequence[str]
+    source: onnx.ModelProto,
+    scales: Scales | None,
+    precision: str,
+    flavor: Flavor,
+    exclude: Sequence[str],
+    keep_float: KeepFloat,
+    keep_float32: Sequence[str],
 ) -> onnx.ModelProto:
     """Write the network in the form that the library wants for this precision."""
     if scales is not None:
         rest: Literal["float16", "float32"] = "float16" if flavor.strongly_typed_only else "float32"
-        return quantize(source, scales, rest=rest, exclude=exclude)
+        return quantize(
+            source, scales, rest=rest, exclude=exclude, keep_float=keep_float, keep_float32=keep_float32
+        )
     if precision == "float16" and flavor.strongly_typed_only:
-        return to_float16(prepare(source))
+        return to_float16(prepare(source), keep_float32=keep_float32)
     return prepare(source)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
 from trtforge._optional import is_installed
@@ -67,7 +66,7 @@ def evaluate(
         decoder = decoder or CtcDecoder.for_model(reference)
     with ExitStack() as stack:
         runners = {name: _runner(contender, stack) for name, contender in contenders.items()}
-        report = evaluate_runners(
+        return evaluate_runners(
             runners,
             clips.feeds(features),
             decode=decoder.decode,
@@ -76,7 +75,6 @@ def evaluate(
             output_lengths=decoder.output_lengths,
             on_progress=on_progress,
         )
-    return replace(report, rejected={**clips.rejected, **report.rejected})
 
 
 def check_texts(clips: ClipSet) -> None:
@@ -122,5 +120,6 @@ def _reference_network(contenders: Mapping[str, Contender]) -> onnx.ModelProto:
         raise ConfigError(
             f"the reference {name!r} is no network, and does not say how speech becomes its input",
             hint="put the ONNX network first, or pass features and decoder",
+            settings=("features", "decoder"),
         )
     return load_model(first)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from trtforge._progress import OnProgress
-from trtforge.audio import ClipSet, features_for_model
 from trtforge.calibration import Method, Observations, choose, collect
-from trtforge.errors import ScalesError
+from trtforge.calibration.collect import DEFAULT_ACTIVATION_BYTES
+from trtforge.errors import ConfigError, ScalesError
 from trtforge.feeds import Arrays, Feeds, as_feeds
-from trtforge.graph import prepare, quantize_graph, tensors_to_observe
+from trtforge.graph import KeepFloat, prepare, quantize_graph, tensors_to_observe
 from trtforge.model import ModelSource, load_model, model_digest
+from trtforge.runtime import collect_on_gpu
+from trtforge.runtime.device_collection import require_collecting_gpu
 from trtforge.scales import Scales
 
 if TYPE_CHECKING:
     import onnx
+
+CollectOn = Literal["cpu", "gpu"]
 
 
 def observe(
@@ -24,6 +27,8 @@ def observe(
     feeds: Feeds | Sequence[Arrays],
     *,
     exclude: Sequence[str] = (),
+    activation_bytes: int = DEFAULT_ACTIVATION_BYTES,
+    collect_on: CollectOn = "cpu",
     on_progress: OnProgress | None = None,
 ) -> Observations:
     """Run a network over feeds and count the magnitudes of every tensor that INT8 would touch.
@@ -33,6 +38,10 @@ def observe(
     model : path of an ``.onnx`` file, or a network in memory, in FP32.
     feeds : what it is run on, such as ``ClipSet.feeds(...)``, or a list of mappings of input name to array.
     exclude : names or shell patterns of nodes that stay unquantized.
+    activation_bytes : bound on the activations of one batch held at once, as for `trtforge.collect`; on a GPU
+        the default stands for 40 % of its free memory.
+    collect_on : ``cpu``, where ONNX Runtime runs the network, or ``gpu``, where TensorRT does
+        (`trtforge.collect_on_gpu`).
     on_progress : called with clips done and clips in all.
 
     Returns
@@ -44,29 +53,43 @@ def observe(
     ModelError : the network cannot be read or run.
     InputError : the feeds do not fit the network.
     CalibrationError : nothing was observed, or too many activations are not finite.
+    ConfigError : ``activation_bytes`` is below 1, or ``collect_on`` is neither.
+    NoGpuError : the GPU was asked for where there is none.
     """
+    check_collect_on(collect_on)
     source = load_model(model)
     prepared = prepare(source)
+    if collect_on == "gpu":
+        return collect_on_gpu(
+            prepared,
+            as_feeds(feeds),
+            tensors_to_observe(prepared, exclude=exclude),
+            activation_bytes=None if activation_bytes == DEFAULT_ACTIVATION_BYTES else activation_bytes,
+            model_sha256=model_digest(source),
+            on_progress=on_progress,
+        )
     return collect(
         prepared,
         as_feeds(feeds),
         tensors_to_observe(prepared, exclude=exclude),
+        activation_bytes=activation_bytes,
         model_sha256=model_digest(source),
         on_progress=on_progress,
     )
 
 
-def observe_set(
-    model: onnx.ModelProto,
-    clips: ClipSet,
-    *,
-    exclude: Sequence[str] = (),
-    on_progress: OnProgress | None = None,
-) -> Observations:
-    """Do as `observe`, with the features that the network names, and name the clips that the set left out."""
-    feeds = clips.feeds(features_for_model(model))
-    found = observe(model, feeds, exclude=exclude, on_progress=on_progress)
-    return replace(found, rejected={**clips.rejected, **found.rejected})
+def check_collect_on(collect_on: str) -> None:
+    """Refuse at once a place where activations cannot be counted.
+
+    Raises
+    ------
+    ConfigError : it is neither ``cpu`` nor ``gpu``.
+    NoGpuError : it is ``gpu``, and there is none.
+    """
+    if collect_on not in get_args(CollectOn):
+        raise ConfigError(f"collect_on must be 'cpu' or 'gpu', got {collect_on!r}", settings=("collect_on",))
+    if collect_on == "gpu":
+        require_collecting_gpu()
 
 
 def summarize_scales(scales: Scales) -> str:
@@ -82,22 +105,31 @@ def calibrate(
     method: Method = "entropy",
     percentile: float = 99.99,
     exclude: Sequence[str] = (),
+    activation_bytes: int = DEFAULT_ACTIVATION_BYTES,
+    collect_on: CollectOn = "cpu",
     on_progress: OnProgress | None = None,
 ) -> Scales:
     """Choose INT8 ranges for a network from feeds that stand for its future input.
 
     Parameters
     ----------
-    model, feeds, exclude, on_progress : as for `observe`.
+    model, feeds, exclude, activation_bytes, collect_on, on_progress : as for `observe`.
     method : ``entropy``, ``percentile``, ``mse`` or ``max``.
     percentile : share of the magnitudes kept, in percent; for ``percentile`` alone.
 
     Raises
     ------
-    ModelError, InputError, CalibrationError : as for `observe`.
-    ConfigError : the method is unknown.
+    ModelError, InputError, CalibrationError, NoGpuError : as for `observe`.
+    ConfigError : the method is unknown, or as for `observe`.
     """
-    observations = observe(model, feeds, exclude=exclude, on_progress=on_progress)
+    observations = observe(
+        model,
+        feeds,
+        exclude=exclude,
+        activation_bytes=activation_bytes,
+        collect_on=collect_on,
+        on_progress=on_progress,
+    )
     return choose(observations, method, percentile=percentile)
 
 
@@ -107,6 +139,8 @@ def quantize(
     *,
     rest: Literal["float16", "float32"] = "float16",
     exclude: Sequence[str] = (),
+    keep_float: KeepFloat = "none",
+    keep_float32: Sequence[str] = (),
 ) -> onnx.ModelProto:
     """Write INT8 into a network as Q/DQ pairs, where TensorRT fuses them.
 
@@ -117,6 +151,8 @@ def quantize(
     rest : type of everything that is not INT8. Strongly typed libraries (TensorRT 11, TensorRT-RTX) run
         exactly what this says; TensorRT 8.6 takes ``float32`` and chooses FP16 by its builder flag.
     exclude : names or shell patterns of nodes that stay unquantized.
+    keep_float : layers at the ends that stay unquantized: ``none``, ``first``, ``last`` or ``first_last``.
+    keep_float32 : names or shell patterns of nodes that stay in FP32 where the rest is FP16.
 
     Returns
     -------
@@ -125,8 +161,16 @@ def quantize(
     Raises
     ------
     ScalesError : the scales belong to another network, or one is missing.
-    QuantizationError : the network has nothing that can be quantized.
+    QuantizationError : the network has nothing that can be quantized, or a name matches none of its nodes.
+    ConfigError : ``keep_float32`` was given where all of the rest is FP32 to the graph, and FP16 is the
+        library's choice.
     """
+    if keep_float32 and rest == "float32":
+        raise ConfigError(
+            "keep_float32 needs rest='float16'; with 'float32' TensorRT chooses by itself what runs in FP16",
+            hint="leave keep_float32 out, or quantize for a library that runs the types of the network",
+            settings=("keep_float32", "rest"),
+        )
     source = load_model(model)
     digest = model_digest(source)
     if scales.model_sha256 != digest:
@@ -134,4 +178,6 @@ def quantize(
             f"the scales belong to another network: {scales.model_sha256[:12]}, this one is {digest[:12]}",
             hint="calibrate this network; scales do not carry over, even after a small change",
         )
-    return quantize_graph(prepare(source), scales, rest=rest, exclude=exclude)
+    return quantize_graph(
+        prepare(source), scales, rest=rest, exclude=exclude, keep_float=keep_float, keep_float32=keep_float32
+    )

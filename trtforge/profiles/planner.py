@@ -39,9 +39,15 @@ def plan_profiles(
     """
     if not frame_counts or min(frame_counts) < 1:
         least = min(frame_counts, default=None)
-        raise ProfileError(f"frame counts must be positive, got {len(frame_counts)} of them, least {least}")
+        raise ProfileError(
+            f"frame counts must be positive, got {len(frame_counts)} of them, least {least}",
+            settings=("frame_counts",),
+        )
     if max_batch < 1 or multiple_of < 1:
-        raise ProfileError(f"max_batch and multiple_of must be 1 or more, got {max_batch} and {multiple_of}")
+        raise ProfileError(
+            f"max_batch and multiple_of must be 1 or more, got {max_batch} and {multiple_of}",
+            settings=("max_batch",) if max_batch < 1 else ("multiple_of",),
+        )
     low = max(1, min(frame_counts) // multiple_of * multiple_of)
     opt, high = (
         -(-count // multiple_of) * multiple_of for count in (_typical(frame_counts), max(frame_counts))

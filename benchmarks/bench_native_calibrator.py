@@ -1,0 +1,169 @@
+"""Hold trtforge's calibration against TensorRT's own: scale by scale, and engine against engine.
+
+``python -m benchmarks.bench_native_calibrator`` needs a GPU and a TensorRT with calibrators (8.6 or 10). It
+calibrates three networks both ways on the same batches, and writes the JSON after every stage, so that
+little is lost when it is stopped. Caches and counts go to the folder ``--evidence``; from these, ``--again``
+compares the scales anew on any machine. ``--page`` fills the tables of the page from the JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.environment import describe_run
+from benchmarks.native_calibrator.calibrate import calibrating_flavor
+from benchmarks.native_calibrator.compare import compare
+from benchmarks.native_calibrator.evidence import Evidence
+from benchmarks.native_calibrator.measure import TABLES, Measurement, Options, compared_rows
+from benchmarks.native_calibrator.networks import NETWORKS
+from benchmarks.native_calibrator.page import fill
+from benchmarks.pages import load_result, to_text
+from trtforge._files import write_text
+from trtforge.errors import TrtforgeError
+
+MODULE = "benchmarks.bench_native_calibrator"
+FORMAT = "trtforge.bench.native_calibrator/1"
+ROOT = Path(__file__).parents[1]
+RESULT = ROOT / "benchmarks/results/native_calibrator.json"
+PAGE = ROOT / "docs/against-tensorrts-calibrator.md"
+TRIAL = ROOT / "out/native_calibrator.json"
+EVIDENCE = ROOT / "out/native_calibrator"
+PACKAGES = (
+    "numpy", "onnx", "onnxruntime", "numba", "librosa", "jiwer", "tensorrt", "cuda-python", "cuda-bindings",
+)  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark from the command line; return the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    args = _parser().parse_args(given)
+    # A run on a few clips must not replace published numbers unless told to.
+    output: Path = args.output or (RESULT if args.limit is None else TRIAL)
+    status = 0
+    try:
+        if args.again:
+            write_text(output, to_text(compared_again(load(output), args.evidence)))
+        elif not args.redraw:
+            status = _measure_all(args, given, output)
+        if args.page:
+            write_text(PAGE, fill(PAGE.read_text(encoding="utf-8"), load(output)))
+    except TrtforgeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(output)
+    return status
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a result that `main` wrote.
+
+    Raises
+    ------
+    ReportError : the file is missing or is not such a result.
+    """
+    return load_result(path, kind=FORMAT, module=MODULE)
+
+
+def compared_again(result: Mapping[str, Any], evidence: Path) -> dict[str, Any]:
+    """Compare the scales of a result anew, from the caches and counts that its run left.
+
+    Parameters
+    ----------
+    result : the result, of which only what concerns scales is replaced.
+    evidence : folder with a folder for each network.
+
+    Raises
+    ------
+    ReportError : there is no evidence of a network that the result has scales of.
+    """
+    merged = dict(result)
+    for summary in result["networks"]:
+        name = summary["network"]
+        if "num_compared" in summary or (evidence / name).is_dir():
+            found = compare(Evidence.load(evidence / name))
+            merged = merge(merged, name, compared_rows(name, found, summary))
+    return merged
+
+
+def merge(
+    result: Mapping[str, Any], network: str, rows: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> dict[str, Any]:
+    """Replace one network's rows in those tables that ``rows`` has."""
+    merged: dict[str, Any] = {"format": FORMAT, **{table: result.get(table, []) for table in TABLES}}
+    for table, fresh in rows.items():
+        merged[table] = sorted(
+            [row for row in merged[table] if row["network"] != network] + list(fresh),
+            key=lambda row: NETWORKS.index(row["network"]),
+        )
+    return merged
+
+
+def _measure_all(args: argparse.Namespace, given: Sequence[str], output: Path) -> int:
+    began = time.perf_counter()
+    flavor = calibrating_flavor()
+    options = Options(args.evidence, args.time_limit_s, args.limit, args.level, args.repetitions)
+    run = describe_run(MODULE, given, packages=PACKAGES)
+    result = load(output) if output.exists() else {}
+    measurements: list[Measurement] = []
+
+    def save() -> None:
+        nonlocal result
+        for each in measurements:
+            rows = {**each.rows, "networks": [{**row, "run": run} for row in each.rows["networks"]]}
+            result = merge(result, each.name, rows)
+        write_text(output, to_text(result))
+
+    for name in args.networks:
+        measurements.append(Measurement(name, flavor, options, began, save))
+        measurements[-1].run()
+    if not args.no_tf32_pass:
+        for measurement in measurements:
+            measurement.calibrate_without_tf32()
+    save()
+    print(f"all: {time.perf_counter() - began:.1f} s")
+    for row in result["networks"]:
+        print(_told(row))
+    return 1 if any(each.rows["networks"][0]["failed"] for each in measurements) else 0
+
+
+def _told(row: Mapping[str, Any]) -> str:
+    """Say one network's outcome in a line."""
+    said = [f"FAILED {row['failed']}"] if row.get("failed") else []
+    if "num_compared" in row:
+        said.append(
+            f"{row['num_within']} of {row['num_compared']} scales within one bin "
+            f"({row['num_named_within']} of {row['num_named']} of the network's own names), "
+            f"{row['num_explained']} others explained, {row['num_within_without_tf32']} within without TF32"
+        )
+    return f"{row['network']}: {'; '.join(said) or 'nothing compared'}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__)
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
+    parser.add_argument("--output", type=Path, metavar="PATH", help="the JSON; other networks' rows are kept")
+    parser.add_argument(
+        "--evidence", type=Path, default=EVIDENCE, metavar="FOLDER", help="for caches and counts"
+    )
+    parser.add_argument(
+        "--limit", type=int, metavar="N", help="at most N batches and test clips, for a trial"
+    )
+    parser.add_argument("--level", type=int, metavar="N", help="optimization level (default: the library's)")
+    parser.add_argument("--repetitions", type=int, default=300, metavar="N", help="turns of each engine")
+    parser.add_argument(
+        "--time-limit-s", type=float, default=225.0, metavar="S", help="leave out what can be"
+    )
+    parser.add_argument("--no-tf32-pass", action="store_true", help="do not calibrate again without TF32")
+    parser.add_argument("--again", action="store_true", help="measure nothing; compare the scales anew")
+    parser.add_argument("--redraw", action="store_true", help="measure nothing; use the JSON that is there")
+    parser.add_argument("--page", action="store_true", help="fill the tables of the page")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
