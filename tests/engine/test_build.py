@@ -76,12 +76,22 @@ def test_rtx_types_a_float32_network_that_is_to_become_float16():
 def test_only_strongly_typed_libraries_need_the_network_typed(flavor, version, typed):
     model, chosen = conv_net(), flavor_for(flavor, version)
     assert agreed_precision(model, "float16", chosen) == "float16"
-    given = network_to_build(model, "float16", chosen)
+    given, rewritten = network_to_build(model, "float16", chosen)
     assert (given is not model) == typed
+    assert rewritten == ({"typed": "float16"} if typed else {})
     assert network_precision(given) == ("float16" if typed else "float32")
-    assert network_to_build(model, "float32", chosen) is model
+    assert network_to_build(model, "float32", chosen) == (model, {})
     half = conv_net("float16")
-    assert network_to_build(half, "float16", chosen) is half
+    assert network_to_build(half, "float16", chosen) == (half, {})
+
+
+@pytest.mark.parametrize(("version", "rewritten"), [("8.6.0", {"convolutions": "2-D"}), ("10.16.1", {})])
+def test_only_tensorrt_8_needs_quantized_convolutions_in_2d(version, rewritten):
+    model, chosen = conv_net(quantized=True), flavor_for("tensorrt", version)
+    given, found = network_to_build(model, "int8", chosen)
+    assert found == rewritten
+    assert (given is not model) == bool(rewritten)
+    assert network_to_build(conv_net(), "float32", chosen) == (conv_net(), {})
 
 
 @needs_rtx

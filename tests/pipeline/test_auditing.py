@@ -43,7 +43,7 @@ def test_progress_is_told_in_two_stages(clips, monkeypatch):
     audit(MODEL, clips[:2], method="max", num_seeds=1, console=Console(file=said, width=100))
     lines = [line.split() for line in said.getvalue().splitlines()]
     assert [line[1] for line in lines] == ["observe", "audit"]
-    assert " ".join(lines[0][2:6]) == "13 tensors on 2"
+    assert " ".join(lines[0][2:6]) == "19 tensors on 2"
     assert " ".join(lines[1][2:5]) == "thresholds by max"
 
 

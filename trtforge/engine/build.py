@@ -86,12 +86,12 @@ def build(
             f"timing_cache: {chosen} keeps none; leave it out, or build with tensorrt",
             settings=("timing_cache", "flavor"),
         )
-    typed = network_to_build(network, precision, chosen)
+    given, rewritten = network_to_build(network, precision, chosen)
     started = time.perf_counter()
     built = build_plan(
         chosen,
         BuildRequest(
-            model=typed,
+            model=given,
             precision=precision,
             profiles=[
                 {name: (shape.min, shape.opt, shape.max) for name, shape in profile.shapes.items()}
@@ -118,7 +118,7 @@ def build(
         driver=gpu.driver if gpu else None,
         system=system_name(),
         precision=precision,
-        options=_options(config, calibrated_on) | ({"typed": precision} if typed is not network else {}),
+        options=_options(config, calibrated_on) | rewritten,
         profiles=tuple(profiles),
         inputs=_named_axes(built.inputs, network_inputs),
         outputs=_named_axes(built.outputs, model_outputs(network)),

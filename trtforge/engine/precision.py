@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from trtforge.errors import ConfigError
-from trtforge.graph import prepare, to_float16
+from trtforge.graph import convolutions_in_2d, has_quantized_1d_convolutions, prepare, to_float16
 from trtforge.nvidia import Flavor
 
 if TYPE_CHECKING:
@@ -97,11 +97,14 @@ def agreed_precision(
     )
 
 
-def network_to_build(model: onnx.ModelProto, precision: str, flavor: Flavor) -> onnx.ModelProto:
-    """Return the network in the types that the library needs to be given for a precision.
+def network_to_build(
+    model: onnx.ModelProto, precision: str, flavor: Flavor
+) -> tuple[onnx.ModelProto, dict[str, str]]:
+    """Return the network in the form that the library needs to be given for a precision.
 
     Libraries that run the types of the network get a float32 network that is to become ``float16`` typed by
-    `trtforge.graph.to_float16`; its inputs and outputs stay float32. Otherwise it is the network as it is.
+    `trtforge.graph.to_float16`; its inputs and outputs stay float32. TensorRT 8.6 gets quantized 1-D
+    convolutions as 2-D ones. Otherwise it is the network as it is.
 
     Parameters
     ----------
@@ -109,14 +112,21 @@ def network_to_build(model: onnx.ModelProto, precision: str, flavor: Flavor) -> 
     precision : what `agreed_precision` returned.
     flavor : the library.
 
+    Returns
+    -------
+    network : what to give to the parser.
+    rewritten : what was done to it, as options of the manifest; empty where nothing was.
+
     Raises
     ------
     ModelError : the network's types contradict each other.
     QuantizationError : the dtype of a tensor cannot be inferred.
     """
     if flavor.strongly_typed_only and precision == "float16" and network_precision(model) == "float32":
-        return to_float16(prepare(model))
-    return model
+        return to_float16(prepare(model)), {"typed": precision}
+    if not flavor.reads_quantized_1d_convolutions and has_quantized_1d_convolutions(model):
+        return convolutions_in_2d(model), {"convolutions": "2-D"}
+    return model, {}
 
 
 def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

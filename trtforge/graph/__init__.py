@@ -13,6 +13,7 @@ from trtforge.graph.precision import to_float16
 from trtforge.graph.prepare import prepare
 from trtforge.graph.quantize import quantize_graph
 from trtforge.graph.rules import KeepFloat
+from trtforge.graph.two_dimensional import convolutions_in_2d, has_quantized_1d_convolutions
 from trtforge.graph.weights import QuantizedWeight, quantize_weight
 
 __all__ = [
@@ -22,7 +23,9 @@ __all__ = [
     "Placement",
     "PlacementPlan",
     "QuantizedWeight",
+    "convolutions_in_2d",
     "describe",
+    "has_quantized_1d_convolutions",
     "plan_placement",
     "prepare",
     "quantize_graph",

@@ -61,8 +61,20 @@ class LoadedEngine:
         return tuple(spec.name for spec in self.inputs if self._engine.is_shape_inference_io(spec.name))
 
     def layer_precisions(self) -> dict[str, int] | None:
-        """Count the layers by the narrowest type that they read, or None if the plan does not say."""
+        """Count the layers by the narrowest type that they read, or None if the plan does not say.
+
+        Of a plan with dynamic axes TensorRT 8.6 tells formats only for given shapes: those that the first
+        profile is tuned for.
+        """
         inspector = self._engine.create_engine_inspector()
+        context = None
+        if not self.shape_inputs and any("?" in spec.shape for spec in self.inputs):
+            context = self._engine.create_execution_context()
+        if context is not None:
+            for spec in self.inputs:
+                _, tuned, _ = self._engine.get_tensor_profile_shape(spec.name, 0)
+                context.set_input_shape(spec.name, tuple(tuned))
+            inspector.execution_context = context
         return count_from_inspector(inspector.get_engine_information(self.trt.LayerInformationFormat.JSON))
 
     def new_context(self) -> Context:

@@ -1,4 +1,4 @@
-"""TensorRT 8.6: as 10 in precision, but networks must say that their batch is explicit."""
+"""TensorRT 8.6: as 10 in precision; wants the explicit-batch flag and quantized 1-D convolutions as 2-D."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ class V8(V10):
     has_int64: ClassVar[bool] = False
     has_debug_tensors: ClassVar[bool] = False
     needs_explicit_batch_flag: ClassVar[bool] = True
+    reads_quantized_1d_convolutions: ClassVar[bool] = False
     max_onnx_opset: ClassVar[int] = 17
 
     def network_flags(self, trt: Any) -> int:

@@ -17,7 +17,7 @@ from trtforge.calibration.activations import check_activation_bytes
 from trtforge.calibration.collect import DEFAULT_ACTIVATION_BYTES
 from trtforge.engine import BuildConfig, Engine, build
 from trtforge.engine.config import Precision
-from trtforge.errors import ConfigError
+from trtforge.errors import BuildError, ConfigError
 from trtforge.graph import KeepFloat, describe, prepare, to_float16
 from trtforge.model import ModelSource, load_model
 from trtforge.nvidia import Flavor, select
@@ -84,7 +84,9 @@ def compile(  # noqa: A001 - the word users look for
     activation_bytes, collect_on : how and where activations are counted, as for `trtforge.calibrate`.
     profiles : the shapes to accept; by default one profile over the lengths of all clips given.
     max_batch : largest batch of the default profile.
-    config : how to build; its precision, where set, must be ``precision``.
+    config : how to build; its precision, where set, must be ``precision``. Where TensorRT 8.6 or 10 cannot
+        build the Q/DQ network, it gets the same scales as a calibration cache; the manifest's option
+        ``qdq_failed`` then says why.
     flavor : library to build with; by default TensorRT where it and a GPU are, else TensorRT-RTX.
     name : short name for files and titles; by default the file's.
     output : folder to write to, once when the engine is built and again when it is evaluated; None writes
@@ -142,10 +144,14 @@ def compile(  # noqa: A001 - the word users look for
         sets = [clips for clips in (calibration_set, test_set) if clips is not None]
         profiles = plan_for_clips(source, features, sets, max_batch=max_batch)
     with stages.stage("build") as stage:
-        engine = build(network, profiles=profiles, config=settings, flavor=chosen, scales=scales)
-        stage.note(
-            f"{engine.manifest.library} {engine.manifest.library_version}, {format_bytes(len(engine.plan))}"
-        )
+        to_build = partial(build, profiles=profiles, config=settings, flavor=chosen, scales=scales)
+        try:
+            engine = to_build(network)
+        except BuildError as error:
+            if scales is None or not chosen.has_calibrators or exclude or keep_float != "none":
+                raise
+            engine = _note_failure(to_build(prepare(source)), error)
+        stage.note(_describe_engine(engine))
     report = partial(
         make_report,
         name=name,
@@ -259,6 +265,20 @@ def _network_for(
     if precision == "float16" and flavor.strongly_typed_only:
         return to_float16(prepare(source), keep_float32=keep_float32)
     return prepare(source)
+
+
+def _note_failure(engine: Engine, error: BuildError) -> Engine:
+    """Record in an engine with scales from a calibration cache why it was not built from the Q/DQ network."""
+    options = {**engine.manifest.options, "qdq_failed": str(error)}
+    return replace(engine, manifest=replace(engine.manifest, options=options))
+
+
+def _describe_engine(engine: Engine) -> str:
+    made = engine.manifest
+    text = f"{made.library} {made.library_version}, {format_bytes(len(engine.plan))}"
+    if "qdq_failed" in made.options:
+        text += "; it takes no Q/DQ of this network, so the scales went in as a calibration cache"
+    return text
 
 
 def _evaluate(

@@ -65,14 +65,11 @@ class GraphBuilder:
             strides=[stride],
             pads=[pad, pad],
             dilations=[dilation],
-            group=len(weight) if key.endswith(".depth") else 1,
+            group=1,
         )
 
     def conv_norm(self, source: str, name: str, *, stride: int = 1, dilation: int = 1) -> str:
-        """Add a convolution, in two parts where it is separable, and batch normalisation."""
-        if f"{name}.depth.weight" in self.weights:
-            source = self.conv(source, f"{name}.depth", stride=stride, dilation=dilation)
-            stride = dilation = 1
+        """Add a convolution and batch normalisation."""
         y = self.conv(source, f"{name}.conv", stride=stride, dilation=dilation)
         parameters = [
             self.constant(f"{name}.norm.{part}", self.weights[f"{name}.norm.{part}"].astype(np.float32))

@@ -24,56 +24,32 @@ STEM_KERNEL = 11
 class Architecture:
     """Sizes of the network; every block is two convolutions of one kernel and dilation."""
 
-    width: int = 256
+    width: int = 320
     head_width: int = 384
-    blocks: tuple[tuple[int, int], ...] = ((7, 1), (7, 1), (9, 1), (9, 1), (9, 1))
-    separable: bool = False
-
-
-ARCHITECTURES = {
-    "base": Architecture(),
-    "deep3": Architecture(blocks=((3, 1), (3, 2), (3, 4)) * 4 + ((3, 1),)),
-    "wide3": Architecture(width=320, blocks=((3, 1), (3, 2), (3, 4), (3, 8)) * 2),
-    "mid5": Architecture(blocks=((5, 1), (5, 1), (5, 2), (5, 2)) * 2),
-    "quartz": Architecture(
-        width=384,
-        separable=True,
-        blocks=tuple((k, 1) for k in (11, 11, 11, 15, 15, 15, 19, 19, 19, 23, 23, 23, 27, 27, 27)),
-    ),
-}
+    blocks: tuple[tuple[int, int], ...] = ((3, 1), (3, 2), (3, 4), (3, 8)) * 2
 
 
 class ConvNorm(nn.Module):
     """A convolution over time without bias, followed by batch normalisation."""
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel: int,
-        *,
-        stride: int = 1,
-        dilation: int = 1,
-        separable: bool = False,
+        self, in_channels: int, out_channels: int, kernel: int, *, stride: int = 1, dilation: int = 1
     ) -> None:
         super().__init__()
-        shape = {
-            "stride": (1, stride),
-            "padding": (0, kernel // 2 * dilation),
-            "dilation": (1, dilation),
-            "bias": False,
-        }
-        if separable:
-            self.depth = nn.Conv2d(in_channels, in_channels, (1, kernel), groups=in_channels, **shape)
-            self.conv = nn.Conv2d(in_channels, out_channels, 1, bias=False)
-        else:
-            self.depth = nn.Identity()
-            self.conv = nn.Conv2d(in_channels, out_channels, (1, kernel), **shape)
+        self.conv = nn.Conv2d(
+            in_channels,
+            out_channels,
+            (1, kernel),
+            stride=(1, stride),
+            padding=(0, kernel // 2 * dilation),
+            dilation=(1, dilation),
+            bias=False,
+        )
         self.norm = nn.BatchNorm2d(out_channels, eps=1e-3)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [batch, in_channels, 1, frames] to [batch, out_channels, 1, frames / stride]."""
-        return self.norm(self.conv(self.depth(x)))
+        return self.norm(self.conv(x))
 
 
 class Block(nn.Module):
@@ -81,8 +57,8 @@ class Block(nn.Module):
 
     def __init__(self, shape: Architecture, kernel: int, dilation: int, dropout: float) -> None:
         super().__init__()
-        self.first = ConvNorm(shape.width, shape.width, kernel, dilation=dilation, separable=shape.separable)
-        self.second = ConvNorm(shape.width, shape.width, kernel, dilation=dilation, separable=shape.separable)
+        self.first = ConvNorm(shape.width, shape.width, kernel, dilation=dilation)
+        self.second = ConvNorm(shape.width, shape.width, kernel, dilation=dilation)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Train the recogniser on the corpus that `corpus.py` makes, on one GPU or several of one machine.
 
-    python -m examples.models.asr_en.train --work WORK --seconds 600 --output asr_en.npz
-    torchrun --nproc-per-node 4 -m examples.models.asr_en.train --work WORK --seconds 600 --output asr_en.npz
+    python -m examples.models.asr_en.train --work WORK --output asr_en.npz
+    torchrun --nproc-per-node 3 -m examples.models.asr_en.train --work WORK --output asr_en.npz
 
 The learning rate follows the time spent. ``--until`` stops a call early; another call goes on from where it
 was. The weights that are written are a running average of those that were trained.
@@ -34,7 +34,7 @@ from examples.models.asr_en.augment import (
     mel_spectrogram,
 )
 from examples.models.asr_en.corpus import SYMBOLS, Corpus
-from examples.models.asr_en.network import ARCHITECTURES, BLANK, STRIDE, Recogniser
+from examples.models.asr_en.network import BLANK, STRIDE, Architecture, Recogniser
 
 AVERAGE_DECAY = 0.9995
 WARM_UP_STEPS = 1000
@@ -89,7 +89,7 @@ class Trainer:
             for name in ("noises", "rooms")
         )
         self.banks, self.filters = Banks(noises, rooms), mel_filters().to(self.device)
-        shape = ARCHITECTURES[args.architecture]
+        shape = Architecture()
         layout = torch.channels_last
         self.model = Recogniser(shape, args.dropout).to(self.device).to(memory_format=layout)
         self.average = Recogniser(shape, 0).to(self.device).to(memory_format=layout).eval()
@@ -125,7 +125,7 @@ class Trainer:
             },
             self.checkpoint,
         )
-        is_wide = {"conv.weight", "depth.weight", "classifier.weight"}
+        is_wide = {"conv.weight", "classifier.weight"}
         arrays = {
             name: (value.half() if any(name.endswith(end) for end in is_wide) else value.float())
             .cpu()
@@ -133,7 +133,7 @@ class Trainer:
             for name, value in self.average.state_dict().items()
             if not name.endswith("num_batches_tracked") and not name.startswith("middle.")
         }
-        shape = json.dumps(asdict(ARCHITECTURES[self.args.architecture]))
+        shape = json.dumps(asdict(Architecture()))
         np.savez(self.args.output, architecture=np.array(shape), **arrays)
 
     def run(self) -> None:
@@ -246,12 +246,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the recogniser on a corpus.")
     parser.add_argument("--work", type=Path, required=True, help="the folder that corpus.py writes to")
     parser.add_argument("--output", type=Path, required=True, help="where the weights go, .npz")
-    parser.add_argument("--architecture", choices=ARCHITECTURES, default="base")
-    parser.add_argument("--seconds", type=float, default=600, help="training time in all")
+    parser.add_argument("--seconds", type=float, default=800, help="training time in all")
     parser.add_argument("--until", type=float, default=math.inf, help="training time of this call")
-    parser.add_argument("--batch-seconds", type=float, default=700, help="audio in a batch of one GPU")
-    parser.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate")
-    parser.add_argument("--dropout", type=float, default=0.1)
+    parser.add_argument("--batch-seconds", type=float, default=1100, help="audio in a batch of one GPU")
+    parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate")
+    parser.add_argument("--dropout", type=float, default=0)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--report-every", type=int, default=2000, help="steps between two lines of progress")
     parser.add_argument("--seed", type=int, default=1)

@@ -1,0 +1,129 @@
+"""1-D convolutions as 2-D ones: the same numbers, and nothing between what TensorRT fuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from tests.bundled import CALIBRATION_SET, MODEL, some_clips
+from tests.engine.networks import PROFILE, conv_net
+from trtforge import calibrate, quantize
+from trtforge._optional import is_installed
+from trtforge.audio import LogMel
+from trtforge.engine import BuildConfig, build
+from trtforge.graph import convolutions_in_2d, has_quantized_1d_convolutions, prepare
+from trtforge.graph.index import GraphIndex
+from trtforge.model import load_model
+from trtforge.runtime import OnnxRunner
+
+RNG = np.random.default_rng(0)
+
+
+def same_numbers(model: onnx.ModelProto, arrays: dict[str, np.ndarray]) -> onnx.ModelProto:
+    before = model.SerializeToString(deterministic=True)
+    flat = convolutions_in_2d(model)
+    assert model.SerializeToString(deterministic=True) == before
+    onnx.checker.check_model(flat, full_check=True)
+    with OnnxRunner(model) as first, OnnxRunner(flat) as second:
+        wanted, got = first.run(arrays), second.run(arrays)
+    assert wanted.keys() == got.keys()
+    for name, value in wanted.items():
+        np.testing.assert_allclose(got[name], value, rtol=1e-5, atol=1e-5)
+    weights = {tensor.name: tensor for tensor in flat.graph.initializer}
+    index = GraphIndex(flat.graph)
+    for node in flat.graph.node:
+        if node.op_type in ("Conv", "ConvTranspose"):
+            name = node.input[1]
+            while name not in weights:
+                producer = index.producer(name)
+                assert producer is not None
+                name = producer.input[0]
+            assert len(weights[name].dims) == 4
+    return flat
+
+
+def network(nodes: list[onnx.NodeProto], **constants: np.ndarray) -> onnx.ModelProto:
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4, "frames"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", "channels", "steps"])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def noise(*shape: int) -> np.ndarray:
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+def test_the_quantized_recogniser_computes_the_same() -> None:
+    clips = some_clips(CALIBRATION_SET, 2)
+    model = load_model(MODEL)
+    quantized = quantize(model, calibrate(model, clips.feeds(LogMel())), rest="float32")
+    assert has_quantized_1d_convolutions(quantized)
+    assert not has_quantized_1d_convolutions(model)
+    flat = same_numbers(quantized, {"mel": noise(2, 80, 200)})
+    kinds = [node.op_type for node in flat.graph.node]
+    # One axis put in, one taken out: the whole body runs with it, and keeps its quantizers where they were.
+    assert (kinds.count("Unsqueeze"), kinds.count("Squeeze")) == (1, 1)
+    assert kinds[:2] == ["Unsqueeze", "QuantizeLinear"] or "Unsqueeze" in kinds[:3]
+    assert len(kinds) == len(quantized.graph.node) + 2
+
+
+def test_strides_pads_dilations_groups_and_bias_keep_their_meaning() -> None:
+    nodes = [
+        helper.make_node(
+            "Conv", ["x", "w1", "b1"], ["a"], name="a", strides=[2], pads=[3, 1], dilations=[2], group=2
+        ),
+        helper.make_node("LeakyRelu", ["a"], ["b"], name="b", alpha=0.1),
+        helper.make_node(
+            "ConvTranspose", ["b", "w2"], ["y"], name="y", strides=[3], pads=[1, 2], output_padding=[1]
+        ),
+    ]
+    model = network(nodes, w1=noise(8, 2, 3), b1=noise(8), w2=noise(8, 5, 4))
+    flat = same_numbers(model, {"x": noise(3, 4, 21)})
+    assert [node.op_type for node in flat.graph.node] == [
+        *("Unsqueeze", "Conv", "LeakyRelu", "ConvTranspose", "Squeeze")
+    ]
+
+
+def test_residuals_stay_inside_and_other_readers_get_their_three_axes() -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w1"], ["a"], name="a", pads=[1, 1]),
+        helper.make_node("Add", ["a", "x"], ["b"], name="b"),
+        helper.make_node("Mul", ["b", "half"], ["c"], name="c"),
+        helper.make_node("Mul", ["c", "per_channel"], ["d"], name="d"),
+        helper.make_node("ReduceMean", ["c"], ["m"], name="m", axes=[2]),
+        helper.make_node("Sub", ["d", "m"], ["y"], name="y"),
+    ]
+    model = network(nodes, w1=noise(4, 4, 3), half=np.float32(0.5), per_channel=noise(1, 4, 1))
+    flat = same_numbers(model, {"x": noise(2, 4, 16)})
+    kinds = [node.op_type for node in flat.graph.node]
+    assert kinds.count("Unsqueeze") == 1
+    assert kinds.count("Squeeze") == 1
+
+
+def test_networks_without_1d_convolutions_come_back_as_they_are() -> None:
+    model = network([helper.make_node("Relu", ["x"], ["y"], name="y")])
+    assert convolutions_in_2d(model) is model
+
+
+def test_a_shared_weight_is_raised_once() -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], name="a", pads=[1, 1]),
+        helper.make_node("Conv", ["a", "w"], ["y"], name="y", pads=[1, 1]),
+    ]
+    same_numbers(network(nodes, w=noise(4, 4, 3)), {"x": noise(1, 4, 9)})
+
+
+@pytest.mark.skipif(not is_installed("tensorrt_rtx"), reason="tensorrt_rtx is not installed")
+def test_a_library_of_the_family_builds_it() -> None:
+    flat = convolutions_in_2d(conv_net(quantized=True))
+    made = build(
+        prepare(flat), profiles=[PROFILE], config=BuildConfig(precision="int8"), flavor="tensorrt_rtx"
+    )
+    assert made.manifest.layer_precisions is not None
+    assert made.manifest.layer_precisions["int8"] >= 1

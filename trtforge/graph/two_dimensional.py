@@ -1,0 +1,201 @@
+"""Write 1-D convolutions as 2-D ones of height one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trtforge.graph.index import GraphIndex, attribute
+from trtforge.graph.tensor_types import infer_types
+
+if TYPE_CHECKING:
+    import onnx
+
+_HEIGHT_AXIS = 2
+_CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
+_QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
+# Operators that treat every value alike, so that an axis more changes nothing.
+_VALUE_BY_VALUE = _QUANTIZERS | {
+    *("Abs", "Add", "Cast", "Clip", "Div", "Elu", "Erf", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu"),
+    *("Max", "Min", "Mul", "Neg", "Relu", "Selu", "Sigmoid", "Softplus", "Sqrt", "Sub", "Tanh"),
+}
+# What an attribute says of the height, put before what it says of the time; pads hold begins, then ends.
+_OF_HEIGHT = {"kernel_shape": 1, "strides": 1, "dilations": 1, "output_padding": 0, "output_shape": 1}
+
+
+def convolutions_in_2d(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Give tensors of [batch, channels, time] an axis of height one around convolutions.
+
+    TensorRT 8.6 cannot read a 1-D convolution whose weight is dequantized in the network. The axis is put in
+    before the quantizer of the first convolution and kept through what treats every value alike, so that no
+    reshaping comes between the operators that TensorRT fuses; it is taken out where something else reads.
+
+    Parameters
+    ----------
+    model : a network of opset 13 or later; not changed.
+
+    Returns
+    -------
+    A network with the same inputs, outputs and numbers; the same one where there is nothing to do.
+    """
+    import onnx
+
+    index = GraphIndex(model.graph)
+    convolutions = [node for node in index.nodes if _is_1d(node, index)]
+    if not convolutions:
+        return model
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    _Lifting(made, {node.output[0] for node in convolutions}).run()
+    return made
+
+
+def has_quantized_1d_convolutions(model: onnx.ModelProto) -> bool:
+    """Say whether a 1-D convolution of the network reads a dequantized weight."""
+    index = GraphIndex(model.graph)
+    return any(_is_1d(node, index) and index.producer(node.input[1]) is not None for node in index.nodes)
+
+
+def _is_1d(node: onnx.NodeProto, index: GraphIndex) -> bool:
+    if node.op_type not in _CONVOLUTIONS:
+        return False
+    weight = index.initializers.get(_root(node.input[1], index))
+    return weight is not None and len(weight.dims) == 3
+
+
+def _root(name: str, index: GraphIndex) -> str:
+    """Follow a tensor back through quantizers."""
+    producer = index.producer(name)
+    while producer is not None and producer.op_type in _QUANTIZERS:
+        name = producer.input[0]
+        producer = index.producer(name)
+    return name
+
+
+class _Lifting:
+    """One walk through the graph in order; ``lifted`` maps a tensor to its twin with the axis."""
+
+    def __init__(self, model: onnx.ModelProto, convolutions: set[str]) -> None:
+        self._graph = model.graph
+        self._index = GraphIndex(model.graph)
+        constants = self._index.initializers
+        self._rank3 = {
+            name
+            for name, found in infer_types(model).items()
+            if found.shape is not None and len(found.shape) == 3 and name not in constants
+        }
+        self._convolutions = convolutions
+        roots = (
+            _root(node.input[0], self._index) for node in self._index.nodes if self._is_convolution(node)
+        )
+        self._roots = set(roots)
+        self._lifted: dict[str, str] = {}
+        self._flat: set[str] = {*self._index.inputs, *self._index.initializers, ""}
+        self._nodes: list[onnx.NodeProto] = []
+        self._axes = self._index.new_name("height_axis")
+
+    def run(self) -> None:
+        """Rewrite the graph in place."""
+        import onnx
+        from onnx import numpy_helper
+
+        for name in sorted(self._roots & self._index.inputs):
+            self._lift(name)
+        for node in self._index.nodes:
+            if self._is_convolution(node):
+                self._convolve(node)
+            elif self._is_liftable(node):
+                for name in node.input:
+                    if name in self._rank3 and name not in self._lifted:
+                        self._lift(name)
+                self._emit_lifted(node, [self._lifted.get(name, name) for name in node.input])
+            else:
+                self._emit_flat(node)
+        for name in sorted(self._index.outputs):
+            self._flatten(name)
+        axes = numpy_helper.from_array(np.array([_HEIGHT_AXIS], np.int64), self._axes)
+        self._graph.initializer.append(axes)
+        nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in self._nodes]
+        del self._graph.node[:]
+        self._graph.node.extend(nodes)
+        del self._graph.value_info[:]
+
+    def _is_convolution(self, node: onnx.NodeProto) -> bool:
+        return node.op_type in _CONVOLUTIONS and node.output[0] in self._convolutions
+
+    def _is_liftable(self, node: onnx.NodeProto) -> bool:
+        """Say whether a node can run with the axis: its inputs have it, can be given it, or need none."""
+        if node.op_type not in _VALUE_BY_VALUE or not any(name in self._lifted for name in node.input):
+            return False
+        return all(
+            name in self._lifted or name in self._rank3 or self._needs_no_axis(name) for name in node.input
+        )
+
+    def _needs_no_axis(self, name: str) -> bool:
+        tensor = self._index.initializers.get(name)
+        return name == "" or (tensor is not None and int(np.prod(tensor.dims)) == 1)
+
+    def _convolve(self, node: onnx.NodeProto) -> None:
+        import onnx
+
+        if node.input[0] not in self._lifted:
+            self._lift(node.input[0])
+        self._raise_weight(_root(node.input[1], self._index))
+        inputs = [self._lifted[node.input[0]], *node.input[1:]]
+        made = onnx.NodeProto()
+        made.CopyFrom(node)
+        del made.attribute[:]
+        for item in node.attribute:
+            value = attribute(node, item.name)
+            if item.name == "pads":
+                value = [0, value[0], 0, value[1]]
+            elif item.name in _OF_HEIGHT:
+                value = [_OF_HEIGHT[item.name], *value]
+            made.attribute.append(onnx.helper.make_attribute(item.name, value))
+        self._emit_lifted(made, inputs)
+
+    def _raise_weight(self, name: str) -> None:
+        weight = self._index.initializers[name]
+        if len(weight.dims) == 3:
+            weight.dims.insert(_HEIGHT_AXIS, 1)
+
+    def _lift(self, name: str) -> None:
+        """Put the axis into a tensor that is there without."""
+        twin = self._index.new_name(f"{name}_2d")
+        self._add_axis_node("Unsqueeze", name, twin)
+        self._lifted[name] = twin
+
+    def _flatten(self, name: str) -> None:
+        """Take the axis out of a tensor that is only there with it."""
+        if name not in self._flat and name in self._lifted:
+            self._add_axis_node("Squeeze", self._lifted[name], name)
+            self._flat.add(name)
+
+    def _add_axis_node(self, operator: str, source: str, target: str) -> None:
+        import onnx
+
+        name = f"{target}_{operator.lower()}"
+        self._nodes.append(onnx.helper.make_node(operator, [source, self._axes], [target], name=name))
+
+    def _emit_lifted(self, node: onnx.NodeProto, inputs: list[str]) -> None:
+        import onnx
+
+        made = onnx.NodeProto()
+        made.CopyFrom(node)
+        made.input[:] = inputs
+        twins = [self._index.new_name(f"{name}_2d") if name else "" for name in node.output]
+        made.output[:] = twins
+        self._nodes.append(made)
+        self._lifted.update({name: twin for name, twin in zip(node.output, twins, strict=True) if name})
+        for name in node.output:
+            if name in self._index.captured:
+                self._flatten(name)
+
+    def _emit_flat(self, node: onnx.NodeProto) -> None:
+        for name in node.input:
+            self._flatten(name)
+        self._nodes.append(node)
+        self._flat.update(node.output)
+        for name in sorted(self._roots & set(node.output)):
+            self._lift(name)
