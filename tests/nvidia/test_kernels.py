@@ -51,4 +51,4 @@ def test_a_missing_compiler_says_what_to_install(monkeypatch):
     monkeypatch.setattr(kernels, "require", lambda module, purpose: Bindings())
     with pytest.raises(MissingExtraError, match='cannot be loaded: "nvrtc" cannot be found') as caught:
         kernels.compile_kernels("magnitudes.cu", "sm_90", DEFINES)
-    assert '"nvidia-cuda-nvrtc" for cuda-python 13' in caught.value.hint
+    assert '"trtforge[calibrate-gpu]"' in caught.value.hint

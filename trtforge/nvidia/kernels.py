@@ -60,8 +60,7 @@ def compile_kernels(source: str, architecture: str, defines: Mapping[str, int]) 
     except (ImportError, OSError, RuntimeError) as failure:  # the bindings look for the library on first use
         raise MissingExtraError(
             f"the NVRTC library is needed to {_PURPOSE}, and it cannot be loaded: {failure}",
-            hint='python -m pip install "nvidia-cuda-nvrtc" for cuda-python 13, "nvidia-cuda-nvrtc-cu12" for '
-            "cuda-python 12, or install the CUDA toolkit",
+            hint='python -m pip install "trtforge[calibrate-gpu]", or install the CUDA toolkit',
         ) from failure
     _check_compiler(nvrtc, error, "make a program")
     try:

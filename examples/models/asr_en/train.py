@@ -101,6 +101,8 @@ class Trainer:
         if self.checkpoint.exists():
             self._resume()
         else:
+            if args.start_from is not None:
+                self._start_from(args.start_from)
             self.average.load_state_dict(self.model.state_dict())
         self.parallel: Any = self.model
         if self.world > 1:
@@ -109,6 +111,17 @@ class Trainer:
                 self.model, device_ids=devices, broadcast_buffers=False
             )
             self.average.load_state_dict(self.model.state_dict())
+
+    def _start_from(self, path: Path) -> None:
+        with np.load(path, allow_pickle=False) as arrays:
+            weights = {
+                name: torch.from_numpy(arrays[name]).float() for name in arrays if name != "architecture"
+            }
+        absent = self.model.load_state_dict(weights, strict=False)
+        if absent.unexpected_keys or any(
+            "middle." not in name and "num_batches" not in name for name in absent.missing_keys
+        ):
+            raise SystemExit(f"{path} does not hold the weights of this network")
 
     def _resume(self) -> None:
         saved = torch.load(self.checkpoint, weights_only=True, map_location=self.device)
@@ -246,6 +259,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the recogniser on a corpus.")
     parser.add_argument("--work", type=Path, required=True, help="the folder that corpus.py writes to")
     parser.add_argument("--output", type=Path, required=True, help="where the weights go, .npz")
+    parser.add_argument("--start-from", type=Path, help="weights to begin with, .npz")
     parser.add_argument("--seconds", type=float, default=800, help="training time in all")
     parser.add_argument("--until", type=float, default=math.inf, help="training time of this call")
     parser.add_argument("--batch-seconds", type=float, default=1100, help="audio in a batch of one GPU")
