@@ -1,7 +1,8 @@
 """Time and peak memory of calibration, against plain inference over the same windows.
 
 ``python -m benchmarks.bench_collection`` runs each contender in a process of its own, one after another, and
-writes the JSON. With ``--modelopt-python`` an interpreter that has NVIDIA's modelopt runs that contender too.
+writes the JSON and the page's tables. With ``--modelopt-python`` an interpreter that has NVIDIA's modelopt
+runs that contender too.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 from benchmarks.collection.contenders import CONTENDERS
 from benchmarks.collection.inputs import NETWORKS
 from benchmarks.environment import describe_run
+from benchmarks.pages import fill_between, load_result, table, to_text
 from trtforge._files import write_text
 
 MODULE = "benchmarks.bench_collection"
@@ -26,7 +28,20 @@ FORMAT = "trtforge.bench.collection/1"
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks/results/collection.json"
 TRIAL = ROOT / "out/collection.json"
+PAGE = ROOT / "docs/how-fast.md"
 WINDOWS = (8, 32, 128, 512)
+TITLES = {
+    "whisper_tiny_encoder": "An encoder of Whisper-tiny's shape, windows of 30 s",
+    "recogniser": "The bundled recogniser, windows of 30 s",
+}
+_NAMES = {
+    "plain": "inference alone",
+    "trtforge": "trtforge",
+    "trtforge_no_attention": "trtforge, attention products left out",
+    "onnxruntime": "ONNX Runtime's entropy calibrator",
+    "modelopt": "NVIDIA's modelopt",
+}
+_HEADING = ("Windows", "Contender", "Tensors", "Time, s", "Ratio", "Choosing, s", "Memory above, MB")
 # What ONNX Runtime's calibrator holds for each window until the end, measured at 8 windows; it doubles when
 # the windows are joined.
 _HELD_BYTES = {"whisper_tiny_encoder": 750_000_000, "recogniser": 60_000_000}
@@ -37,6 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark from the command line; return the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     args = _parser().parse_args(given)
+    if args.redraw:
+        write_page(load_result(args.output or RESULT, kind=FORMAT, module=MODULE))
+        return 0
     published = tuple(args.windows) == WINDOWS and tuple(args.networks) == NETWORKS
     output: Path = args.output or (RESULT if published else TRIAL)
     rows = []
@@ -48,8 +66,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(json.dumps(row), flush=True)
     result = {"format": FORMAT, "rows": rows, "run": describe_run(MODULE, given)}
     write_text(output, to_text(result))
+    if published and output == RESULT:
+        write_page(result)
     print(output)
     return 0
+
+
+def write_page(result: dict[str, Any]) -> None:
+    """Fill the tables of the page."""
+    write_text(PAGE, fill_between(PAGE.read_text(encoding="utf-8"), tables(result)))
 
 
 def measure(contender: str, network: str, num_windows: int, args: argparse.Namespace) -> dict[str, Any]:
@@ -100,12 +125,32 @@ def compared(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def to_text(result: dict[str, Any]) -> str:
-    """Return JSON with one line for each row."""
-    rows = ",\n    ".join(json.dumps(row) for row in result["rows"])
-    rest = {key: value for key, value in result.items() if key != "rows"}
-    tail = "".join(f",\n  {json.dumps(key)}: {json.dumps(value)}" for key, value in rest.items())
-    return f'{{\n  "rows": [\n    {rows}\n  ]{tail}\n}}\n'
+def tables(result: dict[str, Any]) -> str:
+    """Return the page's tables in Markdown, one for each network, and where the numbers are from."""
+    parts = []
+    for network in dict.fromkeys(row["network"] for row in result["rows"]):
+        rows = [_cells(row) for row in result["rows"] if row["network"] == network and "run_s" in row]
+        parts.append(f"### {TITLES[network]}\n\n{table(_HEADING, rows, right=5)}")
+    run = result["run"]
+    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    made = [
+        f"`{run['command']}`",
+        f"{run['date']}, {run['machine']['num_cpus']} cores of {run['machine']['processor']}",
+        versions,
+    ]
+    return "\n\n".join([*parts, "### Made with\n\n" + "\n".join(f"* {line}" for line in made)])
+
+
+def _cells(row: dict[str, Any]) -> tuple[object, ...]:
+    return (
+        row["windows"],
+        _NAMES[row["contender"]],
+        row.get("num_tensors", ""),
+        f"{row['run_s']:.1f}",
+        f"{row['ratio']:.2f}",
+        f"{row['choose_s']:.1f}" if "choose_s" in row else "",
+        f"{row['bytes_above_plain'] / 1e6:.0f}",
+    )
 
 
 def _memory_bytes() -> int:
@@ -121,6 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--timeout-s", type=float, default=3600.0, help="limit of one run, in seconds")
     parser.add_argument("--modelopt-python", metavar="PATH", help="interpreter that has nvidia-modelopt")
     parser.add_argument("--output", type=Path, metavar="PATH", help="the JSON")
+    parser.add_argument("--redraw", action="store_true", help="measure nothing; fill the page from the JSON")
     return parser
 
 

@@ -3,9 +3,10 @@ from argparse import Namespace
 
 import numpy as np
 
-from benchmarks.bench_collection import compared, main, measure, to_text
+from benchmarks.bench_collection import FORMAT, MODULE, PAGE, RESULT, compared, main, measure, tables
 from benchmarks.collection.inputs import Windows, layer_tensors, make_network
 from benchmarks.collection.whisper_encoder import EncoderShape, whisper_encoder
+from benchmarks.pages import load_result, to_text
 from trtforge._ort import make_session
 
 
@@ -63,3 +64,26 @@ def test_result_is_json_of_one_line_a_row(tmp_path):
     assert result["rows"][0]["ratio"] == 1.0
     assert result["format"] == "trtforge.bench.collection/1"
     assert to_text(result) == output.read_text()
+
+
+def test_the_page_holds_the_tables_of_the_committed_result():
+    assert tables(load_result(RESULT, kind=FORMAT, module=MODULE)) in PAGE.read_text(encoding="utf-8")
+
+
+def test_calibration_keeps_what_is_promised_of_it():
+    rows = load_result(RESULT, kind=FORMAT, module=MODULE)["rows"]
+    found = {
+        (row["windows"], row["contender"]): row
+        for row in rows
+        if row["network"] == "whisper_tiny_encoder" and "run_s" in row
+    }
+    assert found[32, "trtforge"]["ratio"] <= 1.6
+    assert found[32, "trtforge_no_attention"]["ratio"] <= 1.25
+    memory = [found[number, "trtforge"]["bytes_above_plain"] for number in (8, 32, 128, 512)]
+    assert max(memory) < 400_000_000
+    assert memory[-1] < 1.05 * memory[0]
+    ours, theirs = (
+        found[8, contender]["run_s"] + found[8, contender]["choose_s"]
+        for contender in ("trtforge", "onnxruntime")
+    )
+    assert theirs > 10 * ours
