@@ -5,6 +5,8 @@ from __future__ import annotations
 import nox
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+# Releases of TensorRT whose Python bindings are compared with what trtforge names.
+BINDINGS = ("10.16.1.11", "11.4.0.106")
 
 nox.options.default_venv_backend = "venv"
 nox.options.sessions = ["lint", "types", "tests-3.11", "bare", "docs"]
@@ -38,6 +40,20 @@ def bare(session: nox.Session) -> None:
     """Import trtforge with nothing but the base install, and see the hints for what is missing."""
     session.install(".", "pytest>=8.2")
     session.run("python", "-m", "pytest", "tests/test_bare_install.py")
+
+
+@nox.session
+@nox.parametrize("version", BINDINGS)
+def bindings(session: nox.Session, version: str) -> None:
+    """Compare what trtforge names of TensorRT with the real bindings, over placeholders for its libraries.
+
+    Needs readelf, nm and a C compiler; takes seconds once the base packages are installed.
+    """
+    session.install(".")
+    session.install("--no-deps", f"tensorrt-cu13-bindings=={version}")
+    libraries = session.create_tmp()
+    session.run("python", "-m", "tests.nvidia.bindings", libraries)
+    session.run("python", "-m", "tests.nvidia.bindings", "--check", env={"LD_LIBRARY_PATH": libraries})
 
 
 @nox.session(python="3.11")

@@ -3,7 +3,8 @@
 ``python -m benchmarks.bench_native_calibrator`` needs a GPU and a TensorRT with calibrators (8.6 or 10). It
 calibrates three networks both ways on the same batches, and writes the JSON after every stage, so that
 little is lost when it is stopped. Caches and counts go to the folder ``--evidence``; from these, ``--again``
-compares the scales anew on any machine. ``--page`` fills the tables of the page from the JSON.
+compares the scales anew on any machine, and counts what was left out. ``--page`` fills the tables of the page
+from the JSON.
 """
 
 from __future__ import annotations
@@ -19,7 +20,13 @@ from benchmarks.environment import describe_run
 from benchmarks.native_calibrator.calibrate import calibrating_flavor
 from benchmarks.native_calibrator.compare import compare
 from benchmarks.native_calibrator.evidence import Evidence
-from benchmarks.native_calibrator.measure import TABLES, Measurement, Options, compared_rows
+from benchmarks.native_calibrator.measure import (
+    TABLES,
+    Measurement,
+    Options,
+    compared_rows,
+    with_bins,
+)
 from benchmarks.native_calibrator.networks import NETWORKS
 from benchmarks.native_calibrator.page import fill
 from benchmarks.pages import load_result, to_text
@@ -72,6 +79,8 @@ def load(path: Path) -> dict[str, Any]:
 def compared_again(result: Mapping[str, Any], evidence: Path) -> dict[str, Any]:
     """Compare the scales of a result anew, from the caches and counts that its run left.
 
+    Counts over TensorRT's bins are made and saved where the evidence lacks them.
+
     Parameters
     ----------
     result : the result, of which only what concerns scales is replaced.
@@ -79,14 +88,18 @@ def compared_again(result: Mapping[str, Any], evidence: Path) -> dict[str, Any]:
 
     Raises
     ------
-    ReportError : there is no evidence of a network that the result has scales of.
+    ReportError : there is no evidence of a network that the result has scales of; or it lacks counts, and
+        this checkout makes another network than the one measured.
     """
     merged = dict(result)
     for summary in result["networks"]:
         name = summary["network"]
         if "num_compared" in summary or (evidence / name).is_dir():
-            found = compare(Evidence.load(evidence / name))
-            merged = merge(merged, name, compared_rows(name, found, summary))
+            held = Evidence.load(evidence / name)
+            if held.bins is None:
+                held = with_bins(held, summary)
+                held.save(evidence / name)
+            merged = merge(merged, name, compared_rows(name, compare(held), summary))
     return merged
 
 
@@ -103,11 +116,25 @@ def merge(
     return merged
 
 
+def portable(arguments: Sequence[str]) -> list[str]:
+    """Name absolute paths from the repository's root on, and what lies outside by its last part alone."""
+
+    def name(argument: str) -> str:
+        option, equals, value = argument.rpartition("=")
+        path = Path(value)
+        if not path.is_absolute():
+            return argument
+        path = path.relative_to(ROOT) if path.is_relative_to(ROOT) else Path(path.name)
+        return f"{option}{equals}{path.as_posix()}"
+
+    return [name(argument) for argument in arguments]
+
+
 def _measure_all(args: argparse.Namespace, given: Sequence[str], output: Path) -> int:
     began = time.perf_counter()
     flavor = calibrating_flavor()
     options = Options(args.evidence, args.time_limit_s, args.limit, args.level, args.repetitions)
-    run = describe_run(MODULE, given, packages=PACKAGES)
+    run = describe_run(MODULE, portable(given), packages=PACKAGES)
     result = load(output) if output.exists() else {}
     measurements: list[Measurement] = []
 
@@ -127,18 +154,19 @@ def _measure_all(args: argparse.Namespace, given: Sequence[str], output: Path) -
     save()
     print(f"all: {time.perf_counter() - began:.1f} s")
     for row in result["networks"]:
-        print(_told(row))
+        print(told(row))
     return 1 if any(each.rows["networks"][0]["failed"] for each in measurements) else 0
 
 
-def _told(row: Mapping[str, Any]) -> str:
+def told(row: Mapping[str, Any]) -> str:
     """Say one network's outcome in a line."""
     said = [f"FAILED {row['failed']}"] if row.get("failed") else []
     if "num_compared" in row:
         said.append(
             f"{row['num_within']} of {row['num_compared']} scales within one bin "
             f"({row['num_named_within']} of {row['num_named']} of the network's own names), "
-            f"{row['num_explained']} others explained, {row['num_within_without_tf32']} within without TF32"
+            f"{row['num_equal_over_bins']} of {row['num_over_bins']} equal over TensorRT's own bins, "
+            f"{row['num_explained']} of those beyond a bin explained"
         )
     return f"{row['network']}: {'; '.join(said) or 'nothing compared'}"
 

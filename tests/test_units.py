@@ -5,7 +5,7 @@ import pytest
 
 from trtforge import units
 from trtforge.errors import ConfigError
-from trtforge.units import format_bytes, format_duration, num_samples, parse_bytes
+from trtforge.units import format_bytes, format_duration, num_samples, parse_bytes, parse_duration
 
 
 def test_halves_of_samples_are_rounded_up():
@@ -61,3 +61,19 @@ def test_every_unit_is_used_somewhere():
     sources = [path for path in Path(units.__file__).parent.rglob("*.py") if path.name != "units.py"]
     imports = "".join(re.findall(r"from trtforge\.units import .*", "\n".join(map(Path.read_text, sources))))
     assert {name for name in types if name not in imports} == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("45s", 45), ("90min", 5400), ("1.5 h", 5400), ("30d", 2_592_000), ("2W", 1_209_600)],
+)
+def test_durations_are_read_as_people_write_them(text, seconds):
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "30", "d", "-1d", "1 month", "1e3s"])
+def test_what_is_no_duration_says_how_one_is_written(text):
+    with pytest.raises(
+        ConfigError, match="is no duration; write a number and a unit, such as 30d, 12h or 90min"
+    ):
+        parse_duration(text)

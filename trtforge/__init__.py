@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from trtforge.calibration.collect import collect as collect
     from trtforge.engine import BuildConfig as BuildConfig
     from trtforge.engine import Engine as Engine
+    from trtforge.engine import EngineStore as EngineStore
     from trtforge.engine.build import build as build
     from trtforge.errors import TrtforgeError as TrtforgeError
     from trtforge.feeds import ArrayFeeds as ArrayFeeds
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from trtforge.profiles import plan_profiles as plan_profiles
     from trtforge.runtime import OnnxRunner as OnnxRunner
     from trtforge.runtime import Session as Session
+    from trtforge.runtime import TorchRunner as TorchRunner
     from trtforge.runtime import collect_on_gpu as collect_on_gpu
     from trtforge.scales import Scales as Scales
     from trtforge.speech import CtcDecoder as CtcDecoder
@@ -46,6 +48,7 @@ _HOME = {
     "Compilation": "pipeline",
     "CtcDecoder": "speech",
     "Engine": "engine",
+    "EngineStore": "engine",
     "Feed": "feeds",
     "LogMel": "audio",
     "Observations": "calibration",
@@ -53,6 +56,7 @@ _HOME = {
     "OptimizationProfile": "profiles",
     "Scales": "scales",
     "Session": "runtime",
+    "TorchRunner": "runtime",
     "TrtforgeError": "errors",
     "audit": "pipeline",
     "build": "engine",

@@ -10,8 +10,10 @@ from trtforge.errors import MissingExtraError
 # Which extra brings which module; the one list that pyproject.toml mirrors.
 EXTRA_OF = {
     "audiomentations": "augment",
+    "cryptography": "sign",
     "cuda": "run",
     "datasets": "datasets",
+    "filelock": "store",
     "fsspec": "datasets",
     "jinja2": "report",
     "jiwer": "speech",
@@ -19,6 +21,7 @@ EXTRA_OF = {
     "matplotlib": "report",
     "numba": "calibrate",
     "onnxruntime": "calibrate",
+    "platformdirs": "store",
     "soundfile": "speech",
     "soxr": "speech",
     "tensorrt": "tensorrt",

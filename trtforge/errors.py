@@ -20,6 +20,7 @@ __all__ = [
     "EngineError",
     "EngineIncompatibleError",
     "EngineIntegrityError",
+    "EngineSignatureError",
     "ExecutionError",
     "InputError",
     "MissingExtraError",
@@ -140,9 +141,25 @@ class ProfileError(TrtforgeError):
 
 
 class BuildError(TrtforgeError):
-    """TensorRT could not build the engine; the message carries its own reason."""
+    """TensorRT could not build the engine; the message carries its own reason.
+
+    Attributes
+    ----------
+    layer : name of the layer or node that the library blames, or None where it names none.
+    """
 
     code = "build"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        settings: tuple[str, ...] = (),
+        layer: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, settings=settings)
+        self.layer = layer
 
 
 class EngineError(TrtforgeError):
@@ -155,6 +172,12 @@ class EngineIntegrityError(EngineError):
     """An engine or its manifest is not what was written: truncated, altered, or not an engine."""
 
     code = "engine_integrity"
+
+
+class EngineSignatureError(EngineIntegrityError):
+    """A signature is required of an engine, and it has none, or none that a trusted key made."""
+
+    code = "engine_signature"
 
 
 class EngineIncompatibleError(EngineError):

@@ -68,3 +68,23 @@ def format_duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+_TIMES_S = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def parse_duration(text: str) -> Seconds:
+    """Read a duration as people write it: ``30d``, ``12 h``, ``90min``, ``45s``.
+
+    Parameters
+    ----------
+    text : a number and a unit: s, m or min, h, d, w.
+
+    Raises
+    ------
+    ConfigError : the text is no such duration.
+    """
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([a-z]+)", text.strip().lower(), re.ASCII)
+    if found is None or found[2] not in _TIMES_S:
+        raise ConfigError(f"{text!r} is no duration; write a number and a unit, such as 30d, 12h or 90min")
+    return Seconds(float(found[1]) * _TIMES_S[found[2]])

@@ -7,34 +7,32 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
+from benchmarks.native_calibrator import bins
+from benchmarks.native_calibrator.bins import NUM_BINS, RULES
+from benchmarks.native_calibrator.divergence import excess_divergence
 from benchmarks.native_calibrator.evidence import Evidence
-from benchmarks.native_calibrator.variants import (
-    NUM_LEVELS,
-    OURS,
-    VARIANTS,
-    VIEW_BINS,
-    amax_over,
-    divergence,
-    variant_amax,
-)
-from trtforge.calibration import FLOOR_AMAX, Histogram, entropy_index
+from trtforge.calibration import FLOOR_AMAX, entropy_amax
 from trtforge.scales import INT8_MAX
 
 # One bin; the cache rounds scales to float32, hence the margin.
 MAX_BINS_OFF = 1.001
 # A divergence this much above the least, as a share of it, counts as flat.
 FLAT = 0.05
-# Another maximum than ours is believed up to this relative difference.
-_MAXIMUM_STEPS = (0.0005, 0.001, 0.002, 0.003, 0.005)
+# Our own rule, beside those over TensorRT's bins.
+OURS = "ours"
+MEANINGS = {
+    OURS: "trtforge: bins from the largest magnitude of all, whatever the order",
+    **{rule: f"TensorRT's bins; {meaning}" for rule, meaning in RULES.items()},
+}
 
 EXPLANATIONS = {
+    "bins": "over TensorRT's bins, which follow the order of the batches, our search gives its threshold",
     "tf32": "without TF32, TensorRT chooses the same: its FP32 convolutions round inputs to 10 bits",
     "scale_of_other": "TensorRT gave it the scale of a tensor on the other side of an operator that keeps "
     "values or is fused",
-    **{name: f"the rule `{name}` gives this threshold" for name in VARIANTS if name != OURS},
-    "other_maximum": "the largest value differed slightly in TensorRT's own arithmetic, which moves the bins",
     "flat": "the divergence is flat: at TensorRT's threshold it is at most 5 % above the least",
 }
 
@@ -46,23 +44,31 @@ class Comparison:
     Parameters
     ----------
     tensors : one row for each entry of TensorRT's cache that stands for an activation we observed.
-    variants : for each rule, how many of them it hits within one bin.
+    rules : for each of `MEANINGS`, how many of them it gives to a hundredth of a bin; without counts over
+        TensorRT's bins, only `OURS`.
     not_compared : names of other entries: constants, and what has no counts of ours.
     """
 
     tensors: tuple[dict[str, Any], ...]
-    variants: tuple[dict[str, Any], ...]
+    rules: tuple[dict[str, Any], ...]
     not_compared: tuple[str, ...]
 
     def summary(self) -> dict[str, Any]:
-        """Count entries: compared, within one bin, explained; and the same for the network's own names."""
+        """Count entries: compared, within one bin, equal over TensorRT's bins, explained; and sum up ratios.
+
+        The first counts are made for the network's own names too.
+        """
         named = [row for row in self.tensors if row["tensor"] == row["own"]]
         far = [row for row in self.tensors if not row["within"]]
         tested = [row for row in self.tensors if row["within_without_tf32"] is not None]
+        counted = [row for row in self.tensors if row["equal_over_bins"] is not None]
         return {
             "num_compared": len(self.tensors),
             "num_within": len(self.tensors) - len(far),
+            "num_over_bins": len(counted),
+            "num_equal_over_bins": sum(row["equal_over_bins"] for row in counted),
             "num_explained": sum(row["explanation"] is not None for row in far),
+            "ratios": _spread([row["ratio"] for row in self.tensors if row["ratio"] > 0]),
             "num_named": len(named),
             "num_named_within": sum(row["within"] for row in named),
             "num_within_without_tf32": sum(row["within_without_tf32"] for row in tested) if tested else None,
@@ -82,133 +88,119 @@ def compare(evidence: Evidence) -> Comparison:
     ----------
     evidence : caches and counts.
     """
-    chosen = _choose_all(evidence)
+    thresholds = _choose_all(evidence)
     pairs = {
         name: own
         for name in evidence.native.scales
         if (own := evidence.names.get(name, name)) in evidence.total.tensors
     }
-    rows = tuple(_row(name, own, evidence, chosen) for name, own in pairs.items())
-    variants = tuple(_agreement(variant, rows, evidence, chosen) for variant in VARIANTS)
+    rows = tuple(_row(name, own, evidence, thresholds) for name, own in pairs.items())
+    rules = tuple(
+        _agreement(rule, rows, thresholds) for rule in MEANINGS if rule == OURS or evidence.bins is not None
+    )
     rest = tuple(name for name in evidence.native.scales if name not in pairs)
-    return Comparison(rows, variants, rest)
+    return Comparison(rows, rules, rest)
 
 
-def bins_off(native: float, ours: float, observed_max: float) -> float:
-    """Return the distance of two thresholds in bins of ``observed_max / 2048``.
+def bins_off(native: float, ours: float, bin_width: float) -> float:
+    """Return the distance of two thresholds in bins.
 
-    A tensor of zeros has no bins; any two thresholds that are its floor or less agree.
+    A tensor of zeros has bins of no width; any two thresholds that are its floor or less agree.
     """
-    if observed_max == 0:
+    if bin_width == 0:
         return 0.0 if max(native, ours) <= FLOOR_AMAX else math.inf
-    return abs(native - ours) / (observed_max / VIEW_BINS)
+    return abs(native - ours) / bin_width
 
 
-_Chosen = Mapping[str, Mapping[str, "float | None"]]
+@dataclass(frozen=True)
+class _Threshold:
+    amax: float
+    bin_width: float
+
+    def bins_off(self, native: float) -> float:
+        return bins_off(native, self.amax, self.bin_width)
 
 
-def _choose_all(evidence: Evidence) -> _Chosen:
-    def choose_one(name: str) -> dict[str, float | None]:
-        first, total = evidence.first.tensors[name], evidence.total.tensors[name]
-        return {variant: variant_amax(variant, first, total) for variant in VARIANTS}
+# Tensor to rule to its threshold.
+_Thresholds = Mapping[str, Mapping[str, _Threshold]]
+
+
+def _choose_all(evidence: Evidence) -> _Thresholds:
+    def choose_one(name: str) -> dict[str, _Threshold]:
+        total = evidence.total.tensors[name]
+        ours = max(entropy_amax(total), FLOOR_AMAX)
+        found = {OURS: _Threshold(ours, total.observed_max / NUM_BINS)}
+        if evidence.bins is not None and name in evidence.bins:
+            counted = evidence.bins[name]
+            found |= {rule: _Threshold(counted.amax(rule), counted.bin_width) for rule in RULES}
+        return found
 
     names = list(evidence.total.tensors)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as executor:
         return dict(zip(names, executor.map(choose_one, names), strict=True))
 
 
-def _row(name: str, own: str, evidence: Evidence, chosen: _Chosen) -> dict[str, Any]:
+def _row(name: str, own: str, evidence: Evidence, thresholds: _Thresholds) -> dict[str, Any]:
     native = evidence.native.scales[name] * INT8_MAX
     histogram = evidence.total.tensors[own]
-    ours = chosen[own][OURS]
-    assert ours is not None  # noqa: S101 - our own rule always applies
-    off = bins_off(native, ours, histogram.observed_max)
+    ours, over_bins = thresholds[own][OURS], thresholds[own].get("as_second")
+    off = ours.bins_off(native)
     other = evidence.without_tf32.scales.get(name) if evidence.without_tf32 is not None else None
-    without = None if other is None else bins_off(other * INT8_MAX, ours, histogram.observed_max)
+    without = None if other is None else ours.bins_off(other * INT8_MAX) <= MAX_BINS_OFF
     within = off <= MAX_BINS_OFF
-    matches = [] if within else _matches(own, native, evidence, chosen, without)
-    excess = None if within else _excess(native, histogram)
-    if excess is not None and excess <= FLAT:
-        matches.append({"kind": "flat"})
+    equal = None if over_bins is None else over_bins.bins_off(native) <= bins.MAX_BINS_OFF
+    excess = None if within else excess_divergence(native, histogram)
+    matches: list[dict[str, Any]] = []
+    if not within:
+        matches += [{"kind": "bins"}] if equal else []
+        matches += [{"kind": "tf32"}] if without else []
+        matches += [
+            {"kind": "scale_of_other", "tensor": tensor}
+            for tensor in evidence.sharing.get(own, ())
+            if _is_scale_of(native, thresholds.get(tensor, {}))
+        ][:1]
+        matches += [{"kind": "flat"}] if excess is not None and excess <= FLAT else []
     return {
         "tensor": name,
         "own": own,
         "native_amax": native,
-        "our_amax": ours,
+        "our_amax": ours.amax,
         "observed_max": histogram.observed_max,
-        "ratio": round(native / ours, 5),
+        "ratio": round(native / ours.amax, 5),
         "bins_off": round(off, 3) if math.isfinite(off) else None,
         "within": within,
-        "within_without_tf32": None if without is None else without <= MAX_BINS_OFF,
+        "amax_over_bins": None if over_bins is None else over_bins.amax,
+        "equal_over_bins": equal,
+        "within_without_tf32": without,
         "excess_divergence": excess,
         "explanation": matches[0]["kind"] if matches else None,
         "matches": matches,
     }
 
 
-def _matches(
-    own: str, native: float, evidence: Evidence, chosen: _Chosen, without_tf32: float | None
-) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    histogram = evidence.total.tensors[own]
-    if without_tf32 is not None and without_tf32 <= MAX_BINS_OFF:
-        found.append({"kind": "tf32"})
-    found += [
-        {"kind": "scale_of_other", "tensor": other}
-        for other in evidence.sharing.get(own, ())
-        if _has_scale_of(native, other, evidence, chosen)
-    ][:1]
-    for variant, amax in chosen[own].items():
-        if amax is not None and bins_off(native, amax, histogram.observed_max) <= MAX_BINS_OFF:
-            found.append({"kind": variant})
-    if histogram.observed_max > 0:
-        found += _other_maximum(native, histogram)
-    return found
-
-
-def _has_scale_of(native: float, other: str, evidence: Evidence, chosen: _Chosen) -> bool:
+def _is_scale_of(native: float, other: Mapping[str, _Threshold]) -> bool:
     # That TensorRT gave both one scale proves nothing where both hold the same values; our threshold for the
     # other one must be TensorRT's.
-    ours = chosen[other][OURS] if other in chosen else None
-    observed_max = evidence.total.tensors[other].observed_max if other in chosen else 0.0
-    return ours is not None and bins_off(native, ours, observed_max) <= MAX_BINS_OFF
+    limits = {OURS: MAX_BINS_OFF, "as_second": bins.MAX_BINS_OFF}
+    return any(rule in other and other[rule].bins_off(native) <= most for rule, most in limits.items())
 
 
-def _other_maximum(native: float, histogram: Histogram) -> list[dict[str, Any]]:
-    steps = [sign * step for step in _MAXIMUM_STEPS for sign in (1, -1)]
-    unclipped = native * VIEW_BINS / (VIEW_BINS + 0.5) / histogram.observed_max - 1
-    if abs(unclipped) <= _MAXIMUM_STEPS[-1]:
-        steps.insert(0, unclipped)
-    for step in steps:
-        bin_width = histogram.observed_max * (1 + step) / VIEW_BINS
-        if abs(native - amax_over(histogram, bin_width)) / bin_width <= MAX_BINS_OFF:
-            return [{"kind": "other_maximum", "relative_difference": round(step, 6)}]
-    return []
+def _agreement(rule: str, rows: Sequence[Mapping[str, Any]], thresholds: _Thresholds) -> dict[str, Any]:
+    found = [(row["native_amax"], thresholds[row["own"]].get(rule)) for row in rows]
+    equal = sum(
+        threshold is not None and threshold.bins_off(native) <= bins.MAX_BINS_OFF
+        for native, threshold in found
+    )
+    return {"rule": rule, "num_compared": len(rows), "num_equal": equal}
 
 
-def _excess(native: float, histogram: Histogram) -> float | None:
-    """Return how far the divergence at a threshold is above the least, as a share of that.
-
-    The neighbouring candidates count as well, for a bin is the margin. None where the threshold is no
-    candidate, or the divergence of all three is infinite: each ends on an empty bin.
-    """
-    if histogram.observed_max == 0:
+def _spread(ratios: Sequence[float]) -> dict[str, float] | None:
+    # A factor is a ratio with the larger of both on top.
+    if not ratios:
         return None
-    counts, bin_width = histogram.view()
-    kept = round(native / bin_width - 0.5)
-    if not NUM_LEVELS <= kept <= VIEW_BINS:
-        return None
-    least = divergence(counts, entropy_index(counts, NUM_LEVELS))
-    candidates = range(max(kept - 1, NUM_LEVELS), min(kept + 1, VIEW_BINS) + 1)
-    found = min(divergence(counts, candidate) for candidate in candidates)
-    return round(found / least - 1, 5) if least > 0 and math.isfinite(found) else None
-
-
-def _agreement(
-    variant: str, rows: Sequence[Mapping[str, Any]], evidence: Evidence, chosen: _Chosen
-) -> dict[str, Any]:
-    applied = [(row, amax) for row in rows if (amax := chosen[row["own"]][variant]) is not None]
-    within = [
-        bins_off(row["native_amax"], amax, row["observed_max"]) <= MAX_BINS_OFF for row, amax in applied
-    ]
-    return {"variant": variant, "num_compared": len(rows), "num_within": sum(within)}
+    return {
+        "least": min(ratios),
+        "median": round(median(ratios), 5),
+        "largest": max(ratios),
+        "median_factor": round(median(max(ratio, 1 / ratio) for ratio in ratios), 5),
+    }

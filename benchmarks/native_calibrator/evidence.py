@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.native_calibrator.bins import Bins, load_bins, save_bins
 from trtforge._files import write_json
 from trtforge.calibration import CalibrationCache, Observations, read_calibration_cache
 from trtforge.errors import ReportError
@@ -36,6 +37,7 @@ class Evidence:
     names : TensorRT's name of each tensor to the network's name of the tensor with the same values.
     sharing : the network's name of a tensor to those that may have its scale.
     without_tf32 : the cache of TensorRT with TF32 forbidden; None where that was not run.
+    bins : our counts over TensorRT's bins; None where they were not made. They take no part in comparisons.
     """
 
     native: CalibrationCache
@@ -44,19 +46,21 @@ class Evidence:
     names: Mapping[str, str]
     sharing: Mapping[str, tuple[str, ...]]
     without_tf32: CalibrationCache | None = None
-
-    def with_cache_without_tf32(self, cache: CalibrationCache) -> Evidence:
-        """Add the cache of a calibration without TF32."""
-        return replace(self, without_tf32=cache)
+    bins: Mapping[str, Bins] | None = field(default=None, compare=False)
 
     def save(self, folder: Path) -> None:
         """Write the caches, the counts and the names into ``folder``, which is made."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "native.cache").write_bytes(self.native.dumps())
+        # What an earlier run left belongs to other caches.
+        for optional in ("without_tf32.cache", "bins.npz"):
+            (folder / optional).unlink(missing_ok=True)
         if self.without_tf32 is not None:
             (folder / "without_tf32.cache").write_bytes(self.without_tf32.dumps())
         self.first.save(folder / "first.npz")
         self.total.save(folder / "total.npz")
+        if self.bins is not None:
+            save_bins(folder / "bins.npz", self.bins)
         names = {"format": FORMAT, "names": dict(self.names), "sharing": dict(self.sharing)}
         write_json(folder / "names.json", names)
 
@@ -66,7 +70,7 @@ class Evidence:
 
         Raises
         ------
-        ReportError : the folder lacks the names, or they are not such a file.
+        ReportError : the folder lacks the names, or they or the bins are not such a file.
         CalibrationError, CalibrationCacheError : counts or caches are missing or damaged.
         """
         path = folder / "names.json"
@@ -76,7 +80,7 @@ class Evidence:
             raise ReportError(f"{folder} holds no evidence of a calibration: {error}") from error
         if not isinstance(value, dict) or value.get("format") != FORMAT:
             raise ReportError(f'{path} lacks "format": "{FORMAT}"')
-        without = folder / "without_tf32.cache"
+        without, bins = folder / "without_tf32.cache", folder / "bins.npz"
         return cls(
             native=read_calibration_cache(folder / "native.cache"),
             first=Observations.load(folder / "first.npz"),
@@ -84,6 +88,7 @@ class Evidence:
             names=value["names"],
             sharing={name: tuple(others) for name, others in value["sharing"].items()},
             without_tf32=read_calibration_cache(without) if without.is_file() else None,
+            bins=load_bins(bins) if bins.is_file() else None,
         )
 
 

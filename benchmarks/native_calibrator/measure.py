@@ -6,12 +6,13 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.native_calibrator import calibrate
 from benchmarks.native_calibrator.accuracy import NATIVE, OURS, output_errors, word_errors
+from benchmarks.native_calibrator.bins import count_bins
 from benchmarks.native_calibrator.compare import Comparison, compare
 from benchmarks.native_calibrator.evidence import Evidence, sharing_tensors
 from benchmarks.native_calibrator.networks import TITLES, Subject, make_subject, total_rows
@@ -19,12 +20,14 @@ from benchmarks.native_calibrator.statistics import summarise_times
 from benchmarks.native_calibrator.timing import time_engines
 from trtforge.calibration import Observations, cache_tensors
 from trtforge.engine import Engine
+from trtforge.errors import ReportError
 from trtforge.model import model_digest
 from trtforge.nvidia import Flavor
 from trtforge.nvidia.v8 import V8
 
 AGAIN = "native, again"
-TABLES = ("networks", "tensors", "variants", "engines", "times", "rates")
+TABLES = ("networks", "tensors", "rules", "engines", "times", "rates")
+COUNT_BINS = "count over TensorRT's bins"
 # Distinct inputs that are timed in rotation.
 _NUM_INPUTS = 4
 
@@ -85,7 +88,7 @@ class Measurement:
                 _, cache = calibrate.calibrate_natively(
                     self.subject, flavor, timing_cache=self._folder / "timing.cache", level=0
                 )
-                self.evidence = self.evidence.with_cache_without_tf32(cache)
+                self.evidence = replace(self.evidence, without_tf32=cache)
                 self.evidence.save(self._folder)
             self._compare(self.evidence)
 
@@ -114,6 +117,12 @@ class Measurement:
             self.evidence.save(self._folder)
         with self._recorded():
             self._build_and_measure(subject, native, total, names)
+        # What is left out here is made up for by `--again`, which needs no GPU.
+        if self._has_time(summary["seconds"]["observe"], COUNT_BINS):
+            with self._recorded(), self._stage(COUNT_BINS):
+                bins = count_bins(subject.model, subject.batches, first, total)
+                self.evidence = replace(self.evidence, bins=bins)
+                self.evidence.save(self._folder)
         self._compare(self.evidence)
 
     def _build_and_measure(
@@ -204,6 +213,29 @@ def described(subject: Subject, flavor: Flavor, options: Options) -> Record:
     }
 
 
+def with_bins(evidence: Evidence, summary: Mapping[str, Any]) -> Evidence:
+    """Count a network's batches over TensorRT's bins, after the fact: no GPU is needed.
+
+    Parameters
+    ----------
+    evidence : of the network, without such counts.
+    summary : the network's row of the result.
+
+    Raises
+    ------
+    ReportError : this checkout makes another network than the one that was measured.
+    """
+    subject = make_subject(summary["network"], limit=summary["num_batches"])
+    made, measured = model_digest(subject.model), summary["model_sha256"]
+    if made != measured:
+        raise ReportError(
+            f"{subject.name}: network {measured[:12]} was measured, and this checkout makes {made[:12]}",
+            hint="check out the commit that the result names, or measure again",
+        )
+    bins = count_bins(subject.model, subject.batches, evidence.first, evidence.total)
+    return replace(evidence, bins=bins)
+
+
 def engine_row(network: str, name: str, engine: Engine) -> Record:
     """Describe an engine."""
     made = engine.manifest
@@ -222,8 +254,11 @@ def compared_rows(network: str, found: Comparison, summary: Record) -> dict[str,
     def named(rows: Sequence[Record]) -> list[Record]:
         return [{"network": network, **row} for row in rows]
 
+    counts = found.summary()
+    if counts["num_over_bins"] and "left_out" in summary:
+        summary = {**summary, "left_out": [what for what in summary["left_out"] if what != COUNT_BINS]}
     return {
-        "networks": [{**summary, **found.summary()}],
+        "networks": [{**summary, **counts}],
         "tensors": named(found.tensors),
-        "variants": named(found.variants),
+        "rules": named(found.rules),
     }

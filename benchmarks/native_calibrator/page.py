@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.native_calibrator.accuracy import NATIVE, OURS
-from benchmarks.native_calibrator.compare import EXPLANATIONS
-from benchmarks.native_calibrator.variants import MEANINGS
+from benchmarks.native_calibrator.compare import EXPLANATIONS, MEANINGS
 from benchmarks.pages import fill_between, table
 
 NOT_MEASURED = (
     "Not measured yet. On a machine with a GPU and TensorRT 8.6, "
     "`python -m benchmarks.bench_native_calibrator --page` measures and fills in the tables."
 )
+_NOT_YET = "not measured yet"
 _NAMES = {NATIVE: "calibrated by TensorRT", OURS: "from trtforge's cache"}
 
 
@@ -44,69 +45,78 @@ def _scales(result: Mapping[str, Any]) -> str:
     rows = []
     for row in result["networks"]:
         if "num_compared" not in row:
-            rows.append((row["title"], "", "", "", "", row["failed"] or "not compared"))
+            rows.append((row["title"], row["failed"] or _NOT_YET, *[""] * 5))
             continue
-        without = row["num_within_without_tf32"]
+        of = row["ratios"]
         rows.append(
             (
                 row["title"],
                 f"{row['num_rows']} of {' x '.join(map(str, row['shape'][1:]))}",
                 row["num_compared"],
                 _share(row["num_within"], row["num_compared"]),
-                "" if without is None else _share(without, row["num_compared"]),
-                f"{row['num_explained']} of {row['num_compared'] - row['num_within']}",
+                _share(row["num_equal_over_bins"], row["num_over_bins"]) or "not counted",
+                f"{of['median']:.3f} ({of['least']:.3f} to {of['largest']:.3f})" if of else "",
+                f"{of['median_factor']:.3f}" if of else "",
             )
         )
     heading = (
         "Network",
         "Rows",
         "Scales",
-        "Within one bin, %",
-        "TensorRT without TF32, %",
-        "Others explained",
+        "Within a bin of ours, %",
+        "Equal over TensorRT's own bins, %",
+        "TensorRT's / ours",
+        "Median factor apart",
     )
-    return table(heading, rows, right=4)
+    return (
+        "Thresholds, TensorRT's over ours: median, least and largest. The factor has the larger of both on "
+        "top.\n\n" + table(heading, rows, right=5)
+    )
 
 
 def _far(result: Mapping[str, Any]) -> str:
     far = [row for row in result["tensors"] if not row["within"]]
     if not far:
         return ""
+    networks = list(dict.fromkeys(row["network"] for row in result["tensors"]))
+    kinds = [kind for kind in EXPLANATIONS if any(row["explanation"] == kind for row in far)]
+    counts = Counter((row["network"], row["explanation"]) for row in far)
     rows = [
-        (
-            row["network"],
-            f"`{row['tensor']}`",
-            f"{row['ratio']:.4f}",
-            "" if row["bins_off"] is None else f"{row['bins_off']:.1f}",
-            row["explanation"] or "none found",
-        )
-        for row in far
+        (f"`{kind}`", EXPLANATIONS[kind], *(counts[network, kind] for network in networks)) for kind in kinds
     ]
-    kinds = dict.fromkeys(row["explanation"] for row in far if row["explanation"])
-    meanings = "\n".join(f"* `{kind}`: {EXPLANATIONS[kind]}." for kind in kinds)
-    heading = ("Network", "Tensor", "TensorRT's / ours", "Bins", "Explanation")
-    return table(heading, rows, right=3) + (f"\n\n{meanings}" if meanings else "")
+    rows.append(("none found", "", *(counts[network, None] for network in networks)))
+    text = "Scales farther than a bin from ours, by the first explanation that fits.\n\n" + table(
+        ("Explanation", "Meaning", *networks), rows, right=len(networks)
+    )
+    others = [
+        f"* {row['network']}, `{row['tensor']}`: TensorRT's / ours {row['ratio']:.4f}, "
+        f"{row['explanation'] or 'no explanation'}"
+        for row in far
+        if row["explanation"] != "bins"
+    ]
+    if not others:
+        return text
+    return "\n\n".join([text, "Those that TensorRT's bins do not explain:", "\n".join(others)])
 
 
 def _rules(result: Mapping[str, Any]) -> str:
-    networks = list(dict.fromkeys(row["network"] for row in result["variants"]))
+    networks = list(dict.fromkeys(row["network"] for row in result["rules"]))
     if not networks:
         return ""
-    found = {(row["network"], row["variant"]): row for row in result["variants"]}
+    found = {(row["network"], row["rule"]): row for row in result["rules"]}
     rows = [
         (
-            f"`{variant}`",
+            f"`{rule}`",
             meaning,
             *(
-                _share(cell["num_within"], cell["num_compared"]) if cell else ""
-                for cell in (found.get((network, variant)) for network in networks)
+                _share(cell["num_equal"], cell["num_compared"]) if cell else "not counted"
+                for cell in (found.get((network, rule)) for network in networks)
             ),
         )
-        for variant, meaning in MEANINGS.items()
+        for rule, meaning in MEANINGS.items()
     ]
-    heading = ("Rule", "What it does", *networks)
-    return "Scales of TensorRT within one bin of each rule, in percent.\n\n" + table(
-        heading, rows, right=len(networks)
+    return "Scales of TensorRT that each rule gives to a hundredth of its bin, in percent.\n\n" + table(
+        ("Rule", "What it does", *networks), rows, right=len(networks)
     )
 
 
@@ -114,16 +124,17 @@ def _engines(result: Mapping[str, Any]) -> str:
     made = {(row["network"], row["engine"]): row for row in result["engines"]}
     rows = []
     for row in result["times"]:
-        engine = made.get((row["network"], row["engine"]), {})
+        # The first once more has no row of its own.
+        engine = made.get((row["network"], row["engine"]))
         ratio = (
             f"{row['median_ratio']:.4f} ({row['ratio_interval'][0]:.4f} to {row['ratio_interval'][1]:.4f})"
         )
-        snr = engine.get("snr_db")
+        snr = engine.get("snr_db") if engine else None
         rows.append(
             (
                 row["network"],
                 _NAMES.get(row["engine"], "the first once more"),
-                ", ".join(f"{count} {name}" for name, count in engine.get("layer_precisions", {}).items()),
+                _layers(engine) if engine else "",
                 f"{row['median_ms']:.4f} ({row['p10_ms']:.4f} to {row['p90_ms']:.4f})",
                 "1" if row["engine"] == NATIVE else ratio,
                 "" if snr is None else f"{snr:.1f}",
@@ -137,6 +148,11 @@ def _engines(result: Mapping[str, Any]) -> str:
         "is that of turns side by side: median, and its 95 % interval. SNR is that of the output against "
         "FP32.\n\n" + table(heading, rows, right=3)
     )
+
+
+def _layers(engine: Mapping[str, Any]) -> str:
+    counts = engine["layer_precisions"]
+    return ", ".join(f"{count} {name}" for name, count in counts.items()) or "not told"
 
 
 def _words(result: Mapping[str, Any]) -> str:
@@ -168,6 +184,9 @@ def _words(result: Mapping[str, Any]) -> str:
 def _origin(result: Mapping[str, Any]) -> str:
     lines = []
     for row in result["networks"]:
+        if not row.get("failed") and "num_compared" not in row:
+            lines.append(f"* {row['network']}: {_NOT_YET}")
+            continue
         run = row["run"]
         machine, gpus = run["machine"], ", ".join(run["machine"]["gpus"]) or "no GPU"
         versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())

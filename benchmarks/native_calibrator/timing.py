@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.native_calibrator.graphs import Graph
 from trtforge.engine import Engine
 from trtforge.engine.artifact import check_runs_here
 from trtforge.errors import ExecutionError, TrtforgeError
@@ -20,6 +19,7 @@ from trtforge.feeds import Arrays
 from trtforge.nvidia.cuda import (
     DeviceBuffer,
     Event,
+    Graph,
     PinnedBuffer,
     Stream,
     copy_to_device,

@@ -1,10 +1,21 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks.bench_native_calibrator import FORMAT, RESULT, compared_again, main, merge
-from tests.benchmarks.native_calibrator.cases import evidence, laplace, own_amax
+from benchmarks import bench_native_calibrator
+from benchmarks.bench_native_calibrator import (
+    FORMAT,
+    RESULT,
+    ROOT,
+    compared_again,
+    main,
+    merge,
+    portable,
+    told,
+)
+from tests.benchmarks.native_calibrator.cases import binned, evidence, laplace, own_amax
 from trtforge.errors import ReportError
 from trtforge.nvidia import gpus
 
@@ -21,7 +32,7 @@ def test_one_networks_rows_are_replaced_and_others_kept():
 
 
 def test_scales_are_compared_anew_from_the_evidence(tmp_path, capsys):
-    evidence({"x": own_amax(A, B)}, {"x": (A, B)}).save(tmp_path / "recogniser")
+    evidence({"x": own_amax(A, B)}, {"x": (A, B)}, with_bins=True).save(tmp_path / "recogniser")
     summary = {"network": "recogniser", "title": "it", "failed": None, "seconds": {"load": 1.0}}
     times = [{"network": "recogniser", "median_ms": 2.0}]
     output = tmp_path / "result.json"
@@ -32,8 +43,34 @@ def test_scales_are_compared_anew_from_the_evidence(tmp_path, capsys):
     assert (row["num_compared"], row["num_within"], row["seconds"]) == (1, 1, {"load": 1.0})
     assert result["times"] == times
     assert [row["tensor"] for row in result["tensors"]] == ["x"]
+    assert told(row) == (
+        "recogniser: 1 of 1 scales within one bin (1 of 1 of the network's own names), "
+        f"{row['num_equal_over_bins']} of 1 equal over TensorRT's own bins, 0 of those beyond a bin explained"
+    )
     with pytest.raises(ReportError, match="holds no evidence"):
         compared_again(result, tmp_path / "elsewhere")
+
+
+def test_counts_over_tensorrts_bins_are_made_where_they_are_missing(tmp_path, monkeypatch):
+    held = evidence({"x": own_amax(A, B)}, {"x": (A, B)})
+    held.save(tmp_path / "recogniser")
+    asked = []
+
+    def made(without, summary):
+        asked.append(summary["network"])
+        return replace(without, bins={"x": binned(A, B)})
+
+    monkeypatch.setattr(bench_native_calibrator, "with_bins", made)
+    result = merge({}, "recogniser", {"networks": [{"network": "recogniser"}]})
+    for _ in range(2):
+        (row,) = compared_again(result, tmp_path)["networks"]
+        assert row["num_over_bins"] == 1
+    assert asked == ["recogniser"]
+
+
+def test_no_folder_of_the_machine_is_recorded():
+    given = ["--output", str(ROOT / "out/x.json"), "--evidence=/somewhere/else", "--limit", "2", "out/y"]
+    assert portable(given) == ["--output", "out/x.json", "--evidence=else", "--limit", "2", "out/y"]
 
 
 def test_a_missing_result_says_how_to_make_one(tmp_path, capsys):

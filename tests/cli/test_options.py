@@ -59,7 +59,8 @@ def test_an_argument_is_found_by_its_name_or_by_what_the_command_says() -> None:
     args = make_parser("build").parse_args(["build", "m.onnx", "-o", "out.engine"])
     assert options_of(args, "profiles") == ("--frames", "--clips")
     assert options_of(args, "max_batch") == ("--max-batch",)
-    assert options_of(args, "workspace_bytes") == ()
+    assert options_of(args, "workspace_bytes") == ("--workspace",)
+    assert options_of(args, "max_bad_share") == ()
 
 
 def test_hints_that_name_arguments_say_so_to_programs() -> None:

@@ -28,9 +28,13 @@ class FakeTensorRT:
     BuilderFlag = SimpleNamespace(FP16="FP16", INT8="INT8")
     ProfilingVerbosity = SimpleNamespace(DETAILED="DETAILED")
     NetworkDefinitionCreationFlag = SimpleNamespace(EXPLICIT_BATCH=0)
+    PreviewFeature = SimpleNamespace(PROFILE_SHARING_0806="PROFILE_SHARING_0806")
 
     class ILogger:
         Severity = SimpleNamespace(ERROR="ERROR", INTERNAL_ERROR="INTERNAL_ERROR", WARNING="WARNING")
+
+    class IProgressMonitor:
+        pass
 
     class IInt8EntropyCalibrator2:
         pass
@@ -41,6 +45,9 @@ class FakeTensorRT:
     def __init__(self):
         self.plan, self.native_cache = b"plan", b"TRT-8600-EntropyCalibration2\nmel: 3c010a14\n"
         self.given_cache, self.batches, self.flags, self.calibration_shapes = None, [], [], None
+        self.previews = []
+        # Optimization levels that fail, whether Q/DQ networks fail at all, and what the timing cache held.
+        self.failing_levels, self.refuses_quantized, self.timings = set(), False, []
 
     def Builder(self, logger):
         self.logger = logger
@@ -55,6 +62,7 @@ class FakeTensorRT:
 
     def parse(self, content):
         graph = onnx.ModelProto.FromString(content).graph
+        self.is_quantized = any(node.op_type == "QuantizeLinear" for node in graph.node)
         layers, kind = [], SimpleNamespace(name="FLOAT")
         for node in graph.node:
             if node.op_type == "Conv":
@@ -79,6 +87,12 @@ class FakeTensorRT:
 
     def build_serialized_network(self, network, config):
         self.logger.log("INFO", LAYERS)
+        if self.is_quantized and (self.refuses_quantized or config.level in self.failing_levels):
+            severity = self.ILogger.Severity.ERROR
+            self.logger.log(severity, "10: Could not find any implementation for node {ForeignNode[a...b]}.")
+            return None
+        if config.timing_cache is not None:
+            config.timing_cache.entries.add(f"level {config.level}")
         calibrator = config.int8_calibrator
         if calibrator is not None:
             self.given_cache = calibrator.read_calibration_cache()
@@ -96,6 +110,20 @@ class FakeTensorRT:
         calibrator.write_calibration_cache(self.native_cache)
 
 
+class FakeTimingCache:
+    def __init__(self, content):
+        self.entries = set(content.decode().split(",")) - {""}
+
+    def combine(self, other, ignore_mismatch):
+        if "elsewhere" in other.entries:
+            return False
+        self.entries |= other.entries
+        return True
+
+    def serialize(self):
+        return ",".join(sorted(self.entries)).encode()
+
+
 class FakeProfile:
     def __init__(self):
         self.shapes = {}
@@ -107,9 +135,28 @@ class FakeProfile:
 class FakeConfig:
     def __init__(self, library):
         self.library, self.int8_calibrator = library, None
+        self.timing_cache, self.builder_optimization_level = None, 3
+
+    @property
+    def level(self):
+        return self.builder_optimization_level
+
+    def create_timing_cache(self, content):
+        return FakeTimingCache(content)
+
+    def set_timing_cache(self, cache, ignore_mismatch):
+        self.library.timings.append(sorted(cache.entries))
+        self.timing_cache = cache
+        return "elsewhere" not in cache.entries
+
+    def get_timing_cache(self):
+        return self.timing_cache
 
     def set_flag(self, flag):
         self.library.flags.append(flag)
+
+    def set_preview_feature(self, feature, enable):
+        self.library.previews.append((feature, enable))
 
     def add_optimization_profile(self, profile):
         return 0

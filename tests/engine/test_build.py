@@ -2,11 +2,11 @@ import pytest
 
 from tests.engine.networks import PROFILE, conv_net, one_op_net
 from trtforge.engine import BuildConfig, build, network_precision
-from trtforge.engine.build import _read_cache, _write_cache
 from trtforge.engine.precision import agreed_precision, network_to_build
 from trtforge.errors import BuildError, ConfigError, NoGpuError, PluginMissingError, ProfileError
 from trtforge.model import TensorSpec, model_digest
 from trtforge.nvidia import gpus
+from trtforge.nvidia.generations import cannot_run_on
 from trtforge.nvidia.selection import flavor_for
 from trtforge.scales import Scales, TensorScale
 
@@ -138,7 +138,7 @@ def test_an_unknown_compute_capability_lists_the_known():
 @needs_rtx
 def test_rtx_refuses_a_timing_cache(tmp_path):
     config = BuildConfig(timing_cache=tmp_path / "cache")
-    with pytest.raises(ConfigError, match=r"timing_cache: tensorrt_rtx .* keeps none"):
+    with pytest.raises(ConfigError, match=r"timing_cache: tensorrt_rtx .* has no such option"):
         build(conv_net(), profiles=[PROFILE], config=config, flavor="tensorrt_rtx")
 
 
@@ -199,6 +199,19 @@ def test_a_precision_that_the_network_cannot_give_is_refused(flavor, quantized, 
         ({"compute_capabilities": "8.9"}, "compute_capabilities must be a tuple of strings, got '8.9'"),
         ({"compute_capabilities": ("sm_89",)}, "wants versions such as '8.9', got 'sm_89'"),
         ({"compute_capabilities": ("8.9", "8.9")}, "names one twice"),
+        ({"memory_pools": {"workspace": 1}}, "workspace, which has a field of its own"),
+        ({"memory_pools": {"tactic_dram": 0}}, "memory_pools: 'tactic_dram' must be positive, got 0"),
+        ({"memory_pools": {"attic": 1}}, "memory_pools names 'attic', which no library has; they have dla_"),
+        ({"tactic_sources": "cudnn"}, "tactic_sources must be a tuple of strings, got 'cudnn'"),
+        ({"preview_features": {"more": True}}, "preview_features names 'more', which no library has"),
+        ({"refit": "all"}, "refit must be one of 'any', 'identical' or None, got 'all'"),
+        ({"strip_weights": True}, "strip_weights without refit makes an engine that could never run"),
+        ({"exclude_lean_runtime": True}, "exclude_lean_runtime has no effect"),
+        ({"hardware_compatibility": "all"}, "hardware_compatibility must be one of 'ampere_plus', "),
+        ({"profiling_verbosity": None}, "one of 'detailed', 'layer_names_only', 'none', got None"),
+        ({"aux_streams": 8}, "aux_streams must lie in 0 to 7, got 8"),
+        ({"plugins": ("lib.so",)}, "plugins wants absolute paths, got 'lib.so'"),
+        ({"timing_cache": False}, "timing_cache must be a path, True or None, got False"),
     ],
 )
 def test_a_wrong_setting_is_refused_where_it_is_made(values, message):
@@ -206,11 +219,83 @@ def test_a_wrong_setting_is_refused_where_it_is_made(values, message):
         BuildConfig(**values)
 
 
-def test_a_timing_cache_that_cannot_be_written_only_warns(tmp_path):
-    kept = BuildConfig(timing_cache=tmp_path / "cache")
-    assert _read_cache(kept) == b""
-    _write_cache(kept, b"timings")
-    assert _read_cache(kept) == b"timings"
-    (tmp_path / "file").write_bytes(b"")
-    with pytest.warns(RuntimeWarning, match="the timing cache was not written"):
-        _write_cache(BuildConfig(timing_cache=tmp_path / "file" / "cache"), b"timings")
+def test_only_what_differs_from_the_defaults_is_asked():
+    assert BuildConfig().asked() == {}
+    assert BuildConfig(tactic_sources=(), optimization_level=0, aux_streams=0).asked() == {
+        "tactic_sources": (),
+        "optimization_level": 0,
+        "aux_streams": 0,
+    }
+    assert hash(BuildConfig(memory_pools={"tactic_dram": 1})) == hash(BuildConfig())
+
+
+@needs_rtx
+def test_options_reach_the_manifest(tmp_path):
+    config = BuildConfig(
+        memory_pools={"tactic_dram": 1 << 30},
+        sparsity=True,
+        tf32=False,
+        tactic_sources=["jit_convolutions"],
+        weight_streaming=True,
+        strongly_typed=True,
+        profiling_verbosity="none",
+        preview_features={"aliased_plugin_io_10_03": True},
+    )
+    made = build(conv_net(), profiles=[PROFILE], config=config, flavor="tensorrt_rtx").manifest
+    assert made.options == {
+        "memory_pools": {"tactic_dram": 1 << 30},
+        "sparsity": True,
+        "tf32": False,
+        "tactic_sources": ["jit_convolutions"],
+        "weight_streaming": True,
+        "strongly_typed": True,
+        "profiling_verbosity": "none",
+        "preview_features": {"aliased_plugin_io_10_03": True},
+    }
+    assert made.layer_precisions is None
+
+
+@needs_rtx
+def test_a_plugin_that_is_none_says_why(tmp_path):
+    path = tmp_path / "libops.so"
+    path.write_bytes(b"no library")
+    with pytest.raises(PluginMissingError, match=r"libops.so cannot be loaded: .*file too short|invalid ELF"):
+        build(conv_net(), profiles=[PROFILE], config=BuildConfig(plugins=(path,)), flavor="tensorrt_rtx")
+
+
+@needs_rtx
+@pytest.mark.skipif(bool(gpus()), reason="there is a GPU")
+def test_refittable_engines_of_rtx_want_a_gpu():
+    with pytest.raises(BuildError, match="CUDA_SUCCESS") as caught:
+        build(conv_net(), profiles=[PROFILE], config=BuildConfig(refit="identical"), flavor="tensorrt_rtx")
+    assert caught.value.hint.startswith("the library wants a GPU for this: leave refit out")
+
+
+@needs_rtx
+def test_progress_is_told():
+    told = []
+    build(
+        conv_net(), profiles=[PROFILE], flavor="tensorrt_rtx", on_progress=lambda *steps: told.append(steps)
+    )
+    done = [steps for steps, _ in told]
+    assert done == sorted(set(done))
+    assert {total for _, total in told} == {100}
+    assert 0 < done[0] < done[-1] == 100
+
+
+@needs_rtx
+def test_a_build_that_failed_leaves_the_next_its_own_log():
+    with pytest.raises(BuildError, match="within workspace"):
+        build(conv_net(), profiles=[PROFILE], config=BuildConfig(workspace_bytes=1), flavor="tensorrt_rtx")
+    assert build(conv_net(), profiles=[PROFILE], flavor="tensorrt_rtx").manifest.warnings == ()
+
+
+def test_what_an_engine_cannot_run_on_has_names():
+    assert cannot_run_on(("8.0", "8.6", "8.9", "12.0+")) == (
+        "7.0 (V100)",
+        "7.5 (T4, RTX 20)",
+        "9.0 (H100, H200)",
+        "10.0 (B200, GB200)",
+        "10.3 (B300, GB300)",
+    )
+    assert cannot_run_on(("8.0+",)) == ("7.0 (V100)", "7.5 (T4, RTX 20)")

@@ -1,3 +1,5 @@
+import inspect
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -30,6 +32,20 @@ def test_every_name_is_one_of_cudas():
     assert names >= cuda._NO_GPU_ERRORS
 
 
+def test_every_function_is_one_of_cudas():
+    runtime = pytest.importorskip("cuda.bindings.runtime")
+    used = set(re.findall(r"(?:cudart|runtime_api\(\))\.(\w+)(?:\.(\w+))?", inspect.getsource(cuda)))
+    assert len(used) > 25
+    for name, member in used:
+        assert hasattr(runtime, name), name
+        assert not member or hasattr(getattr(runtime, name), member), f"{name}.{member}"
+    assert set(runtime.cudaMemoryType.__members__) >= {
+        "cudaMemoryTypeDevice",
+        "cudaMemoryTypeManaged",
+    }
+    assert int(runtime.cudaStreamLegacy) == cuda.LEGACY_STREAM
+
+
 @pytest.mark.skipif(bool(gpus()), reason="there is a GPU")
 def test_without_a_driver_cuda_says_so():
     pytest.importorskip("cuda.bindings.runtime")
@@ -59,6 +75,7 @@ def test_a_buffer_grows_and_frees_once(kind, allocate, free, memory, monkeypatch
         return function
 
     runtime = SimpleNamespace(**{allocate: play(allocate, 4096), free: play(free)})
+    runtime.cudaGetLastError = lambda: calls.append("forgotten")
     monkeypatch.setattr(cuda, "runtime_api", lambda: runtime)
     with kind() as buffer:
         for num_bytes in (0, 8, 4):
@@ -69,7 +86,7 @@ def test_a_buffer_grows_and_frees_once(kind, allocate, free, memory, monkeypatch
         with pytest.raises(OutOfMemoryError, match=f"CUDA failed to reserve 16 bytes of {memory}: cudaError"):
             buffer.reserve(16)
         assert (buffer.address, buffer.capacity_bytes) == (0, 0)
-    assert calls == [(allocate, 1), (free, 4096), (allocate, 8), (free, 4096), (allocate, 16)]
+    assert calls == [(allocate, 1), (free, 4096), (allocate, 8), (free, 4096), (allocate, 16), "forgotten"]
     outcome |= {allocate: "cudaSuccess", free: "cudaErrorInvalidValue"}
     buffer.reserve(1)
     with pytest.raises(ExecutionError, match=f"CUDA failed to free {memory}: cudaErrorInvalidValue"):

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 
 from trtforge.errors import ConfigError, EngineIncompatibleError, MissingExtraError, NoGpuError
@@ -177,3 +179,14 @@ def test_only_rtx_builds_for_named_compute_capabilities():
         ConfigError, match=r"compute_capabilities=\('8.9',\): tensorrt 8.6.0 builds only for the GPU"
     ):
         flavor_for("tensorrt", "8.6.0").set_compute_capabilities(_Names(), None, ("8.9",))
+
+
+def test_contexts_of_8_6_are_let_share_a_profile():
+    calls = []
+    trt = SimpleNamespace(PreviewFeature=SimpleNamespace(PROFILE_SHARING_0806="sharing"))
+    config = SimpleNamespace(set_preview_feature=lambda *values: calls.append(values))
+    for library, version in (("tensorrt", "10.16.1"), ("tensorrt", "11.4.0"), ("tensorrt_rtx", "1.7.1")):
+        flavor_for(library, version).share_profiles(trt, config)
+    assert calls == []
+    flavor_for("tensorrt", "8.6.0").share_profiles(trt, config)
+    assert calls == [("sharing", True)]

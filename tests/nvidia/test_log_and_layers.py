@@ -60,6 +60,11 @@ def test_the_reason_leaves_out_what_explains_nothing():
             "another optimization_level",
         ),
         ("no tactics to implement the operation within workspace limit.", "raise workspace_bytes"),
+        (
+            "API Usage Error (Unable to load library: libnvinfer_lean.so.8: cannot open",
+            "exclude_lean_runtime",
+        ),
+        ("MyelinCheckException: graph_jit.cpp:278: CHECK(status == CUDA_SUCCESS) failed.", "leave refit out"),
         ("Error Code 2: OutOfMemory (Requested size was 8 bytes)", "free GPU memory"),
         (
             "Network has dynamic or shape inputs, but no optimization profile has been defined.",
@@ -69,6 +74,32 @@ def test_the_reason_leaves_out_what_explains_nothing():
 )
 def test_known_failures_carry_a_hint(error, words):
     assert words in VendorLog(errors=[error]).hint
+
+
+@pytest.mark.parametrize(
+    ("error", "layer"),
+    [
+        (
+            "10: [optimizer.cpp::computeCosts::3869] Error Code 10: Internal Error (Could not find any "
+            "implementation for node {ForeignNode[/a/Mul_q...b + c]}.)",
+            "{ForeignNode[/a/Mul_q...b + c]}",
+        ),
+        (
+            "Error Code 10: Internal Error (Could not find any implementation for node /conv1/Conv.)",
+            "/conv1/Conv",
+        ),
+        ("Could not find any implementation for node conv1 due to insufficient workspace.", "conv1"),
+        ("In node 5 with name: /x/Resize and operator: Resize (importResize): UNSUPPORTED_NODE", "/x/Resize"),
+        (
+            "4: [network.cpp] Error Code 4: Internal Error (classifier: kernel weights are missing)",
+            "classifier",
+        ),
+        ("Network has dynamic or shape inputs, but no optimization profile has been defined.", None),
+    ],
+)
+def test_the_layer_that_is_blamed_is_found(error, layer):
+    log = VendorLog(errors=["Error Code 1: something before", error])
+    assert log.layer(["x", "class", "classifier", "conv"]) == layer
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ class FakeNetwork:
 
 class FakeLayer:
     def __init__(self, kind, inputs, outputs):
-        self.type = SimpleNamespace(name=kind)
+        self.type, self.name = SimpleNamespace(name=kind), f"{kind.lower()} layer"
         self._inputs = [SimpleNamespace(name=name) for name in inputs]
         self._outputs = [SimpleNamespace(name=name) for name in outputs]
         self.num_inputs, self.num_outputs = len(inputs), len(outputs)

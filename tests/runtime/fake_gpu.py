@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import threading
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -47,6 +49,9 @@ class FakeCuda:
 
     def __init__(self):
         self.cudaStreamNonBlocking = 1
+        self.cudaEventDisableTiming = 2
+        self.cudaStreamCaptureMode = SimpleNamespace(cudaStreamCaptureModeThreadLocal=1)
+        self.cudaMemoryType = SimpleNamespace(cudaMemoryTypeDevice=2, cudaMemoryTypeManaged=3)
         self.cudaMemcpyKind = SimpleNamespace(
             cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2, cudaMemcpyDeviceToDevice=3
         )
@@ -55,9 +60,15 @@ class FakeCuda:
         self.memory = {}
         self.streams = 0
         self.calls = []
+        self.waits = []
+        self.graphs = {}
+        self.recording = threading.local()
+        self.device_of = {}
 
     def _result(self, function, *values):
         self.calls.append(function)
+        if len(self.calls) > 10_000:
+            del self.calls[:5_000]
         return (SimpleNamespace(name=self.failures.get(function, "cudaSuccess")), *values)
 
     def cudaSetDevice(self, device):
@@ -68,7 +79,7 @@ class FakeCuda:
 
     def cudaStreamCreateWithFlags(self, flags):
         self.streams += 1
-        return self._result("cudaStreamCreateWithFlags", 7)
+        return self._result("cudaStreamCreateWithFlags", 6 + self.streams)
 
     def cudaStreamDestroy(self, stream):
         self.streams -= 1
@@ -80,6 +91,38 @@ class FakeCuda:
     def cudaStreamWaitEvent(self, stream, event, flags):
         return self._result("cudaStreamWaitEvent")
 
+    def cudaEventCreateWithFlags(self, flags):
+        return self._result("cudaEventCreateWithFlags", 11)
+
+    def cudaStreamBeginCapture(self, stream, mode):
+        self.recording.work = []
+        return self._result("cudaStreamBeginCapture")
+
+    def cudaStreamEndCapture(self, stream):
+        work, self.recording.work = self.recording.work, None
+        return self._result("cudaStreamEndCapture", work)
+
+    def cudaGraphInstantiate(self, graph, flags):
+        key = object()
+        self.graphs[key] = graph
+        return self._result("cudaGraphInstantiate", key)
+
+    def cudaGraphDestroy(self, graph):
+        return self._result("cudaGraphDestroy")
+
+    def cudaGraphLaunch(self, graph, stream):
+        for work in self.graphs[graph]:
+            work()
+        return self._result("cudaGraphLaunch")
+
+    def cudaGraphExecDestroy(self, graph):
+        del self.graphs[graph]
+        return self._result("cudaGraphExecDestroy")
+
+    def cudaPointerGetAttributes(self, address):
+        kind, device = (2, self.device_of[address]) if address in self.device_of else (0, -1)
+        return self._result("cudaPointerGetAttributes", SimpleNamespace(type=kind, device=device))
+
     def cudaEventCreate(self):
         return self._result("cudaEventCreate", 9)
 
@@ -87,6 +130,7 @@ class FakeCuda:
         return self._result("cudaEventDestroy")
 
     def cudaEventRecord(self, event, stream):
+        self.waits.append(stream)
         return self._result("cudaEventRecord")
 
     def cudaEventSynchronize(self, event):
@@ -100,8 +144,8 @@ class FakeCuda:
         return self._result("cudaMemsetAsync")
 
     def cudaMalloc(self, size):
-        block = ctypes.create_string_buffer(size)
-        address = ctypes.addressof(block)
+        block = ctypes.create_string_buffer(size + 256)
+        address = -(-ctypes.addressof(block) // 256) * 256
         if "cudaMalloc" not in self.failures:
             self.memory[address] = block
         return self._result("cudaMalloc", address)
@@ -110,18 +154,29 @@ class FakeCuda:
         del self.memory[address]
         return self._result("cudaFree")
 
+    def cudaMemcpy(self, target, source, size, kind):
+        ctypes.memmove(target, source, size)
+        return self._result("cudaMemcpy")
+
     def cudaMemcpyAsync(self, target, source, size, kind, stream):
         ctypes.memmove(target, source, size)
         return self._result("cudaMemcpyAsync")
 
 
 class FakeContext:
-    """Computes y = 2 x + n."""
+    """Computes y = 2 x + n, over as many rows as ``library.rows`` says where that depends on the data."""
 
     def __init__(self, library):
         self.library, self.shapes, self.addresses, self.profile = library, {}, {}, 0
+        self.active_optimization_profile = 0 if library.shares_profiles or not library.contexts else -1
+        self.allocators, self.profiler = {}, None
+        library.contexts.add(self)
+        library.num_made += 1
 
     def set_optimization_profile_async(self, index, stream):
+        if not self.library.shares_profiles and len(self.library.contexts) > 1:
+            self.library.logger.log("ERROR", f"Profile {index} has been chosen by another context")
+            return False
         self.profile = index
         self.library.profiles_used.append(index)
         return True
@@ -140,20 +195,44 @@ class FakeContext:
         self.addresses[name] = address
         return True
 
+    def set_output_allocator(self, name, allocator):
+        self.allocators[name] = allocator
+        return True
+
     def execute_async_v3(self, stream):
         if self.library.enqueue_error:
             self.library.logger.log("ERROR", self.library.enqueue_error)
             return False
+        work = getattr(self.library.driver.recording, "work", None)
+        if work is not None:
+            shapes, addresses = dict(self.shapes), dict(self.addresses)
+            work.append(lambda: self._compute(shapes, addresses))
+            return True
+        addresses = dict(self.addresses)
+        if self.allocators:
+            shape = (self.library.rows, 3)
+            address = self.allocators["y"].reallocate_output("y", 0, 12 * self.shapes["x"][0], 256)
+            if not address:
+                self.library.logger.log("ERROR", "an output has no memory")
+                return False
+            addresses["y"] = address
+            self.allocators["y"].notify_shape("y", shape)
+        self._compute(self.shapes, addresses)
+        if self.profiler is not None:
+            self.profiler.report_layer_time("twice", 0.5)
+            self.profiler.report_layer_time("plus", 0.25)
+        return True
+
+    def _compute(self, shapes, addresses):
         x, n, y = (
-            np.frombuffer((ctypes.c_byte * (4 * count)).from_address(self.addresses[name]), dtype)
+            np.frombuffer((ctypes.c_byte * (4 * count)).from_address(addresses[name]), dtype)
             for name, dtype, count in (
-                ("x", np.float32, np.prod(self.shapes["x"])),
-                ("n", np.int32, self.shapes["n"][0]),
-                ("y", np.float32, np.prod(self.shapes["x"])),
+                ("x", np.float32, np.prod(shapes["x"])),
+                ("n", np.int32, shapes["n"][0]),
+                ("y", np.float32, np.prod(shapes["x"])),
             )
         )
         y[:] = (2 * x.reshape(-1, 3) + n[:, None]).reshape(-1)
-        return True
 
 
 class FakeTensorRT:
@@ -170,7 +249,17 @@ class FakeTensorRT:
     class ILogger:
         Severity = SimpleNamespace(ERROR="ERROR", INTERNAL_ERROR="INTERNAL_ERROR", WARNING="WARNING")
 
+    class IOutputAllocator:
+        pass
+
+    class IProfiler:
+        pass
+
+    device_memory_size = 1000
+
     def __init__(self):
+        self.contexts, self.shares_profiles, self.rows = weakref.WeakSet(), True, 1
+        self.num_made, self.driver = 0, SimpleNamespace(recording=None)
         self.profiles_used, self.enqueue_error, self.data_dependent = [], None, False
         self.load_error, self.has_context, self.shape_inputs = None, True, ()
 
@@ -206,6 +295,7 @@ class FakeTensorRT:
 def install(monkeypatch):
     """Put the fakes in place of driver, CUDA and TensorRT 8.6.0; return the last two."""
     library, driver = FakeTensorRT(), FakeCuda()
+    library.driver = driver
     found = (Gpu(0, "NVIDIA H200", "9.0", 1 << 37, "580", "13.0"),)
     monkeypatch.setattr("trtforge.nvidia.devices.gpus", lambda: found)
     monkeypatch.setattr(artifact, "gpus", lambda: found)

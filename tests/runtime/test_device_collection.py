@@ -126,7 +126,7 @@ def test_counts_are_those_of_the_cpu(gpu, names_clips):
     check_equal(network(), feeds, NAMES)
     (request,) = gpu.requests
     assert request.observed == ("doubled", "mixed", "table")
-    assert request.allow_tf32 is False
+    assert request.options["tf32"] is False
     assert request.profiles[0]["mel"] == ((1, 2, 2), (16, 2, 30), (16, 2, 30))
     assert gpu.driver.memory == {}
     assert gpu.driver.streams == 0

@@ -71,9 +71,11 @@ def test_a_layout_that_differs_is_copied_and_int64_is_narrowed(machine):
             session.run(arrays)
 
 
-def test_threads_wait_for_each_other(machine):
+@pytest.mark.parametrize("settings", [{"max_contexts": 1}, {"max_contexts": 3, "cuda_graphs": 2}])
+def test_threads_share_contexts(machine, settings):
+    _, driver = machine
     results = {}
-    with Session(fake_gpu.ENGINE) as session:
+    with Session(fake_gpu.ENGINE, **settings) as session:
 
         def work(seed):
             arrays = {"x": np.full((2, 3), seed, np.float32), "n": np.full(2, seed, np.int32)}
@@ -84,7 +86,9 @@ def test_threads_wait_for_each_other(machine):
             thread.start()
         for thread in threads:
             thread.join()
+        assert driver.streams <= settings["max_contexts"]
     assert results == {seed: [3.0 * seed] * 50 for seed in range(8)}
+    assert (driver.memory, driver.streams, driver.graphs) == ({}, 0, {})
 
 
 def test_an_input_outside_every_profile_never_reaches_the_library(machine):
@@ -129,9 +133,17 @@ def test_an_enqueue_that_fails_gives_no_output(machine, error, last, kind, messa
         with pytest.raises(kind, match=message) as caught:
             session.run(feed(1))
         assert type(caught.value) is kind
-        assert driver.calls[-1] == "cudaStreamSynchronize"
+        assert "cudaStreamSynchronize" in driver.calls
         library.enqueue_error = None
-        np.testing.assert_array_equal(session.run(feed(1))["y"], expected(feed(1)))
+        driver.failures.clear()
+        assert session.alive is (kind is not DeviceLostError)
+        if session.alive:
+            np.testing.assert_array_equal(session.run(feed(1))["y"], expected(feed(1)))
+        else:
+            with pytest.raises(
+                DeviceLostError, match="the GPU was lost in an earlier call: CUDA failed to run"
+            ):
+                session.run(feed(1))
 
 
 def test_an_error_that_comes_with_the_wait_is_raised(machine):
@@ -157,14 +169,22 @@ def test_memory_that_cannot_be_had_is_said_to_be_retryable(machine):
         np.testing.assert_array_equal(session.run(feed(1))["y"], expected(feed(1)))
 
 
-def test_a_shape_that_depends_on_the_data_is_refused(machine):
-    library, _ = machine
+@pytest.mark.parametrize("outputs", ["numpy", "device"])
+def test_a_shape_that_depends_on_the_data_is_learnt(machine, outputs):
+    library, driver = machine
     library.data_dependent = True
-    with (
-        Session(fake_gpu.ENGINE) as session,
-        pytest.raises(ExecutionError, match="of output 'y' depends on the data"),
-    ):
-        session.run(feed(1))
+    with Session(fake_gpu.ENGINE) as session:
+        for batch, library.rows in ((2, 1), (8, 5), (1, 0), (4, 4)):
+            got = session.run(feed(batch), outputs=outputs)["y"]
+            assert got.shape == (library.rows, 3)
+            values = got if outputs == "numpy" else got.numpy()
+            np.testing.assert_array_equal(values, expected(feed(batch))[: library.rows])
+        got = session.free_idle()
+        driver.failures["cudaMalloc"] = "cudaErrorMemoryAllocation"
+        with pytest.raises(OutOfMemoryError, match="CUDA failed to reserve"):
+            session.run(feed(8), outputs=outputs)
+        del driver.failures["cudaMalloc"], got
+    assert driver.memory == {}
 
 
 def test_a_plan_that_the_library_refuses_carries_its_reason(machine):

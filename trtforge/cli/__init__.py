@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -14,6 +15,8 @@ COMMANDS = {
     "quantize": "write the Q/DQ network that the ranges describe",
     "build": "build a TensorRT engine",
     "evaluate": "word error rates of networks and engines on a clip set",
+    "cache": "list, verify and clear the engines that builds keep",
+    "sign": "sign an engine with an Ed25519 key",
     "inspect": "explain an engine, a scales file, a network or a report",
     "doctor": "say what this machine has and can do",
 }
@@ -68,8 +71,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         errors.print("[yellow]interrupted[/]; every file is whole or was not begun")
+        _leave_at_once_where_a_library_works()
         return 130
     return 0
+
+
+def _leave_at_once_where_a_library_works() -> None:
+    """End the process where a library that cannot be stopped still builds: unloading it would crash."""
+    interruption = sys.modules.get("trtforge.nvidia.interruption")
+    if interruption is not None and interruption.has_abandoned_work():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(130)
 
 
 def options_of(args: argparse.Namespace, setting: str) -> tuple[str, ...]:

@@ -51,14 +51,15 @@ def add_activation_memory(parser: argparse.ArgumentParser) -> None:
     """Take the bound on what calibration holds of a network's activations."""
     parser.add_argument(
         "--activation-memory",
-        type=_size,
+        type=parse_size,
         default="400MB",
         metavar="SIZE",
         help="activations of one clip held at once, such as 400MB or 1.5GiB (default: 400MB)",
     )
 
 
-def _size(text: str) -> int:
+def parse_size(text: str) -> int:
+    """Return the bytes that an option's text says, such as ``400MB`` or ``1.5GiB``."""
     from trtforge.errors import ConfigError
     from trtforge.units import parse_bytes
 
@@ -105,7 +106,9 @@ def add_build(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--max-batch", type=int, default=8, metavar="N", help="largest batch (default: 8)")
     parser.add_argument(
-        "--optimization-level", type=int, metavar="0-5", help="effort of the builder (library's default: 3)"
+        "--store",
+        action="store_true",
+        help="keep the engine, and do not build what was built before; see trtforge cache",
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from trtforge.cli._build_options import OPTIONS as BUILDER_OPTIONS
+from trtforge.cli._build_options import add_builder_options, build_config
 from trtforge.cli._options import (
     add_build,
     add_frames,
@@ -13,7 +15,11 @@ from trtforge.cli._options import (
     profiles_for_frames,
 )
 
-OPTIONS = {"frame_counts": ("--frames", "--clips"), "profiles": ("--frames", "--clips")}
+OPTIONS = {
+    **BUILDER_OPTIONS,
+    "frame_counts": ("--frames", "--clips"),
+    "profiles": ("--frames", "--clips"),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,15 +40,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scales", metavar="SCALES", help="the ranges of a quantized network, for the record"
     )
+    parser.add_argument(
+        "--unquantized",
+        metavar="MODEL",
+        help="the FP32 network that MODEL was quantized from: with --scales, TensorRT 8.6 and 10 are given "
+        "it where they cannot build MODEL",
+    )
     add_build(parser)
+    add_builder_options(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Build, write the engine."""
     from trtforge._progress import Stages
     from trtforge.audio import ClipSet, features_for_model
-    from trtforge.engine import BuildConfig, build
+    from trtforge.engine import EngineStore, build
+    from trtforge.engine.attempts import describe_way
     from trtforge.model import load_model
+    from trtforge.nvidia.generations import cannot_run_on
     from trtforge.pipeline import plan_for_clips
     from trtforge.profiles import OptimizationProfile
     from trtforge.scales import Scales
@@ -56,14 +71,23 @@ def run(args: argparse.Namespace) -> None:
     elif args.clips:
         clips = ClipSet.load(args.clips, verify=False)
         profiles = plan_for_clips(model, features_for_model(model), [clips], max_batch=args.max_batch)
+    store = EngineStore() if args.store else None
     with Stages(console).stage("build") as stage:
         engine = build(
             model,
             profiles=profiles,
-            config=BuildConfig(precision=args.precision, optimization_level=args.optimization_level),
+            config=build_config(args, precision=args.precision),
             flavor=args.flavor,
             scales=Scales.load(args.scales) if args.scales else None,
+            store=store,
+            unquantized=args.unquantized,
+            on_progress=stage,
         )
-        stage.note(str(engine))
+        way = describe_way(engine.manifest)
+        kept = ", from the store" if store and store.hits else ""
+        stage.note(f"{engine}{kept}{f'; {way}' if way else ''}")
     engine.save(args.output)
+    if engine.manifest.library == "tensorrt_rtx":
+        refused = cannot_run_on(engine.manifest.compute_capabilities)
+        console.print(f"[bold]not on[/]  {', '.join(refused)}", soft_wrap=True)
     console.print(f"[bold]engine[/]  {args.output}", soft_wrap=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import math
 
+from trtforge.cli._build_options import OPTIONS as BUILDER_OPTIONS
+from trtforge.cli._build_options import add_builder_options, build_config
 from trtforge.cli._options import (
     add_activation_memory,
     add_build,
@@ -19,6 +21,7 @@ from trtforge.cli._options import (
 )
 
 OPTIONS = {
+    **BUILDER_OPTIONS,
     "activation_bytes": ("--activation-memory",),
     "clips": ("--calibration-set",),
     "frame_counts": ("--frames",),
@@ -40,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_activation_memory(parser)
     add_collect_on(parser)
     add_build(parser)
+    add_builder_options(parser)
     add_frames(parser)
     budget = parser.add_argument_group("requirement", "exit with status 1 where accuracy falls short")
     budget.add_argument(
@@ -63,7 +67,6 @@ def run(args: argparse.Namespace) -> None:
     from rich.markup import escape
     from rich.text import Text
 
-    from trtforge.engine import BuildConfig
     from trtforge.errors import ConfigError
     from trtforge.model import load_model
     from trtforge.pipeline import compile as compile_model
@@ -94,8 +97,9 @@ def run(args: argparse.Namespace) -> None:
         collect_on=args.collect_on,
         profiles=profiles,
         max_batch=args.max_batch,
-        config=BuildConfig(optimization_level=args.optimization_level),
+        config=build_config(args),
         flavor=args.flavor,
+        store=args.store,
         output=args.output,
         command=command_line(),
         console=console,

@@ -190,7 +190,7 @@ def _engine(path: Path) -> list[RenderableType]:
     from trtforge.errors import EngineIncompatibleError
 
     engine = Engine.load(path, check_machine=False)
-    facts = _facts(_manifest_facts(engine.manifest))
+    facts = _facts(_manifest_facts(engine.manifest) | {"signature": _signature(path)})
     try:
         check_runs_here(engine.manifest)
         facts.add_row("on this machine", escape(str(engine.validity())))
@@ -199,11 +199,30 @@ def _engine(path: Path) -> list[RenderableType]:
     return [facts]
 
 
+def _signature(path: Path) -> str:
+    from trtforge._optional import is_installed
+    from trtforge.engine.manifest_file import manifest_bytes
+    from trtforge.engine.signature import Signature, is_signed, read_signature, signature_path, trust
+
+    content = read_signature(path)
+    if content is None:
+        return "none"
+    signature = Signature.loads(content, source=str(signature_path(path)))
+    if not is_installed("cryptography"):
+        return f"by key {signature.key_id}, not checked: cryptography is not installed"
+    if not is_signed(manifest_bytes(path), signature):
+        return f"bad: the manifest is not what key {signature.key_id} signed"
+    trusted = signature.public_key in trust(None, None).keys
+    return f"by key {signature.key_id}, {'trusted' if trusted else 'not among the trusted keys'}"
+
+
 def _manifest_facts(manifest: Manifest) -> dict[str, str]:
     from trtforge.units import format_bytes, format_duration
 
     typed = manifest.options.get("typed")
+    plugins = ", ".join(f"{name} (SHA-256 {digest})" for name, digest in manifest.plugins_sha256.items())
     facts = {
+        **({"name": manifest.name} if manifest.name else {}),
         "library": f"{manifest.library} {manifest.library_version}",
         "precision": manifest.precision,
         "runs on": "compute capability " + ", ".join(manifest.compute_capabilities),
@@ -212,6 +231,7 @@ def _manifest_facts(manifest: Manifest) -> dict[str, str]:
         "plan": f"{format_bytes(manifest.plan_bytes)}, SHA-256 {manifest.plan_sha256}",
         "network": f"SHA-256 {manifest.onnx_sha256}" + (f", typed {typed} for the build" if typed else ""),
         "scales": f"SHA-256 {manifest.scales_sha256}" if manifest.scales_sha256 else "none",
+        **({"plugins": plugins} if plugins else {}),
         "inputs": "; ".join(map(str, manifest.inputs)),
         "outputs": "; ".join(map(str, manifest.outputs)),
     }

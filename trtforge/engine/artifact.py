@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trtforge._files import sha256, write_together
+from trtforge._files import sha256, write_bytes, write_together
 from trtforge.engine.manifest import Manifest
+from trtforge.engine.manifest_file import manifest_bytes, manifest_path, read_manifest
+from trtforge.engine.siblings import siblings
+from trtforge.engine.signature import (
+    Signature,
+    Trust,
+    sign_manifest,
+    signature_path,
+    trust,
+)
 from trtforge.errors import EngineIncompatibleError, EngineIntegrityError
 from trtforge.nvidia import Flavor, Gpu, Validity, gpus
 from trtforge.nvidia.selection import flavor_to_load
 from trtforge.units import format_bytes
 
-_MAX_MANIFEST_BYTES = 16 << 20
 _REBUILD = "build the engine again from its network"
 
 
@@ -55,44 +64,75 @@ class Engine:
             f"{format_bytes(made.plan_bytes)}, for compute capability {', '.join(made.compute_capabilities)}"
         )
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the raw plan to ``path`` and the manifest to ``path`` + ``.json``.
+    def save(
+        self, path: str | os.PathLike[str], *, signing_key: str | os.PathLike[str] | None = None
+    ) -> None:
+        """Write the raw plan to ``path``, and beside it the manifest, ``.json``, and the signature, ``.sig``.
 
-        Both are written in full before either takes its place. Should the machine stop between the two, the
-        pair does not match, and `load` refuses it.
+        All are written in full before any takes its place. Should the machine stop between two, the files do
+        not match, and `load` refuses them.
 
         Parameters
         ----------
-        path : by custom ``NAME.engine``.
-        """
-        write_together(self.files(path))
+        path : by custom ``NAME.engine``, or ``NAME.sm90.engine`` beside those for other GPUs.
+        signing_key : PEM file of an Ed25519 private key to sign with; None signs nothing, and removes the
+            signature of an engine that lay there before.
 
-    def files(self, path: str | os.PathLike[str]) -> dict[Path, bytes]:
+        Raises
+        ------
+        OSError : a file cannot be written, on a full disk say; what was there before is untouched, and this
+            engine is as good as it was.
+        ConfigError : the key cannot be read; nothing was written.
+        """
+        write_together(self.files(path, signing_key=signing_key))
+        if signing_key is None:
+            signature_path(path).unlink(missing_ok=True)
+
+    def files(
+        self, path: str | os.PathLike[str], *, signing_key: str | os.PathLike[str] | None = None
+    ) -> dict[Path, bytes]:
         """Return what `save` writes, in order: path to content."""
-        return {manifest_path(path): self.manifest.dumps().encode(), Path(path): self.plan}
+        manifest = self.manifest.dumps().encode()
+        files = {manifest_path(path): manifest, Path(path): self.plan}
+        if signing_key is not None:
+            files = {signature_path(path): sign_manifest(manifest, signing_key).dumps()} | files
+        return files
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, check_machine: bool = True) -> Engine:
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        check_machine: bool = True,
+        trusted_keys: Sequence[str | os.PathLike[str]] | None = None,
+        require_signature: bool | None = None,
+    ) -> Engine:
         """Read an engine, and verify it before any library sees a byte.
+
+        Where the engine at ``path`` does not run on this machine, one of the same network and precision that
+        lies beside it and does is read instead: ``NAME.sm90.engine`` beside ``NAME.engine``.
 
         Parameters
         ----------
         path : the plan; its manifest lies beside it.
         check_machine : also require a library and, where there are GPUs, a GPU that it runs on; False reads
             an engine only to look at it or to copy it.
+        trusted_keys : PEM files of Ed25519 public keys, one of which must have signed the engine; None takes
+            those that the environment names in ``TRTFORGE_TRUSTED_KEYS``.
+        require_signature : whether an engine without a signature is refused; by default it is where
+            ``trusted_keys`` is given. ``TRTFORGE_REQUIRE_SIGNATURE=1`` refuses it in any case.
 
         Raises
         ------
         EngineIntegrityError : plan or manifest are missing, cut short, altered, or not from one build.
+        EngineSignatureError : it is unsigned though a signature is required, or no trusted key made it.
         EngineIncompatibleError : it was built for another library version, system or GPU.
+        ConfigError : a signature is required, and no key is trusted.
         """
-        manifest = load_manifest(path)
-        plan_path = Path(path)
-        if not plan_path.is_file():
-            raise EngineIntegrityError(f"no engine at {plan_path}", hint=_REBUILD)
-        _check_size(plan_path.stat().st_size, manifest, os.fspath(path))
-        if check_machine:
-            check_runs_here(manifest)
+        trusted = trust(trusted_keys, require_signature)
+        plan_path, manifest = _choose(Path(path), trusted) if check_machine else (Path(path), None)
+        manifest = manifest or read_manifest(plan_path, trusted)
+        _check_file(plan_path, manifest)
         return cls(plan_path.read_bytes(), manifest)
 
     def validity(self) -> Validity:
@@ -100,31 +140,54 @@ class Engine:
         return flavor_to_load(self.manifest.library, self.manifest.library_version).validity(self.plan)
 
 
-def manifest_path(path: str | os.PathLike[str]) -> Path:
-    """Return where the manifest of the engine at ``path`` lies."""
-    return Path(f"{os.fspath(path)}.json")
+def sign_engine(path: str | os.PathLike[str], signing_key: str | os.PathLike[str]) -> Signature:
+    """Sign an engine's files as they are; the signature is written to ``path`` + ``.sig``.
 
-
-def load_manifest(path: str | os.PathLike[str]) -> Manifest:
-    """Read and verify the manifest of the engine at ``path``, without the plan.
+    Parameters
+    ----------
+    path : the plan; its manifest lies beside it.
+    signing_key : PEM file of an Ed25519 private key, not encrypted.
 
     Raises
     ------
-    EngineIntegrityError : it is missing, altered, or not a manifest.
+    EngineIntegrityError : plan or manifest are missing, cut short, altered, or not from one build.
+    ConfigError : the key cannot be read.
+    MissingExtraError : cryptography is not installed.
     """
-    beside = manifest_path(path)
-    if not beside.is_file():
-        raise EngineIntegrityError(
-            f"{os.fspath(path)} cannot be trusted as an engine: there is no manifest at {beside}",
-            hint="copy NAME.engine and NAME.engine.json together, or build the engine again",
-        )
-    with beside.open("rb") as file:
-        content = file.read(_MAX_MANIFEST_BYTES + 1)
-    if len(content) > _MAX_MANIFEST_BYTES:
-        raise EngineIntegrityError(
-            f"{beside} is not an engine manifest: it exceeds {_MAX_MANIFEST_BYTES} bytes"
-        )
-    return Manifest.loads(content, source=os.fspath(beside))
+    content = manifest_bytes(path)
+    manifest = Manifest.loads(content, source=os.fspath(manifest_path(path)))
+    _check_file(Path(path), manifest)
+    Engine(Path(path).read_bytes(), manifest)
+    signature = sign_manifest(content, signing_key)
+    write_bytes(signature_path(path), signature.dumps())
+    return signature
+
+
+def _check_file(path: Path, manifest: Manifest) -> None:
+    if not path.is_file():
+        raise EngineIntegrityError(f"no engine at {path}", hint=_REBUILD)
+    _check_size(path.stat().st_size, manifest, os.fspath(path))
+
+
+def _choose(path: Path, trusted: Trust) -> tuple[Path, Manifest]:
+    """Return the engine at ``path``, or one of its siblings where that alone runs on this machine."""
+    beside = [sibling for sibling in siblings(path) if manifest_path(sibling).is_file()]
+    first = path if manifest_path(path).is_file() or not beside else beside[0]
+    wanted = read_manifest(first, trusted)
+    _check_file(first, wanted)
+    try:
+        check_runs_here(wanted)
+    except EngineIncompatibleError:
+        for sibling in beside:
+            try:
+                found = read_manifest(sibling, trusted)
+                check_runs_here(found)
+            except (EngineIntegrityError, EngineIncompatibleError):
+                continue
+            if (found.onnx_sha256, found.precision) == (wanted.onnx_sha256, wanted.precision):
+                return sibling, found
+        raise
+    return first, wanted
 
 
 def check_runs_here(manifest: Manifest, *, device: int | None = None) -> Flavor:

@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-import json
-import time
-import warnings
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import trtforge
-from trtforge._files import sha256, write_bytes
-from trtforge._optional import is_installed
 from trtforge.engine.artifact import Engine, system_name
-from trtforge.engine.calibrating import calibration_request, carrier_of
+from trtforge.engine.attempts import Attempt, at_level, by_calibration_cache, first_that_builds
 from trtforge.engine.config import BuildConfig
-from trtforge.engine.manifest import Manifest
-from trtforge.engine.precision import agreed_precision, network_to_build
-from trtforge.errors import BuildError, ConfigError, OutOfMemoryError, ProfileError
+from trtforge.engine.exporting import ExampleInputs, export_module, is_module
+from trtforge.engine.key import build_key
+from trtforge.engine.precision import network_precision
+from trtforge.engine.single_build import SingleBuild, scales_digest
+from trtforge.engine.store import EngineStore, open_store
+from trtforge.errors import ConfigError
 from trtforge.feeds import Arrays, Feeds, as_feeds
-from trtforge.model import ModelSource, TensorSpec, load_model, model_digest, model_inputs, model_outputs
+from trtforge.model import ModelSource, load_model, model_digest
 from trtforge.nvidia import Flavor, gpus, select
-from trtforge.nvidia.building import BuildRequest, build_plan
-from trtforge.nvidia.execution import LoadedEngine
+from trtforge.nvidia.options import check_options
+from trtforge.nvidia.progress import OnProgress
 from trtforge.profiles import OptimizationProfile
 from trtforge.scales import Scales
 
+if TYPE_CHECKING:
+    import onnx
+    import torch
+
+# What every library takes where it is not told.
+_DEFAULT_LEVEL = 3
+
 
 def build(
-    model: ModelSource,
+    model: ModelSource | torch.nn.Module,
     *,
     profiles: Sequence[OptimizationProfile] = (),
     config: BuildConfig | None = None,
@@ -37,6 +43,11 @@ def build(
     scales: Scales | None = None,
     feeds: Feeds | Sequence[Arrays] | None = None,
     on_calibration_cache: Callable[[bytes], None] | None = None,
+    store: EngineStore | str | os.PathLike[str] | bool | None = None,
+    unquantized: ModelSource | None = None,
+    example_inputs: ExampleInputs | None = None,
+    output_names: Sequence[str] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Engine:
     """Build an engine from a network.
 
@@ -46,24 +57,34 @@ def build(
 
     Parameters
     ----------
-    model : the network, as `trtforge.model.load_model` takes it.
-    profiles : the shapes to accept; needed where an input has dynamic axes.
+    model : the network: an ``.onnx`` file, an ONNX model in memory, or a PyTorch module.
+    profiles : the shapes to accept; needed where an input has dynamic axes. Of a PyTorch module, they decide
+        which axes are dynamic.
     config : how to build; the defaults of `BuildConfig` if None.
     flavor : the library, as `trtforge.nvidia.select` takes it.
     scales : the INT8 scales that the network was quantized with, for their digest. Of a float32 network that
         is to become ``int8``, TensorRT 8.6 and 10 are given them as a calibration cache.
     feeds : what TensorRT 8.6 and 10 calibrate on by themselves, instead of scales or a cache. Clips are cut
         to the first profile's optimal shape.
-    on_calibration_cache : called with the cache that the library wrote after calibrating on ``feeds``.
+    on_calibration_cache : called with the cache that the library wrote after calibrating on ``feeds``; cannot
+        be given along with ``store``, which may have the engine without calibrating.
+    store : where engines are kept and looked for first: an `EngineStore`, its folder, or True for the one in
+        the user's cache folder; None and False build in any case.
+    unquantized : the float32 network that ``model`` was quantized from. Where TensorRT 8.6 or 10 cannot build
+        the Q/DQ network, they are given this one, with ``scales`` as a calibration cache.
+    example_inputs, output_names : for a PyTorch module, as `trtforge.engine.exporting.export_module` takes
+        them.
+    on_progress : called with the steps done and their number as the build goes on, where the library tells
+        them: TensorRT 10, 11 and TensorRT-RTX. What it raises ends the build.
 
     Returns
     -------
-    The engine, in memory; nothing is written but the timing cache that ``config`` names.
+    The engine, in memory; nothing is written but the timing cache that ``config`` names, and ``store``.
 
     Raises
     ------
     NoGpuError : the library needs a GPU to build, and there is none.
-    MissingExtraError : the library is not installed.
+    MissingExtraError : the library is not installed, or what ``store`` needs.
     ConfigError : network and library cannot give what ``config`` asks.
     ProfileError : the profiles do not fit the network.
     PluginMissingError : an operator needs a plugin that is not registered.
@@ -74,129 +95,77 @@ def build(
     """
     chosen = flavor if isinstance(flavor, Flavor) else select(flavor)
     config = config or BuildConfig()
-    network = load_model(model)
-    calibrated_on = as_feeds(feeds) if feeds is not None else None
-    carrier = carrier_of(config, scales, calibrated_on)
-    precision = agreed_precision(network, config.precision, chosen, carrier=carrier)
-    network_inputs = model_inputs(network)
-    _check_profiles(network_inputs, profiles)
-    calibration = calibration_request(network, chosen, config, profiles, scales, calibrated_on)
-    if config.timing_cache is not None and not chosen.has_timing_cache:
-        raise ConfigError(
-            f"timing_cache: {chosen} keeps none; leave it out, or build with tensorrt",
-            settings=("timing_cache", "flavor"),
-        )
-    given, rewritten = network_to_build(network, precision, chosen)
-    started = time.perf_counter()
-    built = build_plan(
-        chosen,
-        BuildRequest(
-            model=given,
-            precision=precision,
-            profiles=[
-                {name: (shape.min, shape.opt, shape.max) for name, shape in profile.shapes.items()}
-                for profile in profiles
-            ],
-            optimization_level=config.optimization_level,
-            workspace_bytes=config.workspace_bytes,
-            compute_capabilities=config.compute_capabilities,
-            timing_cache=_read_cache(config),
-            calibration=calibration,
-        ),
-    )
-    seconds = time.perf_counter() - started
-    _write_cache(config, built.timing_cache)
-    if on_calibration_cache is not None and built.calibration_cache is not None and calibrated_on is not None:
-        on_calibration_cache(built.calibration_cache)
-    _check_plan(chosen, built.plan)
-    gpu = next(iter(gpus()), None)
-    manifest = Manifest(
-        library=chosen.name,
-        library_version=chosen.version,
-        compute_capabilities=chosen.built_for(config.compute_capabilities),
-        gpu=gpu.name if gpu else None,
-        driver=gpu.driver if gpu else None,
-        system=system_name(),
-        precision=precision,
-        options=_options(config, calibrated_on) | rewritten,
+    check_options(chosen, config.asked())
+    if config.strongly_typed:
+        chosen = chosen.strongly_typed()
+    network, name = _load(model, profiles, example_inputs, output_names)
+    asked = SingleBuild(
+        network=network,
+        name=name,
+        flavor=chosen,
         profiles=tuple(profiles),
-        inputs=_named_axes(built.inputs, network_inputs),
-        outputs=_named_axes(built.outputs, model_outputs(network)),
-        layer_precisions=built.layer_precisions or _inspect(chosen, built.plan),
-        onnx_sha256=model_digest(network),
-        scales_sha256=sha256(json.dumps(scales.to_json(), sort_keys=True).encode()) if scales else None,
-        build_seconds=round(seconds, 3),
-        trtforge_version=trtforge.__version__,
-        plan_sha256=sha256(built.plan),
-        plan_bytes=len(built.plan),
-        warnings=built.warnings,
+        config=config,
+        scales=scales,
+        feeds=as_feeds(feeds) if feeds is not None else None,
+        on_calibration_cache=on_calibration_cache,
+        on_progress=on_progress,
     )
-    return Engine(built.plan, manifest)
-
-
-def _check_profiles(inputs: Sequence[TensorSpec], profiles: Sequence[OptimizationProfile]) -> None:
-    dynamic = [spec for spec in inputs if any(isinstance(size, str) for size in spec.shape)]
-    if dynamic and not profiles:
-        raise ProfileError(
-            f"the network has dynamic axes ({'; '.join(map(str, dynamic))}), and no profile was given",
-            hint="pass profiles=plan_profiles(model_inputs(model), frame_counts)",
-            settings=("profiles",),
+    make = partial(first_that_builds, _ways(asked, unquantized))
+    if store is None or store is False:
+        return make()
+    if on_calibration_cache is not None:
+        raise ConfigError(
+            "on_calibration_cache cannot be given along with store, which may have the engine already",
+            settings=("on_calibration_cache", "store"),
         )
-    for profile in profiles:
-        profile.check_inputs(inputs)
-
-
-def _check_plan(flavor: Flavor, plan: bytes) -> None:
-    validity = flavor.validity(plan)
-    if "malformed_engine" in validity.reasons:
-        raise BuildError(f"{flavor} does not recognize the engine that it built: {validity.reasons}")
-
-
-def _inspect(flavor: Flavor, plan: bytes) -> dict[str, int] | None:
-    if flavor.builds_without_gpu or not is_installed("cuda.bindings.runtime"):
-        return None
-    try:
-        with LoadedEngine(flavor, plan) as engine:
-            return engine.layer_precisions()
-    except OutOfMemoryError:
-        return None
-
-
-def _options(config: BuildConfig, feeds: Feeds | None) -> dict[str, Any]:
-    values = {item.name: getattr(config, item.name) for item in fields(config)}
-    values["timing_cache"] = True if config.timing_cache is not None else None
-    values["compute_capabilities"] = list(config.compute_capabilities)
-    values["calibration_cache"] = sha256(config.calibration_cache) if config.calibration_cache else None
-    values["calibration_feeds"] = feeds.digest if feeds is not None else None
-    return {name: value for name, value in values.items() if value not in (None, [])}
-
-
-def _named_axes(found: Sequence[TensorSpec], declared: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
-    names = {spec.name: spec.shape for spec in declared}
-    return tuple(
-        TensorSpec(
-            spec.name,
-            spec.dtype,
-            tuple(
-                names[spec.name][axis] if size == "?" and len(names.get(spec.name, ())) > axis else size
-                for axis, size in enumerate(spec.shape)
-            ),
-        )
-        for spec in found
+    key = build_key(
+        network_sha256=model_digest(network),
+        flavor=chosen,
+        config=config,
+        profiles=profiles,
+        system=system_name(),
+        gpu=next(iter(gpus()), None),
+        unquantized_sha256=model_digest(load_model(unquantized)) if unquantized is not None else None,
+        scales_sha256=scales_digest(scales),
+        feeds_sha256=asked.feeds.digest if asked.feeds is not None else None,
     )
+    return open_store(store).get_or_build(key, make)
 
 
-def _read_cache(config: BuildConfig) -> bytes | None:
-    if config.timing_cache is None:
-        return None
-    path = Path(config.timing_cache)
-    return path.read_bytes() if path.is_file() else b""
+def _load(
+    model: ModelSource | torch.nn.Module,
+    profiles: Sequence[OptimizationProfile],
+    example_inputs: ExampleInputs | None,
+    output_names: Sequence[str] | None,
+) -> tuple[onnx.ModelProto, str | None]:
+    """Return the network and what it is called."""
+    if is_module(model):
+        exported = export_module(model, example_inputs, profiles=profiles, output_names=output_names)
+        return exported, type(model).__name__
+    for setting, value in (("example_inputs", example_inputs), ("output_names", output_names)):
+        if value is not None:
+            raise ConfigError(
+                f"{setting} was given for a network that is ONNX already; only PyTorch modules are exported",
+                hint="leave it out",
+                settings=(setting,),
+            )
+    network = load_model(model)
+    return network, Path(model).stem if isinstance(model, str | os.PathLike) else network.graph.name or None
 
 
-def _write_cache(config: BuildConfig, content: bytes | None) -> None:
-    if config.timing_cache is None or content is None:
-        return
-    try:
-        write_bytes(config.timing_cache, content)
-    except OSError as error:
-        warnings.warn(f"the timing cache was not written: {error}", RuntimeWarning, stacklevel=3)
+def _ways(asked: SingleBuild, unquantized: ModelSource | None) -> list[Attempt]:
+    """Return what was asked for, then other ways to build the same Q/DQ network; none for other networks."""
+    level = asked.config.optimization_level
+    level = _DEFAULT_LEVEL if level is None else level
+    ways = [Attempt(f"optimization level {level}", asked.run)]
+    if network_precision(asked.network) != "int8" or asked.config.precision not in (None, "int8"):
+        return ways
+    for other in asked.flavor.other_levels:
+        if other != level:
+            config = replace(asked.config, optimization_level=other)
+            ways.append(at_level(other, replace(asked, config=config).run))
+    if unquantized is not None and asked.scales is not None and asked.flavor.has_calibrators:
+        config = replace(asked.config, precision="int8")
+        plain = replace(asked, network=load_model(unquantized), config=config)
+        ways.append(by_calibration_cache(plain.run))
+    return ways

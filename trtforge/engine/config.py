@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from trtforge.errors import ConfigError
+from trtforge.nvidia.options import BY_FIELD
+from trtforge.nvidia.plugins import Plugin
 
 Precision = Literal["int8", "float16", "float32"]
 Calibrator = Literal["entropy", "minmax"]
+Refit = Literal["any", "identical"]
+HardwareCompatibility = Literal["ampere_plus", "same_compute_capability"]
+Verbosity = Literal["detailed", "layer_names_only", "none"]
 
 MAX_OPTIMIZATION_LEVEL = 5
+_MAX_AUX_STREAMS = 7
 
 
 @dataclass(frozen=True)
 class BuildConfig:
     """What to ask of the builder.
+
+    An option that the library lacks is refused when an engine is built, with the libraries that have it.
+    `trtforge.nvidia.options.OPTIONS` is the table of them.
 
     Parameters
     ----------
@@ -27,9 +37,37 @@ class BuildConfig:
         built (TensorRT 11, TensorRT-RTX). Anything else the network holds than what is asked is an error.
     optimization_level : 0 (fastest build) to 5 (fastest engine); None leaves the library's default, 3.
     workspace_bytes : most scratch memory that a layer may use; None allows all there is, which is best.
+    memory_pools : bounds of other pools, by the vendor's names in lower case, such as
+        ``{"tactic_shared_memory": 65536}``; in bytes.
+    timing_cache : what keeps measured timings between builds: a file, or True for the one of this GPU and
+        library in the user's cache folder. Builders may share it.
+    sparsity : whether weights with two zeros in every four may be computed as such.
+    tf32 : whether FP32 products may round their factors to TF32, as is the libraries' default.
+    tactic_sources : the only libraries to take implementations from, such as ``("jit_convolutions",)``; None
+        leaves the library's default.
+    refit : ``any`` to be able to exchange weights later, ``identical`` to be able to put the same ones back
+        into a stripped engine, which is as fast as one without; None for neither.
+    strip_weights : leave the weights out of the engine; needs ``refit``. Such an engine must be refitted
+        before it can run, which `trtforge.Session` does not do.
+    weight_streaming : allow weights to stay in host memory; TensorRT 10 also wants ``strongly_typed``.
+    strongly_typed : let the network's types decide what runs in which, as TensorRT 11 and TensorRT-RTX
+        always do; TensorRT 10 can.
+    version_compatible : let later releases of the library load the engine.
+    exclude_lean_runtime : leave the lean runtime out of a version-compatible engine. TensorRT 8.6.0 needs it,
+        whose package lacks that runtime.
+    hardware_compatibility : ``ampere_plus`` for an engine that runs on compute capability 8.0 and above,
+        ``same_compute_capability`` for any GPU of the builder's; None for the builder's GPU.
     compute_capabilities : GPU generations to build for, such as ``("8.6", "8.9")``; TensorRT-RTX only, whose
         default is every one from 8.0 on.
-    timing_cache : file that keeps measured timings between builds; TensorRT only.
+    plugins : shared libraries with the network's custom operators: absolute paths, or `Plugin` where their
+        digest is known beforehand. They run code in this process: take them only from where you would take
+        programs.
+    aux_streams : most streams beside the main one that the engine may use, 0 to 7; None leaves it to the
+        library.
+    profiling_verbosity : how much the engine tells of its layers: ``detailed``, without which their
+        precisions cannot be counted, ``layer_names_only`` or ``none``.
+    preview_features : the vendor's features on trial to switch on or off, names in lower case, such as
+        ``{"profile_sharing_0806": True}``.
     calibration_cache : content of a calibration cache, for ``int8`` of a network without Q/DQ nodes; TensorRT
         8.6 and 10 only.
     calibrator : ``entropy`` or ``minmax``: how TensorRT 8.6 and 10 calibrate on feeds by themselves, or the
@@ -37,45 +75,138 @@ class BuildConfig:
 
     Raises
     ------
-    ConfigError : a value is out of range.
+    ConfigError : a value is out of range, or unknown to every library.
     """
 
     precision: Precision | None = None
     optimization_level: int | None = None
     workspace_bytes: int | None = None
-    compute_capabilities: tuple[str, ...] = ()
-    timing_cache: str | os.PathLike[str] | None = None
+    memory_pools: Mapping[str, int] = field(default_factory=dict, hash=False)
+    timing_cache: str | os.PathLike[str] | Literal[True] | None = None
+    sparsity: bool = False
+    tf32: bool = True
+    tactic_sources: Sequence[str] | None = None
+    refit: Refit | None = None
+    strip_weights: bool = False
+    weight_streaming: bool = False
+    strongly_typed: bool = False
+    version_compatible: bool = False
+    exclude_lean_runtime: bool = False
+    hardware_compatibility: HardwareCompatibility | None = None
+    compute_capabilities: Sequence[str] = ()
+    plugins: Sequence[str | os.PathLike[str] | Plugin] = ()
+    aux_streams: int | None = None
+    profiling_verbosity: Verbosity = "detailed"
+    preview_features: Mapping[str, bool] = field(default_factory=dict, hash=False)
     calibration_cache: bytes | None = field(default=None, repr=False)
     calibrator: Calibrator | None = None
 
     def __post_init__(self) -> None:
-        if self.precision is not None and self.precision not in get_args(Precision):
-            choices = ", ".join(map(repr, get_args(Precision)))
-            raise ConfigError(f"precision must be one of {choices} or None, got {self.precision!r}")
-        if self.calibrator is not None and self.calibrator not in get_args(Calibrator):
-            choices = ", ".join(map(repr, get_args(Calibrator)))
-            raise ConfigError(f"calibrator must be one of {choices} or None, got {self.calibrator!r}")
+        self._check_calibration()
+        _check_one_of("precision", self.precision, get_args(Precision))
+        _check_one_of("refit", self.refit, get_args(Refit))
+        _check_one_of("hardware_compatibility", self.hardware_compatibility, get_args(HardwareCompatibility))
+        _check_one_of("profiling_verbosity", self.profiling_verbosity, get_args(Verbosity), optional=False)
+        _check_range("optimization_level", self.optimization_level, MAX_OPTIMIZATION_LEVEL)
+        _check_range("aux_streams", self.aux_streams, _MAX_AUX_STREAMS)
+        if self.workspace_bytes is not None and self.workspace_bytes < 1:
+            raise ConfigError(
+                f"workspace_bytes must be positive, got {self.workspace_bytes}", settings=("workspace_bytes",)
+            )
+        for name, num_bytes in self.memory_pools.items():
+            if name == "workspace":
+                raise ConfigError(
+                    "memory_pools holds the pools other than workspace, which has a field of its own",
+                    hint="pass workspace_bytes",
+                    settings=("memory_pools", "workspace_bytes"),
+                )
+            if num_bytes < 1:
+                raise ConfigError(f"memory_pools: {name!r} must be positive, got {num_bytes}")
+        for name in ("tactic_sources", "compute_capabilities", "plugins"):
+            self._freeze(name)
+        for name in ("memory_pools", "tactic_sources", "preview_features"):
+            _check_known(name, getattr(self, name) or ())
+        self._check_together()
+        object.__setattr__(
+            self, "plugins", tuple(p if isinstance(p, Plugin) else Plugin(p) for p in self.plugins)
+        )
+        for capability in self.compute_capabilities:
+            if not re.fullmatch(r"\d+\.\d", capability):
+                raise ConfigError(f"compute_capabilities wants versions such as '8.9', got {capability!r}")
+
+    def asked(self) -> dict[str, Any]:
+        """Return the options of the builder that differ from their defaults, by field."""
+        standard = type(self).__dataclass_fields__
+        values = {name: getattr(self, name) for name in BY_FIELD}
+        values = {
+            name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()
+        }
+        unset: tuple[Any, ...] = (None, (), {})
+        return {
+            name: value
+            for name, value in values.items()
+            if value != standard[name].default and (value not in unset or name == "tactic_sources")
+        }
+
+    @property
+    def plugin_files(self) -> tuple[Plugin, ...]:
+        """The plugins, each with its path and, where it was stated, its digest."""
+        return tuple(plugin for plugin in self.plugins if isinstance(plugin, Plugin))
+
+    def _freeze(self, name: str) -> None:
+        value = getattr(self, name)
+        if value is None:
+            return
+        if isinstance(value, str | os.PathLike):
+            raise ConfigError(f"{name} must be a tuple of strings, got {value!r}")
+        frozen = tuple(value)
+        object.__setattr__(self, name, frozen)
+        if len(set(frozen)) < len(frozen):
+            raise ConfigError(f"{name} names one twice: {frozen}")
+
+    def _check_calibration(self) -> None:
+        _check_one_of("calibrator", self.calibrator, get_args(Calibrator))
         if self.calibration_cache is not None and not isinstance(self.calibration_cache, bytes):
             kind = type(self.calibration_cache).__name__
             raise ConfigError(f"calibration_cache must be the content of a file, bytes, got {kind}")
         for setting in ("calibration_cache", "calibrator"):
             if getattr(self, setting) is not None and self.precision != "int8":
                 raise ConfigError(f"{setting} needs precision='int8', got {self.precision!r}")
-        level = self.optimization_level
-        if level is not None and not 0 <= level <= MAX_OPTIMIZATION_LEVEL:
+
+    def _check_together(self) -> None:
+        if self.strip_weights and self.refit is None:
             raise ConfigError(
-                f"optimization_level must lie in 0 to {MAX_OPTIMIZATION_LEVEL}, got {level}",
-                settings=("optimization_level",),
+                "strip_weights without refit makes an engine that could never run",
+                hint="set refit='identical' too, so that the weights can be put back",
+                settings=("strip_weights", "refit"),
             )
-        if self.workspace_bytes is not None and self.workspace_bytes < 1:
-            raise ConfigError(f"workspace_bytes must be positive, got {self.workspace_bytes}")
-        if isinstance(self.compute_capabilities, str):
+        if self.exclude_lean_runtime and not self.version_compatible:
             raise ConfigError(
-                f"compute_capabilities must be a tuple of strings, got {self.compute_capabilities!r}"
+                "exclude_lean_runtime has no effect: only version-compatible engines hold a lean runtime",
+                hint="set version_compatible=True too, or leave it out",
+                settings=("exclude_lean_runtime", "version_compatible"),
             )
-        object.__setattr__(self, "compute_capabilities", tuple(self.compute_capabilities))
-        for capability in self.compute_capabilities:
-            if not re.fullmatch(r"\d+\.\d", capability):
-                raise ConfigError(f"compute_capabilities wants versions such as '8.9', got {capability!r}")
-        if len(set(self.compute_capabilities)) < len(self.compute_capabilities):
-            raise ConfigError(f"compute_capabilities names one twice: {self.compute_capabilities}")
+        if self.timing_cache is not None and not self.timing_cache:
+            raise ConfigError(f"timing_cache must be a path, True or None, got {self.timing_cache!r}")
+
+
+def _check_one_of(name: str, value: Any, choices: Sequence[str], *, optional: bool = True) -> None:
+    if value in choices or (optional and value is None):
+        return
+    said = ", ".join(map(repr, choices)) + (" or None" if optional else "")
+    raise ConfigError(f"{name} must be one of {said}, got {value!r}", settings=(name,))
+
+
+def _check_range(name: str, value: int | None, most: int) -> None:
+    if value is not None and not 0 <= value <= most:
+        raise ConfigError(f"{name} must lie in 0 to {most}, got {value}", settings=(name,))
+
+
+def _check_known(name: str, given: Sequence[str] | Mapping[str, Any]) -> None:
+    for choice in given:
+        if choice not in BY_FIELD[name].choices:
+            known = ", ".join(BY_FIELD[name].choices)
+            raise ConfigError(
+                f"{name} names {choice!r}, which no library has; they have {known}",
+                settings=(name,),
+            )

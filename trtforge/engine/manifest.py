@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from trtforge._files import sha256
@@ -13,6 +13,12 @@ from trtforge.model import TensorSpec
 from trtforge.profiles import OptimizationProfile
 
 FORMAT = "trtforge.engine/1"
+_TYPES: Mapping[type, tuple[str, ...]] = {
+    str: ("library", "library_version", "system", "precision", "onnx_sha256", "plan_sha256"),
+    int: ("plan_bytes",),
+    dict: ("options",),
+    list: ("compute_capabilities", "profiles", "inputs", "outputs", "warnings"),
+}
 _HINT = "build the engine again from its network"
 
 
@@ -38,6 +44,11 @@ class Manifest:
     trtforge_version : version that wrote this.
     plan_sha256, plan_bytes : digest and size of the plan.
     warnings : what the library warned of while it built.
+    name : what the network is called, by its file or by itself; None where neither says.
+    plugins_sha256 : file name of each plugin library that the engine needs, to the digest of that file.
+    timing_cache_sha256 : digest of the timing cache that the build began with, or None.
+    build_key : digest of all that decides the result of the build (`trtforge.engine.key.build_key`), where
+        the engine was kept in a store; None elsewhere.
     """
 
     library: str
@@ -59,6 +70,10 @@ class Manifest:
     plan_sha256: str
     plan_bytes: int
     warnings: tuple[str, ...] = ()
+    name: str | None = None
+    plugins_sha256: Mapping[str, str] = field(default_factory=dict)
+    timing_cache_sha256: str | None = None
+    build_key: str | None = None
 
     def dumps(self) -> str:
         """Return the manifest as JSON text that carries its own digest."""
@@ -87,7 +102,11 @@ class Manifest:
                 f'{source} is not an engine manifest: it lacks "format": "{FORMAT}"', hint=_HINT
             )
         digest = record.pop("digest", None)
-        if _render(record) != content:
+        try:
+            whole = _render(record) == content
+        except (ValueError, RecursionError) as error:
+            raise EngineIntegrityError(f"{source} is not an engine manifest: {error}", hint=_HINT) from error
+        if not whole:
             raise EngineIntegrityError(
                 f"{source} was altered: its own digest {str(digest)[:12]} does not fit its content",
                 hint=_HINT,
@@ -118,6 +137,10 @@ def _to_json(manifest: Manifest) -> dict[str, Any]:
 
 def _from_json(record: Mapping[str, Any]) -> Manifest:
     values = {key: value for key, value in record.items() if key != "format"}
+    for kind, names in _TYPES.items():
+        for name in names:
+            if not isinstance(values[name], kind) or isinstance(values[name], bool):
+                raise TypeError(f"{name} is {values[name]!r}")
     for key in ("compute_capabilities", "warnings"):
         values[key] = tuple(map(str, values[key]))
     values["profiles"] = tuple(OptimizationProfile(shapes) for shapes in values["profiles"])

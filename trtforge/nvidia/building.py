@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from trtforge.errors import BuildError, ProfileError
+from trtforge.errors import BuildError, ProfileError, TrtforgeError
 from trtforge.model import TensorSpec
 from trtforge.nvidia.calibrators import CalibrationRequest, attach
 from trtforge.nvidia.flavor import Flavor
+from trtforge.nvidia.interruption import run_interruptibly
 from trtforge.nvidia.large_networks import parse_network
 from trtforge.nvidia.layers import count_from_log
 from trtforge.nvidia.log import VendorLog, make_logger
 from trtforge.nvidia.observing import expose_tensors
+from trtforge.nvidia.options import apply_options, check_options
+from trtforge.nvidia.plugins import load_plugins
+from trtforge.nvidia.progress import BuildProgress, OnProgress, make_monitor
+from trtforge.nvidia.timings import KeepTimings, keep_timings, set_timing_cache
 
 if TYPE_CHECKING:
     import onnx
@@ -44,25 +50,26 @@ class BuildRequest:
     model : the network.
     precision : ``float32``, ``float16`` or ``int8``; only flavors with precision flags act on it.
     profiles : shape ranges, one mapping for each optimization profile.
-    optimization_level : 0 (fastest build) to 5, or None for the library's default.
-    workspace_bytes : most scratch memory that a layer may use, or None for all there is.
-    compute_capabilities : GPU generations to build for; empty means the library's default.
+    options : what differs from the library's defaults, by the fields of `trtforge.nvidia.options.OPTIONS`.
     timing_cache : a cache that an earlier build gave, empty to start one, None to use none.
+    keep_timings : called after the build with the new cache, and with what adds another cache to it: given
+        the content of one, it returns both in one, or None where they are not of one library and GPU.
     calibration : where INT8 scales come from, for a network without Q/DQ nodes; None otherwise.
     observed : intermediate tensors that can be read while the engine runs (`expose_tensors`).
-    allow_tf32 : whether FP32 products may round their factors to TF32, as is the library's default.
+    on_progress : called with the steps done and their number, where the library tells or the time is known.
+    expected_seconds : how long the build may take, for libraries that do not tell; None where unknown.
     """
 
     model: onnx.ModelProto
     precision: str
     profiles: Sequence[Ranges] = ()
-    optimization_level: int | None = None
-    workspace_bytes: int | None = None
-    compute_capabilities: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
     timing_cache: bytes | None = None
+    keep_timings: KeepTimings | None = None
     calibration: CalibrationRequest | None = None
     observed: tuple[str, ...] = ()
-    allow_tf32: bool = True
+    on_progress: OnProgress | None = None
+    expected_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,6 @@ class BuiltPlan:
     inputs, outputs : the tensors as the engine sees them; a dynamic axis is ``?``.
     layer_precisions : type to number of layers that read it, where the builder's log says so.
     warnings : what the library warned of.
-    timing_cache : the cache to pass to the next build, or None.
     calibration_cache : what the library wrote after calibrating, or None.
     """
 
@@ -84,7 +90,6 @@ class BuiltPlan:
     outputs: tuple[TensorSpec, ...]
     layer_precisions: Mapping[str, int] | None
     warnings: tuple[str, ...]
-    timing_cache: bytes | None
     calibration_cache: bytes | None = None
 
 
@@ -96,31 +101,52 @@ def build_plan(flavor: Flavor, request: BuildRequest) -> BuiltPlan:
     NoGpuError : the library needs a GPU to build, and there is none.
     ConfigError : the library lacks what was asked.
     ProfileError : the library refuses a profile.
-    PluginMissingError : an operator needs a plugin that is not registered.
+    PluginMissingError : an operator needs a plugin that is not registered, or a plugin cannot be loaded.
     BuildError : the network cannot be parsed or built; the message carries the library's own reason.
     CalibrationError : a tensor cannot be observed.
-    Exception : whatever a calibration batch raised; no plan is given then, even if the library built one.
+    KeyboardInterrupt : the main thread was interrupted; the build was stopped where the library can be told
+        to, and goes on in the background, its result dropped, where it cannot.
+    Exception : whatever a calibration batch or ``on_progress`` raised; no plan is given then, even if the
+        library built one.
     """
+    check_options(flavor, request.options)
     flavor.check_can_build()
+    progress = BuildProgress(request.on_progress)
+
+    def work() -> BuiltPlan | TrtforgeError:
+        try:
+            return _build(flavor, request, progress)
+        except TrtforgeError as error:
+            # A traceback would keep the builder alive, whose logger the library then gives to the next one.
+            return error.with_traceback(None)
+
+    if flavor.has_progress_monitor:
+        made = run_interruptibly(work, progress.cancel)
+    else:
+        made = run_interruptibly(work, None, partial(progress.estimate, request.expected_seconds))
+    if isinstance(made, TrtforgeError):
+        raise made
+    return made
+
+
+def _build(flavor: Flavor, request: BuildRequest, progress: BuildProgress) -> BuiltPlan:
     trt, log = flavor.module(), VendorLog()
     logger = make_logger(trt, log)
     builder = trt.Builder(logger)
+    load_plugins(flavor, trt, request.options.get("plugins", ()), log)
     network = builder.create_network(flavor.network_flags(trt))
     _parse(flavor, trt, network, logger, log, request)
     if request.observed:
         expose_tensors(flavor, trt, network, request.observed, half=request.precision == "float16")
     config = builder.create_builder_config()
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-    if request.optimization_level is not None:
-        config.builder_optimization_level = request.optimization_level
-    if request.workspace_bytes is not None:
-        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request.workspace_bytes)
     flavor.set_precision(trt, config, request.precision)
-    if not request.allow_tf32:
-        config.clear_flag(trt.BuilderFlag.TF32)
-    flavor.set_compute_capabilities(trt, config, request.compute_capabilities)
+    if request.profiles:
+        flavor.share_profiles(trt, config)
+    apply_options(flavor, trt, config, request.options)
+    flavor.set_compute_capabilities(trt, config, request.options.get("compute_capabilities", ()))
     if request.timing_cache is not None:
-        _set_timing_cache(config, request.timing_cache, log)
+        set_timing_cache(config, request.timing_cache, log)
     for ranges in request.profiles:
         _add_profile(builder, config, ranges, log)
     inputs = tuple(tensor_spec(network.get_input(index)) for index in range(network.num_inputs))
@@ -128,23 +154,42 @@ def build_plan(flavor: Flavor, request: BuildRequest) -> BuiltPlan:
     if request.calibration is not None:
         dtypes = {spec.name: spec.dtype for spec in inputs}
         calibration = attach(trt, builder, network, config, request.calibration, dtypes)
+    # The builder config keeps no reference of its own to the monitor.
+    monitor = None
+    if flavor.has_progress_monitor:
+        monitor = make_monitor(trt, progress)
+        config.progress_monitor = monitor
     with calibration or nullcontext():
         plan = builder.build_serialized_network(network, config)
     if calibration is not None:
         calibration.check()
+    if plan is not None:
+        progress.end()
+    progress.check()
     if plan is None:
-        log.raise_missing_plugin()
-        raise BuildError(
-            f"{flavor} could not build the engine: {log.reason}", hint=log.hint, settings=log.settings
-        )
+        raise _failure(flavor, network, log)
+    if request.keep_timings is not None and request.timing_cache is not None:
+        keep_timings(config, request.keep_timings)
     return BuiltPlan(
         plan=bytes(plan),
         inputs=inputs,
         outputs=tuple(tensor_spec(network.get_output(index)) for index in range(network.num_outputs)),
         layer_precisions=count_from_log(log.layer_list),
         warnings=tuple(dict.fromkeys(log.warnings)),
-        timing_cache=None if request.timing_cache is None else bytes(config.get_timing_cache().serialize()),
         calibration_cache=calibration.written if calibration is not None else None,
+    )
+
+
+def _failure(flavor: Flavor, network: Any, log: VendorLog) -> BuildError:
+    """Return the error for a build that gave no plan; raise PluginMissingError where that was why."""
+    log.raise_missing_plugin()
+    layer = log.layer([str(network.get_layer(index).name) for index in range(network.num_layers)])
+    blamed = f" at layer {layer!r}" if layer and layer not in log.reason else ""
+    return BuildError(
+        f"{flavor} could not build the engine{blamed}: {log.reason}",
+        hint=log.hint,
+        settings=log.settings,
+        layer=layer,
     )
 
 
@@ -170,12 +215,13 @@ def _parse(
     parser = trt.OnnxParser(network, logger)
     if parse_network(parser, request.model):
         return
-    reasons, operator = [], None
+    reasons, operator, layer = [], None, None
     for index in range(parser.num_errors):
         error = parser.get_error(index)
         node = _node_at(request.model, error.node())
         where = f"node {node.name!r} ({node.op_type}): " if node is not None else ""
         operator = operator or (node.op_type if node is not None else None)
+        layer = layer or (node.name if node is not None else None)
         reasons.append(f"{where}{error.desc()}")
     log.raise_missing_plugin(operator=operator)
     opset = max(
@@ -188,18 +234,15 @@ def _parse(
         )
         settings = ()
     raise BuildError(
-        f"{flavor} cannot read the network: {'; '.join(reasons) or log.reason}", hint=hint, settings=settings
+        f"{flavor} cannot read the network: {'; '.join(reasons) or log.reason}",
+        hint=hint,
+        settings=settings,
+        layer=layer or log.layer(),
     )
 
 
 def _node_at(model: onnx.ModelProto, index: int) -> onnx.NodeProto | None:
     return model.graph.node[index] if 0 <= index < len(model.graph.node) else None
-
-
-def _set_timing_cache(config: Any, content: bytes, log: VendorLog) -> None:
-    if not config.set_timing_cache(config.create_timing_cache(content), False):
-        log.warnings.append("the timing cache was made elsewhere, and a new one was begun")
-        config.set_timing_cache(config.create_timing_cache(b""), False)
 
 
 def _add_profile(builder: Any, config: Any, ranges: Ranges, log: VendorLog) -> None:

@@ -1,9 +1,11 @@
-"""Streams, events and memory through ``cuda.bindings``, with CUDA's errors as trtforge's."""
+"""Streams, events, graphs and memory through ``cuda.bindings``, with CUDA's errors as trtforge's."""
 
 from __future__ import annotations
 
 import ctypes
 import math
+from collections.abc import Callable
+from functools import cache
 from types import TracebackType
 from typing import Any
 
@@ -31,9 +33,12 @@ STICKY_ERRORS = frozenset(
         "cudaErrorNvlinkUncorrectable",
     }
 )
+# The address that stands for the stream which waits for all others but the non-blocking ones.
+LEGACY_STREAM = 1
 _NO_GPU_ERRORS = frozenset({"cudaErrorInsufficientDriver", "cudaErrorInvalidDevice", "cudaErrorNoDevice"})
 
 
+@cache
 def runtime_api() -> Any:
     """Import and return ``cuda.bindings.runtime``; raise MissingExtraError where it is absent."""
     return require("cuda.bindings.runtime", "run engines on a GPU")
@@ -64,6 +69,8 @@ def raise_cuda_error(name: str, doing: str) -> None:
 def _call(function: Any, *arguments: Any, doing: str) -> Any:
     error, *values = function(*arguments)
     if error.name != "cudaSuccess":
+        # CUDA keeps it as the thread's last error, which TensorRT would take for one of its own.
+        runtime_api().cudaGetLastError()
         raise_cuda_error(error.name, doing)
     return values[0] if values else None
 
@@ -112,6 +119,24 @@ class Stream(_Resource):
         """Let what is given to the stream from now on wait for the event, without waiting here."""
         _call(runtime_api().cudaStreamWaitEvent, self._stream, event._event, 0, doing="wait in a stream")
 
+    def wait_for(self, stream: int) -> None:
+        """Let what is given to the stream from now on wait for what another holds, without waiting here.
+
+        Parameters
+        ----------
+        stream : the other stream's address; 1 stands for the legacy default stream, 2 for the thread's.
+        """
+        if stream == self.handle:
+            return
+        cudart = runtime_api()
+        flags = cudart.cudaEventDisableTiming
+        event = _call(cudart.cudaEventCreateWithFlags, flags, doing="make an event")
+        try:
+            _call(cudart.cudaEventRecord, event, stream, doing="record an event in the caller's stream")
+            _call(cudart.cudaStreamWaitEvent, self._stream, event, 0, doing="wait for the caller's stream")
+        finally:
+            cudart.cudaEventDestroy(event)
+
     def synchronize(self) -> None:
         """Wait until all work given to the stream is done; raise what went wrong in it."""
         _call(runtime_api().cudaStreamSynchronize, self._stream, doing="finish the work of a stream")
@@ -149,6 +174,53 @@ class Event(_Resource):
         if self._event is not None:
             event, self._event = self._event, None
             _call(runtime_api().cudaEventDestroy, event, doing="destroy an event")
+
+
+class Graph(_Resource):
+    """Work of a stream, recorded once and launched again without the host's part of it.
+
+    Parameters
+    ----------
+    stream : where the work is recorded.
+    work : queues it; must have run once before, so that nothing is set up while recording.
+
+    Raises
+    ------
+    ExecutionError : CUDA or the library refuses to record; the stream is usable again.
+
+    References
+    ----------
+    NVIDIA, CUDA C++ Programming Guide, "CUDA Graphs".
+    """
+
+    def __init__(self, stream: Stream, work: Callable[[], None]) -> None:
+        cudart = runtime_api()
+        self._launchable: Any = None
+        mode = cudart.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
+        _call(cudart.cudaStreamBeginCapture, stream._stream, mode, doing="begin a CUDA graph")
+        try:
+            work()
+        except BaseException:
+            # A capture that failed is still open, and what it left must not be taken for the next call's.
+            cudart.cudaStreamEndCapture(stream._stream)
+            cudart.cudaGetLastError()
+            raise
+        recorded = _call(cudart.cudaStreamEndCapture, stream._stream, doing="end a CUDA graph")
+        try:
+            self._launchable = _call(cudart.cudaGraphInstantiate, recorded, 0, doing="prepare a CUDA graph")
+        finally:
+            cudart.cudaGraphDestroy(recorded)
+
+    def launch(self, stream: Stream) -> None:
+        """Queue the recorded work."""
+        launch = runtime_api().cudaGraphLaunch
+        _call(launch, self._launchable, stream._stream, doing="launch a CUDA graph")
+
+    def close(self) -> None:
+        """Free the graph."""
+        if self._launchable is not None:
+            launchable, self._launchable = self._launchable, None
+            _call(runtime_api().cudaGraphExecDestroy, launchable, doing="free a CUDA graph")
 
 
 class _Buffer(_Resource):
@@ -217,10 +289,11 @@ def copy_to_device(target: DeviceBuffer, source: PinnedBuffer, num_bytes: int, s
     _copy(target.address, source.address, num_bytes, kind, stream)
 
 
-def copy_to_host(target: PinnedBuffer, source: DeviceBuffer, num_bytes: int, stream: Stream) -> None:
-    """Queue a copy from GPU to pinned memory."""
+def copy_to_host(target: PinnedBuffer, source: DeviceBuffer | int, num_bytes: int, stream: Stream) -> None:
+    """Queue a copy from GPU to pinned memory; ``source`` is a buffer or an address."""
     kind = runtime_api().cudaMemcpyKind.cudaMemcpyDeviceToHost
-    _copy(target.address, source.address, num_bytes, kind, stream)
+    address = source if isinstance(source, int) else source.address
+    _copy(target.address, address, num_bytes, kind, stream)
 
 
 def copy_on_device(target: int, source: int, num_bytes: int, stream: int) -> None:
@@ -238,6 +311,27 @@ def copy_on_device(target: int, source: int, num_bytes: int, stream: int) -> Non
     _call(cudart.cudaMemcpyAsync, target, source, num_bytes, kind, stream, doing=doing)
 
 
+def copy_array_to_device(target: int, source: NDArray[Any]) -> None:
+    """Copy a C-contiguous array to GPU memory at ``target`` and wait for it."""
+    kind = runtime_api().cudaMemcpyKind.cudaMemcpyHostToDevice
+    _copy_and_wait(target, source.ctypes.data, source.nbytes, kind)
+
+
+def copy_device_to_array(target: NDArray[Any], source: int) -> None:
+    """Fill a C-contiguous array from GPU memory at ``source`` and wait for it."""
+    kind = runtime_api().cudaMemcpyKind.cudaMemcpyDeviceToHost
+    _copy_and_wait(target.ctypes.data, source, target.nbytes, kind)
+
+
+def device_of(address: int) -> int | None:
+    """Return which GPU holds the memory at ``address``, or None where it is not GPU memory."""
+    cudart = runtime_api()
+    found = _call(cudart.cudaPointerGetAttributes, address, doing="ask where memory lies")
+    kinds = cudart.cudaMemoryType
+    on_gpu = found.type in (kinds.cudaMemoryTypeDevice, kinds.cudaMemoryTypeManaged)
+    return int(found.device) if on_gpu else None
+
+
 def fill_with_zeros(target: DeviceBuffer, num_bytes: int, stream: Stream) -> None:
     """Queue the zeroing of the beginning of a buffer."""
     doing = f"fill {num_bytes} bytes with zeros"
@@ -249,6 +343,14 @@ def free_memory_bytes() -> int:
     found = runtime_api().cudaMemGetInfo()
     _call(lambda: found, doing="read how much GPU memory is free")
     return int(found[1])
+
+
+def _copy_and_wait(target: int, source: int, num_bytes: int, kind: Any) -> None:
+    cudart = runtime_api()
+    if num_bytes:
+        _call(cudart.cudaMemcpy, target, source, num_bytes, kind, doing=f"copy {num_bytes} bytes")
+        # From pageable memory the call may return while the last part is still under way.
+        _call(cudart.cudaStreamSynchronize, LEGACY_STREAM, doing="finish a copy")
 
 
 def _copy(target: int, source: int, num_bytes: int, kind: Any, stream: Stream) -> None:

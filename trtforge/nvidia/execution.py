@@ -1,17 +1,31 @@
-"""A deserialized plan on a GPU and one context to run it, with every vendor call checked."""
+"""A deserialized plan on a GPU and the contexts that run it, with every vendor call checked."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trtforge.errors import EngineError, ExecutionError, OutOfMemoryError, ProfileError
+from trtforge.errors import (
+    DeviceLostError,
+    EngineError,
+    ExecutionError,
+    OutOfMemoryError,
+    ProfileError,
+    TrtforgeError,
+)
 from trtforge.model import TensorSpec
 from trtforge.nvidia.building import axes, dtype_name
 from trtforge.nvidia.cuda import check_last_error, set_device
 from trtforge.nvidia.flavor import Flavor
+from trtforge.nvidia.layer_times import LayerTimer
 from trtforge.nvidia.layers import count_from_inspector
 from trtforge.nvidia.log import VendorLog, make_logger
+from trtforge.nvidia.output_allocator import GrowingOutput
+
+
+class ProfileInUseError(ExecutionError):
+    """Another context holds the optimization profile, and the engine does not let them share it."""
 
 
 class LoadedEngine:
@@ -35,8 +49,9 @@ class LoadedEngine:
     def __init__(self, flavor: Flavor, plan: bytes, *, device: int = 0) -> None:
         flavor.require_gpu("run an engine", device=device)
         set_device(device)
-        trt, self._log = flavor.module(), VendorLog()
+        trt, self._log = flavor.module(), _LogOfEachThread()
         self._logger = make_logger(trt, self._log)
+        self._making = threading.Lock()
         self.trt = trt
         self._runtime = trt.Runtime(self._logger)
         self._engine = self._runtime.deserialize_cuda_engine(plan)
@@ -84,14 +99,23 @@ class LoadedEngine:
         ------
         OutOfMemoryError : the GPU has no room for its scratch memory.
         """
-        self._log.errors.clear()
-        context = self._engine.create_execution_context()
+        with self._making:
+            self._log.forget()
+            context = self._engine.create_execution_context()
         if context is None:
+            _raise_if_lost("make an execution context")
             raise OutOfMemoryError(
                 f"no execution context could be made: {self._log.reason}",
                 hint="close idle sessions, or build with smaller profiles",
             )
-        return Context(context, self._log)
+        return Context(self.trt, context, self._log)
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Memory that each context keeps for activations, in bytes."""
+        engine = self._engine
+        newer = getattr(engine, "device_memory_size_v2", None)
+        return int(engine.device_memory_size if newer is None else newer)
 
     def __enter__(self) -> LoadedEngine:
         return self
@@ -115,19 +139,40 @@ class LoadedEngine:
 
 
 class Context:
-    """An execution context: the shapes and addresses of one inference at a time."""
+    """An execution context: the shapes and addresses of one inference at a time.
 
-    def __init__(self, context: Any, log: VendorLog) -> None:
+    Parameters
+    ----------
+    trt, context, log : the library, its context, and where it writes.
+    """
+
+    def __init__(self, trt: Any, context: Any, log: _LogOfEachThread) -> None:
+        self._trt = trt
         self._context: Any = context
         self._log = log
-        self._profile = 0
+        self._profile = int(context.active_optimization_profile)
+        self._addresses: dict[str, int] = {}
+        self._listeners: list[Any] = []
 
     def use_profile(self, index: int, stream: int) -> bool:
-        """Switch to an optimization profile; return whether that changed anything."""
+        """Switch to an optimization profile; return whether that changed anything.
+
+        Raises
+        ------
+        ProfileInUseError : the library refuses, as it does where contexts of an engine cannot share one.
+        """
         if index == self._profile:
             return False
-        self._checked(self._context.set_optimization_profile_async(index, stream), f"use profile {index}")
+        self._log.forget()
+        if not self._context.set_optimization_profile_async(index, stream):
+            _raise_if_lost(f"use profile {index}")
+            raise ProfileInUseError(
+                f"the engine could not use profile {index}: {self._log.reason}",
+                hint="build the engine again, so that its contexts share profiles, or set max_contexts=1",
+                settings=("max_contexts",),
+            )
         self._profile = index
+        self._addresses.clear()
         return True
 
     def set_shapes(self, shapes: Mapping[str, Sequence[int]]) -> None:
@@ -137,7 +182,7 @@ class Context:
         ------
         ProfileError : the library refuses one.
         """
-        self._log.errors.clear()
+        self._log.forget()
         for name, shape in shapes.items():
             if not self._context.set_input_shape(name, tuple(shape)):
                 raise ProfileError(f"input {name!r} of shape {tuple(shape)} was refused: {self._log.reason}")
@@ -152,17 +197,40 @@ class Context:
         ------
         ExecutionError : the shape depends on the values of the inputs.
         """
-        shape = tuple(int(size) for size in self._context.get_tensor_shape(name))
-        if any(size < 0 for size in shape):
+        shape = self.known_shape_of(name)
+        if shape is None:
             raise ExecutionError(
-                f"the shape {shape} of output {name!r} depends on the data, which a session cannot run",
+                f"the shape of output {name!r} depends on the data",
                 hint="end the network before the operator that selects by value, and do that step in NumPy",
             )
         return shape
 
+    def known_shape_of(self, name: str) -> tuple[int, ...] | None:
+        """Return a tensor's shape, once those of the inputs are set; None where it depends on the data."""
+        shape = tuple(int(size) for size in self._context.get_tensor_shape(name))
+        return None if any(size < 0 for size in shape) else shape
+
     def set_address(self, name: str, address: int) -> None:
         """Tell where a tensor lies in GPU memory."""
-        self._checked(self._context.set_tensor_address(name, address), f"take the address of {name!r}")
+        if self._addresses.get(name) != address:
+            self._addresses.pop(name, None)
+            self._checked(self._context.set_tensor_address(name, address), f"take the address of {name!r}")
+            self._addresses[name] = address
+
+    def grow_output(self, name: str) -> GrowingOutput:
+        """Give an output whose shape depends on the data memory that grows; the caller closes it."""
+        output = GrowingOutput(self._trt, name)
+        self._listeners.append(output.listener)
+        taken = self._context.set_output_allocator(name, output.listener)
+        self._checked(taken, f"take an allocator for {name!r}")
+        return output
+
+    def time_layers(self) -> LayerTimer:
+        """Have the time of every layer reported from now on; the context is of no other use afterwards."""
+        timer = LayerTimer(self._trt)
+        self._listeners.append(timer.listener)
+        self._context.profiler = timer.listener
+        return timer
 
     def listen(self, listener: Any) -> None:
         """Have an ``IDebugListener`` called with every debug tensor of each inference."""
@@ -178,19 +246,48 @@ class Context:
         OutOfMemoryError : the GPU had no memory left.
         ExecutionError : the library refused; the outputs hold nothing.
         """
-        self._log.errors.clear()
+        self._log.forget()
         if not self._context.execute_async_v3(stream):
             check_last_error("run the engine")
             _raise_if_out_of_memory(self._log, "run the engine")
             raise ExecutionError(f"the engine did not run: {self._log.reason}")
 
     def close(self) -> None:
-        """Release the context."""
+        """Release the context, and then what it calls."""
         self._context = None
+        self._listeners.clear()
 
     def _checked(self, succeeded: bool, doing: str) -> None:
         if not succeeded:
             raise ExecutionError(f"the engine could not {doing}: {self._log.reason}")
+
+
+class _LogOfEachThread(VendorLog):
+    """What the library says to each thread, as it says why a call failed on the thread that made it."""
+
+    def __init__(self) -> None:
+        self._of_thread = threading.local()
+        super().__init__()
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("errors", "warnings"):
+            return object.__getattribute__(self, "_of_thread").__dict__.setdefault(name, [])
+        return super().__getattribute__(name)
+
+    def forget(self) -> None:
+        """Forget what was said to this thread."""
+        said = self._of_thread.__dict__
+        if said:
+            said.clear()
+
+
+def _raise_if_lost(doing: str) -> None:
+    try:
+        check_last_error(doing)
+    except DeviceLostError:
+        raise
+    except TrtforgeError:
+        pass  # the library's own reason says more
 
 
 def _raise_if_out_of_memory(log: VendorLog, doing: str) -> None:

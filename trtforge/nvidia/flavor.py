@@ -47,19 +47,22 @@ class Flavor:
 
     name: ClassVar[str] = "tensorrt"
     distributions: ClassVar[tuple[str, ...]] = ("tensorrt", "tensorrt_cu13", "tensorrt_cu12", "tensorrt_cu11")
+    generation: ClassVar[str] = "TensorRT 11"
 
     strongly_typed_only: ClassVar[bool] = True
     has_precision_flags: ClassVar[bool] = False
     has_calibrators: ClassVar[bool] = False
-    has_timing_cache: ClassVar[bool] = True
     has_int64: ClassVar[bool] = True
     has_debug_tensors: ClassVar[bool] = True
+    has_progress_monitor: ClassVar[bool] = True
     needs_explicit_batch_flag: ClassVar[bool] = False
     reads_quantized_1d_convolutions: ClassVar[bool] = True
     builds_without_gpu: ClassVar[bool] = False
     targets_compute_capabilities: ClassVar[bool] = False
     portable_across_systems: ClassVar[bool] = False
     max_onnx_opset: ClassVar[int] = 25
+    # Optimization levels worth another try where a Q/DQ network has no implementation at the level asked for.
+    other_levels: ClassVar[tuple[int, ...]] = ()
 
     def __init__(self, version: str) -> None:
         self.version = version
@@ -97,12 +100,24 @@ class Flavor:
         if not self.builds_without_gpu:
             self.require_gpu(f"build with {self}")
 
+    def strongly_typed(self) -> Flavor:
+        """Return the flavor that builds what the network's types say, which this one does.
+
+        Raises
+        ------
+        ConfigError : the library cannot.
+        """
+        return self
+
     def network_flags(self, trt: Any) -> int:
         """Return the bits that ``create_network`` needs."""
         return 0
 
     def set_precision(self, trt: Any, config: Any, precision: str) -> None:
         """Set the builder flags that ``precision`` needs; none where the network's types decide."""
+
+    def share_profiles(self, trt: Any, config: Any) -> None:
+        """Let execution contexts of the engine use one optimization profile at a time, as they do anyway."""
 
     def set_compute_capabilities(self, trt: Any, config: Any, wanted: Sequence[str]) -> None:
         """Set the GPU generations to build for; ``wanted`` empty means the library's default.
@@ -118,8 +133,10 @@ class Flavor:
                 settings=("compute_capabilities", "flavor"),
             )
 
-    def built_for(self, wanted: Sequence[str]) -> tuple[str, ...]:
-        """Return the compute capabilities that an engine built here runs on."""
+    def built_for(self, wanted: Sequence[str], hardware_compatibility: str | None = None) -> tuple[str, ...]:
+        """Return the compute capabilities that an engine built here runs on; ``8.0+`` includes all above."""
+        if hardware_compatibility == "ampere_plus":
+            return ("8.0+",)
         return (self.require_gpu(f"build with {self}").compute_capability,)
 
     def can_load(self, library: str, version: str) -> bool:
@@ -127,9 +144,22 @@ class Flavor:
         return (library, version) == (self.name, self.version)
 
     def runs_on(self, compute_capability: str, built_for: Sequence[str]) -> bool:
-        """Say whether an engine built for ``built_for`` runs on a GPU of ``compute_capability``."""
-        return compute_capability in built_for
+        """Say whether a GPU's compute capability is among the targets, or above an open-ended one."""
+        return runs_on_any(compute_capability, built_for)
 
     def validity(self, plan: bytes) -> Validity:
         """Ask the library what it thinks of a plan; ``unknown`` where it has no such question."""
         return Validity("unknown")
+
+
+def runs_on_any(compute_capability: str, targets: Sequence[str]) -> bool:
+    """Say whether a compute capability is among targets, or above an open-ended one such as ``12.0+``."""
+    if compute_capability in targets:
+        return True
+    open_ended = [target[:-1] for target in targets if target.endswith("+")]
+    return any(_number(compute_capability) >= _number(target) for target in open_ended)
+
+
+def _number(compute_capability: str) -> tuple[int, int]:
+    major, minor = compute_capability.split(".")
+    return int(major), int(minor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,13 @@ _MISSING_PLUGIN = (
     re.compile(r"IPluginCreator not found in Plugin Registry"),
     re.compile(r"Plugin not found, are the plugin name, version, and namespace correct"),
 )
+# What they print before the name of the layer that they cannot build, and after it.
+_BLAMED = (
+    re.compile(r"for node (?P<layer>\{.+?\]\}|.+?)(?: due to\b|\.?\)|\.?$|\.? \[)"),
+    re.compile(r"In node -?\d+ with name: (?P<layer>.+?) and operator: "),
+)
+# A name that stands for itself in a message must be long enough not to be a word of it.
+_MIN_NAME_LENGTH = 4
 _LAYER_LIST = re.compile(r"\s*Layers:\s*\nName: ")
 # Follows every error where there is no driver and explains nothing.
 _NOISE = re.compile(r"cudaError 35: CUDA driver version is insufficient")
@@ -33,6 +41,16 @@ _HINTS = (
         re.compile(r"[Oo]ut ?[Oo]f ?[Mm]emory"),
         "free GPU memory, or lower the largest shapes of the profiles",
         ("profiles", "max_batch"),
+    ),
+    (
+        re.compile(r"[Uu]nable to load library.*lean|nvinfer_lean"),
+        "this package of the library lacks the lean runtime: set exclude_lean_runtime=True",
+        ("exclude_lean_runtime",),
+    ),
+    (
+        re.compile(r"CHECK\(status == CUDA_SUCCESS\)"),
+        "the library wants a GPU for this: leave refit out, or build where there is one",
+        ("refit",),
     ),
     (
         re.compile(r"no optimization profile has been defined"),
@@ -71,6 +89,20 @@ class VendorLog:
         known = ((hint, settings) for pattern, hint, settings in _HINTS if pattern.search(self.reason))
         return next(known, (None, ()))
 
+    def layer(self, known: Collection[str] = ()) -> str | None:
+        """Return the layer that the errors blame, or None.
+
+        Parameters
+        ----------
+        known : names of the network's layers; where no error says which it is about, the longest of these
+            that one of them mentions is meant.
+        """
+        for pattern, text in itertools.product(_BLAMED, self.errors):
+            if match := pattern.search(text):
+                return match["layer"].strip()
+        said = [name for name in known if len(name) >= _MIN_NAME_LENGTH and _mentions(self.errors, name)]
+        return max(said, key=len, default=None)
+
     @property
     def is_out_of_memory(self) -> bool:
         """Whether an error speaks of memory that could not be had."""
@@ -92,6 +124,11 @@ class VendorLog:
                     f"plugin {name}{version} is not registered: {text}",
                     hint="load the library that holds it, or replace the operator by standard ones",
                 )
+
+
+def _mentions(errors: Collection[str], name: str) -> bool:
+    alone = re.compile(rf"(?<![\w/.]){re.escape(name)}(?![\w/])")
+    return any(name in text and alone.search(text) for text in errors)
 
 
 def make_logger(trt: Any, log: VendorLog) -> Any:

@@ -107,6 +107,8 @@ def _capabilities(
         _run_engines(present, flavors),
         _by_modules("evaluate accuracy", ("onnxruntime", "jiwer")),
         _by_modules("draw the report", ("matplotlib", "jinja2")),
+        _by_modules("keep engines in a store", ("filelock", "platformdirs")),
+        _by_modules("sign engines", ("cryptography",)),
     )
 
 

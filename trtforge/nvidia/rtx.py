@@ -23,7 +23,7 @@ class Rtx(Flavor):
 
     name: ClassVar[str] = "tensorrt_rtx"
     distributions: ClassVar[tuple[str, ...]] = ("tensorrt_rtx", "tensorrt_rtx_cu13", "tensorrt_rtx_cu12")
-    has_timing_cache: ClassVar[bool] = False
+    generation: ClassVar[str] = "TensorRT-RTX 1"
     builds_without_gpu: ClassVar[bool] = True
     targets_compute_capabilities: ClassVar[bool] = True
     portable_across_systems: ClassVar[bool] = True
@@ -53,7 +53,7 @@ class Rtx(Flavor):
             if not config.set_compute_capability(known[capability], index):
                 raise ConfigError(f"compute_capabilities: {self} refused {capability!r}")
 
-    def built_for(self, wanted: Sequence[str]) -> tuple[str, ...]:
+    def built_for(self, wanted: Sequence[str], hardware_compatibility: str | None = None) -> tuple[str, ...]:
         """Return what was asked for, or the portable set."""
         return tuple(wanted) or _PORTABLE
 
@@ -70,15 +70,3 @@ class Rtx(Flavor):
         if verdict == trt.EngineValidity.INVALID and not reasons:
             return Validity("unknown")
         return Validity(verdict.name.lower(), reasons)
-
-    def runs_on(self, compute_capability: str, built_for: Sequence[str]) -> bool:
-        """Say whether the GPU's compute capability is among the targets, or above an open-ended one."""
-        if compute_capability in built_for:
-            return True
-        open_ended = [target[:-1] for target in built_for if target.endswith("+")]
-        return any(_number(compute_capability) >= _number(target) for target in open_ended)
-
-
-def _number(compute_capability: str) -> tuple[int, int]:
-    major, minor = compute_capability.split(".")
-    return int(major), int(minor)

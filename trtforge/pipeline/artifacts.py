@@ -63,7 +63,7 @@ class Compilation:
         """Write engine, manifest, network, scales, observations and report into ``folder``.
 
         All files are written in full before the first takes its place, so a full disk leaves what was there.
-        What an earlier compilation of another precision left under these names is removed.
+        What an earlier compilation of another precision left under these names is removed, and its signature.
 
         Returns
         -------
@@ -72,7 +72,7 @@ class Compilation:
         files = self.files(folder)
         write_together(files)
         others = (f"{self.name}.{precision}.onnx" for precision in get_args(Precision))
-        for name in ("scales.json", "observations.npz", *others):
+        for name in ("scales.json", "observations.npz", f"{self.name}.engine.sig", *others):
             if Path(folder) / name not in files:
                 (Path(folder) / name).unlink(missing_ok=True)
         return sorted(files)

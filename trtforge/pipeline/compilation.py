@@ -16,11 +16,14 @@ from trtforge.calibration import Method, choose
 from trtforge.calibration.activations import check_activation_bytes
 from trtforge.calibration.collect import DEFAULT_ACTIVATION_BYTES
 from trtforge.engine import BuildConfig, Engine, build
+from trtforge.engine.attempts import describe_way
 from trtforge.engine.config import Precision
-from trtforge.errors import BuildError, ConfigError
+from trtforge.engine.store import EngineStore, open_store
+from trtforge.errors import ConfigError
 from trtforge.graph import KeepFloat, describe, prepare, to_float16
 from trtforge.model import ModelSource, load_model
 from trtforge.nvidia import Flavor, select
+from trtforge.nvidia.options import check_options
 from trtforge.pipeline.artifacts import Compilation
 from trtforge.pipeline.clips import as_clip_set, plan_for_clips
 from trtforge.pipeline.evaluation import Contender, can_run, check_texts, evaluate
@@ -61,6 +64,7 @@ def compile(  # noqa: A001 - the word users look for
     max_batch: int = 8,
     config: BuildConfig | None = None,
     flavor: Literal["tensorrt", "tensorrt_rtx"] | None = None,
+    store: EngineStore | str | os.PathLike[str] | bool | None = None,
     name: str | None = None,
     output: str | os.PathLike[str] | None = None,
     command: str | None = None,
@@ -85,9 +89,10 @@ def compile(  # noqa: A001 - the word users look for
     profiles : the shapes to accept; by default one profile over the lengths of all clips given.
     max_batch : largest batch of the default profile.
     config : how to build; its precision, where set, must be ``precision``. Where TensorRT 8.6 or 10 cannot
-        build the Q/DQ network, it gets the same scales as a calibration cache; the manifest's option
-        ``qdq_failed`` then says why.
+        build the Q/DQ network, other ways are tried, the last of them the same scales as a calibration cache;
+        the manifest's options ``way`` and ``tried`` then say what was done and why.
     flavor : library to build with; by default TensorRT where it and a GPU are, else TensorRT-RTX.
+    store : where engines are kept and looked for before one is built, as for `trtforge.build`.
     name : short name for files and titles; by default the file's.
     output : folder to write to, once when the engine is built and again when it is evaluated; None writes
         nothing, and leaves it to `Compilation.save`.
@@ -108,7 +113,12 @@ def compile(  # noqa: A001 - the word users look for
     name = _checked_name(name or _name_of(model))
     if output is not None:
         Path(output).mkdir(parents=True, exist_ok=True)
+    kept = None if store is None or store is False else open_store(store)
+    hits = kept.hits if kept else 0
     chosen = select(flavor)
+    check_options(chosen, settings.asked())
+    if settings.strongly_typed:
+        chosen = chosen.strongly_typed()
     chosen.check_can_build()
     _check_keep_float32(keep_float32, precision, chosen)
     stages = Stages(console)
@@ -144,14 +154,19 @@ def compile(  # noqa: A001 - the word users look for
         sets = [clips for clips in (calibration_set, test_set) if clips is not None]
         profiles = plan_for_clips(source, features, sets, max_batch=max_batch)
     with stages.stage("build") as stage:
-        to_build = partial(build, profiles=profiles, config=settings, flavor=chosen, scales=scales)
-        try:
-            engine = to_build(network)
-        except BuildError as error:
-            if scales is None or not chosen.has_calibrators or exclude or keep_float != "none":
-                raise
-            engine = _note_failure(to_build(prepare(source)), error)
-        stage.note(_describe_engine(engine))
+        # A calibration cache cannot leave layers in floating point.
+        by_cache = scales is not None and not exclude and keep_float == "none"
+        engine = build(
+            network,
+            profiles=profiles,
+            config=settings,
+            flavor=chosen,
+            scales=scales,
+            store=kept,
+            unquantized=prepare(source) if by_cache else None,
+            on_progress=stage,
+        )
+        stage.note(_describe_engine(engine) + (", from the store" if kept and kept.hits > hits else ""))
     report = partial(
         make_report,
         name=name,
@@ -267,18 +282,11 @@ def _network_for(
     return prepare(source)
 
 
-def _note_failure(engine: Engine, error: BuildError) -> Engine:
-    """Record in an engine with scales from a calibration cache why it was not built from the Q/DQ network."""
-    options = {**engine.manifest.options, "qdq_failed": str(error)}
-    return replace(engine, manifest=replace(engine.manifest, options=options))
-
-
 def _describe_engine(engine: Engine) -> str:
     made = engine.manifest
     text = f"{made.library} {made.library_version}, {format_bytes(len(engine.plan))}"
-    if "qdq_failed" in made.options:
-        text += "; it takes no Q/DQ of this network, so the scales went in as a calibration cache"
-    return text
+    way = describe_way(made)
+    return f"{text}; {way}" if way else text
 
 
 def _evaluate(

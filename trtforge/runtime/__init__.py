@@ -1,7 +1,18 @@
-"""Run networks: engines on a GPU, and the same networks in ONNX Runtime for reference."""
+"""Run networks: engines on a GPU, and the same networks in ONNX Runtime or PyTorch for reference."""
 
+from trtforge.runtime.device_array import DeviceArray
 from trtforge.runtime.device_collection import collect_on_gpu
 from trtforge.runtime.reference import OnnxRunner
 from trtforge.runtime.session import Session
+from trtforge.runtime.torch_runner import TorchRunner
+from trtforge.runtime.usage import LayerTime, SessionMemory
 
-__all__ = ["OnnxRunner", "Session", "collect_on_gpu"]
+__all__ = [
+    "DeviceArray",
+    "LayerTime",
+    "OnnxRunner",
+    "Session",
+    "SessionMemory",
+    "TorchRunner",
+    "collect_on_gpu",
+]

@@ -164,9 +164,11 @@ def build_observed(
             {name: (shape.min, shape.opt, shape.max) for name, shape in profile.shapes.items()}
             for profile in plan.profiles
         ],
-        optimization_level=optimization_level,
+        options={
+            **({} if optimization_level is None else {"optimization_level": optimization_level}),
+            **({"tf32": False} if precision == "float32" else {}),
+        },
         observed=tuple(name for name in names if name not in inputs),
-        allow_tf32=precision != "float32",
     )
     return build_plan(flavor, request).plan
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,28 +29,30 @@ def check_inputs(
     InputError : a name is missing or unknown, or an array has another dtype, rank or fixed size; or an int64
         value does not fit into int32.
     """
-    wanted = {spec.name: spec for spec in specs}
-    unknown, missing = sorted(set(arrays) - set(wanted)), sorted(set(wanted) - set(arrays))
+    check_names(specs, arrays)
+    return {spec.name: check_array(spec, arrays[spec.name], narrow_int64=narrow_int64) for spec in specs}
+
+
+def check_names(specs: Sequence[TensorSpec], names: Collection[str]) -> None:
+    """Raise InputError unless ``names`` are those of the network's inputs."""
+    wanted = {spec.name for spec in specs}
+    unknown, missing = sorted(set(names) - wanted), sorted(wanted - set(names))
     if unknown or missing:
         raise InputError(
-            f"the network takes inputs {sorted(wanted)}, got {sorted(arrays)}"
+            f"the network takes inputs {sorted(wanted)}, got {sorted(names)}"
             + (f"; missing {missing}" if missing else "")
             + (f"; unknown {unknown}" if unknown else "")
         )
-    return {name: _check_array(spec, arrays[name], narrow_int64) for name, spec in wanted.items()}
 
 
-def _check_array(spec: TensorSpec, array: NDArray[Any], narrow_int64: bool) -> NDArray[Any]:
+def check_array(spec: TensorSpec, array: Any, *, narrow_int64: bool = False) -> NDArray[Any]:
+    """Return one input as the network takes it, C-contiguous; raise InputError where it does not fit."""
     if not isinstance(array, np.ndarray):
         raise InputError(
             f"input {spec.name!r} must be a NumPy array, got {type(array).__name__}; wanted {spec}",
             hint=f"pass numpy.asarray(value, dtype={spec.dtype!r})",
         )
-    fits = len(array.shape) == len(spec.shape) and all(
-        isinstance(want, str) or have == want for have, want in zip(array.shape, spec.shape, strict=True)
-    )
-    if not fits:
-        raise InputError(f"input {spec.name!r} has shape {array.shape}, wanted {spec}")
+    check_shape(spec, array.shape)
     if narrow_int64 and spec.dtype == "int32" and array.dtype == np.int64:
         array = _narrow(spec.name, array)
     if str(array.dtype) != spec.dtype:
@@ -58,7 +60,17 @@ def _check_array(spec: TensorSpec, array: NDArray[Any], narrow_int64: bool) -> N
             f"input {spec.name!r} has dtype {array.dtype}, wanted {spec}",
             hint=f"convert it with array.astype({spec.dtype!r})",
         )
-    return np.ascontiguousarray(array).reshape(array.shape)
+    contiguous: NDArray[Any] = np.ascontiguousarray(array).reshape(array.shape)
+    return contiguous
+
+
+def check_shape(spec: TensorSpec, shape: tuple[int, ...]) -> None:
+    """Raise InputError where an input has another rank or fixed size."""
+    fits = len(shape) == len(spec.shape) and all(
+        isinstance(want, str) or have == want for have, want in zip(shape, spec.shape, strict=True)
+    )
+    if not fits:
+        raise InputError(f"input {spec.name!r} has shape {shape}, wanted {spec}")
 
 
 def _narrow(name: str, array: NDArray[Any]) -> NDArray[Any]:

@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import ExitStack
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args, overload
 
-import numpy as np
 from numpy.typing import NDArray
 
 from trtforge.engine.artifact import Engine, check_runs_here
-from trtforge.errors import ConfigError, EngineIntegrityError, ExecutionError
-from trtforge.feeds import Arrays
+from trtforge.errors import (
+    ConfigError,
+    DeviceLostError,
+    ExecutionError,
+    OutOfMemoryError,
+    TrtforgeError,
+)
 from trtforge.model import TensorSpec
 from trtforge.nvidia import require_gpu
-from trtforge.nvidia.cuda import set_device
-from trtforge.nvidia.execution import Context, LoadedEngine
-from trtforge.profiles import OptimizationProfile, choose_profile
-from trtforge.runtime.buffers import Tensors
-from trtforge.runtime.inputs import check_inputs
+from trtforge.nvidia.cuda import free_memory_bytes, set_device
+from trtforge.nvidia.execution import LoadedEngine, ProfileInUseError
+from trtforge.profiles import OptimizationProfile
+from trtforge.runtime.acceptance import Acceptance, Inputs
+from trtforge.runtime.counts import Counts
+from trtforge.runtime.device_array import DeviceArray, DeviceMemory
+from trtforge.runtime.lane import Lane
+from trtforge.runtime.nonfinite import OnNonfinite, check_finite
+from trtforge.runtime.pool import LeasePool
+from trtforge.runtime.session_checks import check_settings, check_tensors
+from trtforge.runtime.usage import LayerTime, SessionMemory
+
+Where: TypeAlias = Literal["numpy", "device"]
 
 _INSTEAD = "run the network that the engine was built from with OnnxRunner, which needs no GPU"
 
@@ -28,16 +42,24 @@ _INSTEAD = "run the network that the engine was built from with OnnxRunner, whic
 class Session:
     """An engine on a GPU; call it, or `run`, with named arrays.
 
-    One context and one stream serve all threads, one call at a time. `close`, or ``with``, gives everything
-    back to the GPU.
+    Threads may share a session. Each call leases an execution context, which has a stream, buffers and CUDA
+    graphs of its own; calls beyond ``max_contexts`` wait in the order they came. `close`, or ``with``, waits
+    for the calls under way and gives everything back to the GPU.
 
     Parameters
     ----------
     engine : the engine, or the path it was saved to.
     device : CUDA device ordinal.
+    max_contexts : most execution contexts, 1 or more; each is made when it is first needed and takes scratch
+        memory (`memory` says how much).
+    cuda_graphs : most CUDA graphs kept by each context, 0 for none. A call whose shapes and addresses come
+        again is recorded, and from then on launched at once; each recording takes scratch memory too.
+    on_nonfinite : what to do where an output given as NumPy array holds NaN or infinity: ``pass`` it on,
+        ``raise`` ExecutionError, or ``mask`` by 0 and count in `counts`.
 
     Raises
     ------
+    ConfigError : a setting is out of range, or a tensor is of a kind that sessions do not serve.
     NoGpuError : there is no such GPU; nothing of NVIDIA's was touched.
     EngineIntegrityError : the files are not what was written, or the plan is not what its manifest says.
     EngineIncompatibleError : the engine is for another library version, system or GPU.
@@ -45,22 +67,48 @@ class Session:
     OutOfMemoryError : the GPU has no room for it.
     """
 
-    def __init__(self, engine: Engine | str | os.PathLike[str], *, device: int = 0) -> None:
+    def __init__(
+        self,
+        engine: Engine | str | os.PathLike[str],
+        *,
+        device: int = 0,
+        max_contexts: int = 4,
+        cuda_graphs: int = 0,
+        on_nonfinite: OnNonfinite = "pass",
+    ) -> None:
+        check_settings(max_contexts, cuda_graphs, on_nonfinite)
         require_gpu("run an engine", device=device, instead=_INSTEAD)
         self.engine = engine if isinstance(engine, Engine) else Engine.load(engine)
         flavor = check_runs_here(self.engine.manifest, device=device)
-        self.device = device
-        self._lock = threading.Lock()
-        self._narrow_int64 = not flavor.has_int64
+        self.device, self._max_graphs, self._on_nonfinite = device, cuda_graphs, on_nonfinite
+        self._max_contexts = max_contexts
+        self._counts, self._replays_before = Counts(), 0
+        self._lost: DeviceLostError | None = None
+        self._closing, self._is_closed = threading.Lock(), False
+        self._executor: ThreadPoolExecutor | None = None
+        self._lanes_alive: set[Lane] = set()
+        self._lanes = LeasePool(self._new_lane, self._dispose, max_contexts)
+        set_device(device)
+        free_before = free_memory_bytes()
         with ExitStack() as stack:
             self._loaded = stack.enter_context(LoadedEngine(flavor, self.engine.plan, device=device))
-            _check_tensors(self.engine, self._loaded)
-            self._context: Context | None = self._loaded.new_context()
-            stack.callback(self._context.close)
-            self._tensors = stack.enter_context(Tensors())
+            self._engine_bytes = max(0, free_before - free_memory_bytes())
+            check_tensors(self.engine, self._loaded)
+            self._accepts = Acceptance(
+                self.inputs,
+                self.profiles,
+                device=device,
+                narrow_int64=not flavor.has_int64,
+                counts=self._counts,
+            )
+            self._memory = DeviceMemory(device)
+            stack.callback(self._memory.close)
+            stack.callback(self._lanes.close)
+            # The first context is made now, so that an engine without room for it is refused here.
+            self._lanes.release(self._lanes.acquire())
             self._resources = stack.pop_all()
 
-    def __call__(self, arrays: Arrays) -> dict[str, NDArray[Any]]:
+    def __call__(self, arrays: Inputs) -> dict[str, NDArray[Any]]:
         """Do as `run` does."""
         return self.run(arrays)
 
@@ -87,77 +135,244 @@ class Session:
         """The shapes that the engine accepts."""
         return self.engine.manifest.profiles
 
-    def run(self, arrays: Arrays) -> dict[str, NDArray[Any]]:
+    @property
+    def alive(self) -> bool:
+        """Whether calls can succeed: the session is open and the GPU was not lost."""
+        return not self._is_closed and self._lost is None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What happened beside running.
+
+        ``layout_copies`` of inputs in another layout or at odd addresses, ``masked_values`` of outputs,
+        ``memory_retries`` after memory ran out, and ``graph_replays``, the calls that a CUDA graph ran.
+        """
+        replays = self._replays_before + sum(lane.num_replays for lane in tuple(self._lanes_alive))
+        return {**self._counts.snapshot(), "graph_replays": replays}
+
+    @overload
+    def run(self, arrays: Inputs) -> dict[str, NDArray[Any]]: ...
+
+    @overload
+    def run(self, arrays: Inputs, *, outputs: Literal["numpy"]) -> dict[str, NDArray[Any]]: ...
+
+    @overload
+    def run(self, arrays: Inputs, *, outputs: Literal["device"]) -> dict[str, DeviceArray]: ...
+
+    @overload
+    def run(self, arrays: Inputs, *, outputs: Where) -> dict[str, Any]: ...
+
+    def run(self, arrays: Inputs, *, outputs: Where = "numpy") -> dict[str, Any]:
         """Run the engine once and wait for it.
 
         Parameters
         ----------
-        arrays : input name to array, of the dtypes in `inputs` and shapes in one of `profiles`.
+        arrays : input name to array, of the dtypes in `inputs` and shapes in one of `profiles`. NumPy arrays,
+            and arrays of other libraries that speak DLPack or the CUDA array interface; these are read where
+            they lie, after the work that their library has queued on them.
+        outputs : ``numpy``, or ``device`` to leave the outputs on the GPU.
 
         Returns
         -------
-        Output name to array, which the caller owns.
+        Output name to array, which the caller owns: NumPy's, or `DeviceArray`.
 
         Raises
         ------
-        InputError : a name, dtype or fixed size does not fit.
+        InputError : a name, dtype, device or fixed size does not fit.
         ProfileError : a shape lies outside every profile; the message names axis, size and ranges.
-        OutOfMemoryError : the GPU had no memory left; the session can be used again.
-        DeviceLostError : the CUDA context is corrupt, and the process must end.
-        ExecutionError : the engine did not run, or the session is closed.
+        OutOfMemoryError : the GPU had no memory left, even after idle contexts were given back; the session
+            can be used again.
+        DeviceLostError : the CUDA context is corrupt, and the process must end; later calls fail at once.
+        ExecutionError : the engine did not run, gave values that ``on_nonfinite`` refuses, or the session is
+            closed.
         """
-        checked = check_inputs(self.inputs, arrays, narrow_int64=self._narrow_int64)
-        shapes = {name: array.shape for name, array in checked.items()}
-        profile = choose_profile(self.profiles, shapes)
-        with self._lock:
-            if self._context is None:
-                raise ExecutionError("the session is closed", hint="make another Session")
-            set_device(self.device)
-            try:
-                return self._run(self._context, checked, profile)
-            except BaseException:
-                self._tensors.stream.synchronize()  # copies that are under way must not meet the next call's
-                raise
-
-    def _run(self, context: Context, arrays: Arrays, profile: int) -> dict[str, NDArray[Any]]:
-        tensors = self._tensors
-        if context.use_profile(profile, tensors.stream.handle):
-            tensors.stream.synchronize()
-        context.set_shapes({name: array.shape for name, array in arrays.items()})
-        for name, array in arrays.items():
-            context.set_address(name, tensors.send(name, array))
-        shapes = {spec.name: context.shape_of(spec.name) for spec in self.outputs}
-        for spec in self.outputs:
-            context.set_address(
-                spec.name, tensors.reserve(spec.name, shapes[spec.name], np.dtype(spec.dtype))
+        to_host = self._is_to_host(outputs)
+        if self._lost is not None:
+            raise DeviceLostError(
+                f"the GPU was lost in an earlier call: {self._lost.message}", hint=self._lost.hint
             )
-        context.enqueue(tensors.stream.handle)
-        return tensors.fetch({spec.name: (shapes[spec.name], np.dtype(spec.dtype)) for spec in self.outputs})
+        given = self._accepts.checked(arrays)
+        try:
+            try:
+                results = self._run_leased(given, to_host)
+            except OutOfMemoryError:
+                self._counts.add(memory_retries=1)
+                self.free_idle()
+                results = self._run_leased(given, to_host)
+        except DeviceLostError as error:
+            self._lost = error
+            raise
+        if to_host and self._on_nonfinite != "pass":
+            masked = check_finite(results, self._on_nonfinite)
+            if masked:
+                self._counts.add(masked_values=masked)
+        return results
+
+    def submit(self, arrays: Inputs, *, outputs: Where = "numpy") -> Future[dict[str, Any]]:
+        """Run the engine in another thread.
+
+        As many calls run at a time as there may be contexts; the others wait in order. The arrays must not
+        be changed until the future is done.
+
+        Parameters
+        ----------
+        arrays, outputs : as for `run`.
+
+        Returns
+        -------
+        A future of what `run` returns or raises.
+
+        Raises
+        ------
+        ExecutionError : the session is closed.
+        """
+        with self._closing:
+            if self._is_closed:
+                raise ExecutionError("the session is closed", hint="make another Session")
+            if self._executor is None:
+                workers = self._lanes.max_size
+                self._executor = ThreadPoolExecutor(workers, thread_name_prefix="trtforge-session")
+            return self._executor.submit(self.run, arrays, outputs=outputs)
+
+    def to_device(self, array: NDArray[Any]) -> DeviceArray:
+        """Return a copy of an array on the session's GPU, to be fed to `run` any number of times.
+
+        Raises
+        ------
+        OutOfMemoryError : the GPU has no room for it.
+        """
+        set_device(self.device)
+        return self._memory.send(array)
+
+    def profile(self, arrays: Inputs, repeats: int = 10) -> tuple[LayerTime, ...]:
+        """Time every layer, in a context that is given back afterwards.
+
+        Parameters
+        ----------
+        arrays : as for `run`.
+        repeats : inferences to average over, after two that are not counted.
+
+        Returns
+        -------
+        Name and mean time of each layer, in the order of execution. They add up to more than an inference
+        takes, as nothing overlaps while layers are timed.
+
+        Raises
+        ------
+        ConfigError : ``repeats`` is below 1.
+        InputError, ProfileError, ExecutionError : as for `run`.
+        """
+        if repeats < 1:
+            raise ConfigError(f"repeats must be 1 or more, got {repeats}", settings=("repeats",))
+        given = self._accepts.checked(arrays)
+        lane = self._lease()
+        try:
+            set_device(self.device)
+            times = lane.time_layers(given, self._accepts.choose, repeats)
+        finally:
+            self._lanes.discard(lane)
+        return tuple(LayerTime(name, ms) for name, ms in times.items())
+
+    def memory(self) -> SessionMemory:
+        """Return the memory that the session holds now, by kind."""
+        lanes = tuple(self._lanes_alive)
+        num_contexts = sum(lane.num_contexts for lane in lanes)
+        return SessionMemory(
+            engine_bytes=0 if self._is_closed else self._engine_bytes,
+            scratch_bytes=num_contexts * self._loaded.scratch_bytes if num_contexts else 0,
+            tensor_bytes=sum(lane.device_bytes for lane in lanes)
+            + self._memory.lent_bytes
+            + self._memory.idle_bytes,
+            pinned_bytes=sum(lane.pinned_bytes for lane in lanes),
+            num_contexts=num_contexts,
+        )
+
+    def free_idle(self) -> int:
+        """Give back the contexts that no call uses now, with their buffers and graphs; return how many.
+
+        They are made again when they are needed.
+        """
+        set_device(self.device)
+        freed = self._lanes.free_idle()
+        self._memory.free_idle()
+        return freed
 
     def close(self) -> None:
-        """Give everything back to the GPU, once a running call has ended; closing twice does nothing."""
-        with self._lock:
-            if self._context is not None:
-                self._context = None
-                set_device(self.device)
+        """Give everything back to the GPU once the calls under way have ended; closing twice does nothing.
+
+        Calls that were submitted are run before; calls that wait for a context are refused.
+        """
+        with self._closing:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            executor = self._executor
+        if executor is not None:
+            executor.shutdown(wait=True)
+        if self._lost is None:
+            set_device(self.device)
+            self._resources.close()
+        else:  # nothing can be given back to a GPU that is lost
+            with suppress(TrtforgeError):
                 self._resources.close()
 
-
-def _check_tensors(engine: Engine, loaded: LoadedEngine) -> None:
-    manifest = engine.manifest
-    declared = {spec.name: spec.dtype for spec in (*manifest.inputs, *manifest.outputs)}
-    found = {spec.name: spec.dtype for spec in (*loaded.inputs, *loaded.outputs)}
-    if declared != found:
-        raise EngineIntegrityError(f"the plan's tensors are {found}, its manifest says {declared}")
-    if loaded.shape_inputs:
-        raise ConfigError(
-            f"inputs {list(loaded.shape_inputs)} decide shapes by their values, which a session cannot feed",
-            hint="make them constants of the network",
-        )
-    for spec in (*manifest.inputs, *manifest.outputs):
-        try:
-            np.dtype(spec.dtype)
-        except TypeError:
+    def _is_to_host(self, outputs: str) -> bool:
+        if outputs not in get_args(Where):
+            raise ConfigError(f"outputs must be 'numpy' or 'device', got {outputs!r}", settings=("outputs",))
+        if outputs == "device" and self._on_nonfinite != "pass":
             raise ConfigError(
-                f"tensor {spec} has a type that NumPy lacks", hint="cast it in the network, to float32 say"
-            ) from None
+                f"on_nonfinite={self._on_nonfinite!r} is checked on the host, where outputs='device' gives "
+                "nothing",
+                hint="take the outputs as NumPy arrays, or set on_nonfinite='pass'",
+                settings=("on_nonfinite", "outputs"),
+            )
+        return outputs == "numpy"
+
+    def _run_leased(self, given: Mapping[str, Any], to_host: bool) -> dict[str, Any]:
+        lane = self._lease()
+        try:
+            set_device(self.device)
+            return lane.run(given, self._accepts.choose, to_host=to_host)
+        except BaseException as error:
+            lane.recover(error)
+            raise
+        finally:
+            self._lanes.release(lane)
+
+    def _lease(self) -> Lane:
+        try:
+            return self._lanes.acquire()
+        except (OutOfMemoryError, ProfileInUseError) as error:
+            existing = self._lanes.size
+            if not existing:
+                raise
+            self._lanes.limit(existing)
+            self._counts.warn_once(
+                f"no more than {existing} of max_contexts={self._max_contexts} contexts are used: "
+                f"{error.message}"
+            )
+            return self._lanes.acquire()
+
+    def _new_lane(self) -> Lane:
+        set_device(self.device)
+        lane = Lane(
+            self._loaded,
+            self.inputs,
+            self.outputs,
+            self._memory,
+            device=self.device,
+            max_graphs=self._max_graphs,
+            counts=self._counts,
+            has_profiles=bool(self.profiles),
+        )
+        self._lanes_alive.add(lane)
+        return lane
+
+    def _dispose(self, lane: Lane) -> None:
+        self._lanes_alive.discard(lane)
+        self._replays_before += lane.num_replays
+        if self._lost is None:
+            lane.close()
+        else:
+            with suppress(TrtforgeError):
+                lane.close()

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 from onnx import parser
 
 from benchmarks.native_calibrator.evidence import Evidence, sharing_tensors
-from tests.benchmarks.native_calibrator.cases import evidence, laplace
+from tests.benchmarks.native_calibrator.cases import binned, evidence, laplace
 from trtforge.calibration import CalibrationCache
 from trtforge.errors import ReportError
 
@@ -14,8 +16,12 @@ def test_what_is_saved_is_loaded(tmp_path):
     made.save(tmp_path / "here")
     assert Evidence.load(tmp_path / "here") == made
     cache = CalibrationCache(made.native.header, {"x": 2.0})
-    made.with_cache_without_tf32(cache).save(tmp_path / "here")
-    assert Evidence.load(tmp_path / "here").without_tf32 == cache
+    replace(made, without_tf32=cache, bins={"x": binned(A, B)}).save(tmp_path / "here")
+    found = Evidence.load(tmp_path / "here")
+    assert found.without_tf32 == cache
+    assert found.bins["x"].counts.sum() == A.size + B.size
+    made.save(tmp_path / "here")
+    assert Evidence.load(tmp_path / "here").bins is Evidence.load(tmp_path / "here").without_tf32 is None
 
 
 def test_a_folder_without_evidence_is_refused(tmp_path):

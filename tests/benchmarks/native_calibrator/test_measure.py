@@ -5,14 +5,16 @@ import numpy as np
 import pytest
 
 from benchmarks.native_calibrator import calibrate, measure
+from benchmarks.native_calibrator.compare import compare
 from benchmarks.native_calibrator.evidence import Evidence
 from benchmarks.native_calibrator.measure import Measurement, Options
 from benchmarks.native_calibrator.networks import Subject
 from benchmarks.native_calibrator.timing import Times
+from tests.benchmarks.native_calibrator.cases import evidence, laplace
 from tests.engine.networks import PROFILE, conv_net
 from tests.runtime.fake_gpu import ENGINE
 from trtforge.calibration import CalibrationCache, choose, parser_names, read_calibration_cache
-from trtforge.errors import BuildError, ExecutionError
+from trtforge.errors import BuildError, ExecutionError, ReportError
 from trtforge.nvidia.v8 import V8
 
 V860 = V8("8.6.0")
@@ -87,7 +89,8 @@ def test_every_table_is_filled_and_the_evidence_kept(played, tmp_path):
     assert [row["engine"] for row in made.rows["times"]] == ["native", "ours", "native, again"]
     assert [row["snr_db"] for row in made.rows["engines"]] == [30.0, 30.0]
     assert made.rows["rates"] == [{"network": "recogniser", "runner": "FP32"}]
-    assert len(saved) == len(summary["seconds"]) == 9
+    assert len(saved) == len(summary["seconds"]) == 10
+    assert summary["num_over_bins"] == summary["num_compared"]
     assert Evidence.load(tmp_path / "recogniser") == made.evidence
     assert played == [("V8", 2)]
 
@@ -103,6 +106,26 @@ def test_the_pass_without_tf32_explains_what_tf32_moved(played, tmp_path):
     assert row["explanation"] == "tf32"
     assert played[-1] == ("V8WithoutTf32", 0)
     assert (tmp_path / "recogniser/without_tf32.cache").is_file()
+
+
+def test_bins_are_counted_after_the_fact(played, tmp_path):
+    made, _ = measurement(tmp_path)
+    made.run()
+    (summary,) = made.rows["networks"]
+    found = measure.with_bins(replace(made.evidence, bins=None), summary)
+    assert list(found.bins) == list(made.evidence.bins)
+    assert all((found.bins[name].counts == bins.counts).all() for name, bins in made.evidence.bins.items())
+    with pytest.raises(ReportError, match="network 123456789abc was measured, and this checkout makes"):
+        measure.with_bins(made.evidence, {**summary, "model_sha256": "123456789abc" + "0" * 52})
+
+
+def test_counts_made_later_are_no_longer_left_out():
+    parts = laplace(1.0, 0), laplace(1.0, 1)
+    summary = {"left_out": [measure.COUNT_BINS, "else"]}
+    for with_bins, left_out in ((False, [measure.COUNT_BINS, "else"]), (True, ["else"])):
+        found = compare(evidence({"x": 1.0}, {"x": parts}, with_bins=with_bins))
+        (row,) = measure.compared_rows("recogniser", found, summary)["networks"]
+        assert row["left_out"] == left_out
 
 
 def test_a_failure_while_timing_leaves_the_scales_compared(played, tmp_path, monkeypatch, capsys):

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 
@@ -24,7 +25,7 @@ def make_result():
     amax = own_amax(A, B)
     found = compare(
         evidence({"x": amax, "y": 1.5 * amax, "z": 0.3 * amax}, {"x": (A, B), "y": (A, B), "z": (A, B)},
-                 without_tf32={"x": amax, "y": amax, "z": 0.3 * amax})
+                 without_tf32={"x": amax, "y": amax, "z": 0.3 * amax}, with_bins=True)
     )  # fmt: skip
     summary = {
         "network": "recogniser",
@@ -37,8 +38,8 @@ def make_result():
     }
     times = summarise_times({"native": [2.0, 2.0], "ours": [1.9, 1.9], "native, again": [2.0, 2.0]}, "native")
     engines = [
-        {"network": "recogniser", "engine": name, "layer_precisions": {"int8": 13}, "snr_db": 25.04}
-        for name in ("native", "ours")
+        {"network": "recogniser", "engine": name, "layer_precisions": counts, "snr_db": 25.04}
+        for name, counts in (("native", {}), ("ours", {"int8": 13}))
     ]
     rate = {
         "network": "recogniser",
@@ -57,13 +58,26 @@ def make_result():
     named = [{"network": "recogniser", **row} for row in times]
     result = merge({}, "recogniser", {**rows, "engines": engines, "times": named, "rates": rates})
     broken = {"network": "convolutions", "title": "a stack", "failed": "parse: BuildError: no", "run": RUN}
-    return merge(result, "convolutions", {"networks": [broken]})
+    left_out = {"network": "whisper_tiny_encoder", "title": "an encoder", "failed": None, "run": RUN}
+    result = merge(result, "convolutions", {"networks": [broken]})
+    return merge(result, "whisper_tiny_encoder", {"networks": [left_out]})
 
 
 def test_the_page_and_the_result_agree():
     page = PAGE.read_text(encoding="utf-8")
     result = load(RESULT) if RESULT.exists() else None
     assert fill(page, result) == page, "python -m benchmarks.bench_native_calibrator --redraw --page"
+
+
+def test_the_interpretation_is_about_the_network_that_was_measured():
+    said = re.search(r"<!-- interpretation of network ([0-9a-f]{12}): begin -->", PAGE.read_text("utf-8"))
+    (row,) = (row for row in load(RESULT)["networks"] if row["network"] == "recogniser")
+    assert said
+    assert row["model_sha256"].startswith(said[1]), "rewrite what the page says about the numbers"
+
+
+def test_the_result_names_no_folder_of_a_machine():
+    assert not re.search(r'[" =]/', RESULT.read_text("utf-8"))
 
 
 def test_without_a_result_the_page_has_no_tables():
@@ -74,14 +88,16 @@ def test_without_a_result_the_page_has_no_tables():
 def test_tables_by_hand():
     page = fill(f"before\n{BEGIN}\nstale\n{END}\nafter\n", json.loads(to_text(make_result())))
     for line in (
-        "| the bundled recogniser | 8 of 80 x 512 | 3 | 33.3 | 66.7 | 1 of 2 |",
-        "| a stack |  |  |  |  | parse: BuildError: no |",
-        "| recogniser | `y` | 1.5000 |",
-        "| tf32 |\n",
-        "| none found |\n",
-        "* `tf32`: without TF32, TensorRT chooses the same",
-        "| `as_second` | trtforge: the first bin takes the count of the second | 33.3 |",
-        "| recogniser | calibrated by TensorRT | 13 int8 | 2.0000 (2.0000 to 2.0000) | 1 | 25.0 |",
+        "| the bundled recogniser | 8 of 80 x 512 | 3 | 33.3 | 33.3 | 1.000 (0.300 to 1.500) | 1.500 |",
+        "| a stack | parse: BuildError: no |  |  |  |  |  |",
+        "| an encoder | not measured yet |  |  |  |  |  |",
+        "| `tf32` | without TF32, TensorRT chooses the same: ",
+        " | 1 |\n| none found |  | 1 |\n",
+        "* recogniser, `y`: TensorRT's / ours 1.5000, tf32",
+        "* recogniser, `z`: TensorRT's / ours 0.3000, no explanation",
+        "| `ours` | trtforge: bins from the largest magnitude of all, whatever the order | 33.3 |",
+        "| recogniser | calibrated by TensorRT | not told | 2.0000 (2.0000 to 2.0000) | 1 | 25.0 |",
+        "| recogniser | the first once more |  | 2.0000",
         "| recogniser | from trtforge's cache | 13 int8 | 1.9000 (1.9000 to 1.9000) | "
         "0.9500 (0.9500 to 0.9500) | 25.0 |",
         "| FP32 |  | 10 | 10.00 (9.00 to 11.00) |  |",
@@ -90,6 +106,7 @@ def test_tables_by_hand():
         "* recogniser: `python -m x`, 2026-01-01, tensorrt 8.6.0, a GPU, 2 cores of abacus; tensorrt 8.6.0",
         "  * clocks before and after timing: 1980 MHz",
         "  * failed: parse: BuildError: no",
+        "* whisper_tiny_encoder: not measured yet",
     ):
         assert line in page, line
     assert "stale" not in page

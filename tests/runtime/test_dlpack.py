@@ -1,0 +1,110 @@
+"""Capsules made by hand are read by NumPy and PyTorch, and theirs by us."""
+
+import ctypes
+import gc
+
+import numpy as np
+import pytest
+
+from trtforge.errors import InputError
+from trtforge.runtime import dlpack
+
+
+class Owner:
+    """Memory on the host, lent as a device array lends its memory."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __dlpack_device__(self):
+        return 1, 0
+
+    def __dlpack__(self, **_):
+        return dlpack.make_capsule(
+            self, self.array.ctypes.data, self.array.shape, self.array.dtype, self.__dlpack_device__()
+        )
+
+
+@pytest.mark.parametrize(
+    "dtype", ["float32", "float16", "int8", "uint8", "int32", "int64", "bool", "complex64"]
+)
+@pytest.mark.parametrize("shape", [(2, 3, 4), (), (5,)])
+def test_numpy_reads_a_capsule_and_gives_it_back(dtype, shape):
+    before = len(dlpack._LENT)
+    array = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(dtype)
+    read = np.from_dlpack(Owner(array))
+    assert len(dlpack._LENT) == before + 1
+    assert (read.dtype, read.shape) == (array.dtype, array.shape)
+    assert read.ctypes.data == array.ctypes.data
+    np.testing.assert_array_equal(read, array)
+    del read
+    gc.collect()
+    assert len(dlpack._LENT) == before
+
+
+def test_pytorch_reads_a_capsule_and_gives_it_back():
+    torch = pytest.importorskip("torch")
+    before = len(dlpack._LENT)
+    array = np.arange(6, dtype=np.float32).reshape(2, 3)
+    read = torch.from_dlpack(Owner(array))
+    read[0, 0] = 9
+    assert array[0, 0] == 9
+    del read
+    gc.collect()
+    assert len(dlpack._LENT) == before
+
+
+def test_a_capsule_that_nobody_takes_is_forgotten():
+    before = len(dlpack._LENT)
+    for _ in range(100):
+        Owner(np.zeros(3, np.float32)).__dlpack__()
+    gc.collect()
+    assert len(dlpack._LENT) == before
+
+
+def cuda_capsule(array, *, device=(dlpack.CUDA, 1), strides=None, offset=0):
+    capsule = dlpack.make_capsule(array, array.ctypes.data - offset, array.shape, array.dtype, device)
+    (managed,) = [entry[2] for entry in dlpack._LENT.values() if entry[0] is array]
+    if strides is not None:
+        managed.tensor.strides = (ctypes.c_int64 * len(strides))(*strides)
+    managed.tensor.byte_offset = offset
+    return capsule
+
+
+def test_a_capsule_is_described_and_not_consumed():
+    array = np.zeros((2, 3), np.float16)
+    capsule = cuda_capsule(array, offset=64)
+    for _ in range(2):
+        assert dlpack.describe(capsule) == dlpack.Described(
+            array.ctypes.data, (2, 3), np.dtype(np.float16), True, 1
+        )
+    for strides, is_contiguous in (((3, 1), True), ((1, 2), False), ((6, 1), False)):
+        other = np.zeros((2, 3), np.int32)
+        assert dlpack.describe(cuda_capsule(other, strides=strides)).is_contiguous is is_contiguous
+
+
+def test_capsules_of_the_host_and_used_ones_are_refused():
+    torch = pytest.importorskip("torch")
+    capsule = torch.utils.dlpack.to_dlpack(torch.zeros(3))
+    with pytest.raises(InputError, match="memory is of device type 1, wanted CUDA's"):
+        dlpack.describe(capsule)
+    torch.utils.dlpack.from_dlpack(capsule)
+    with pytest.raises(InputError, match="used before, or is none"):
+        dlpack.describe(capsule)
+    with pytest.raises(InputError, match="used before, or is none"):
+        dlpack.describe(12)
+
+
+@pytest.mark.parametrize(
+    ("shape", "strides", "wanted"),
+    [
+        ((), (), True),
+        ((2, 3), (3, 1), True),
+        ((2, 1, 3), (3, 77, 1), True),
+        ((0, 3), (9, 9), True),
+        ((2, 3), (1, 2), False),
+        ((2, 3), (4, 1), False),
+    ],
+)
+def test_contiguity(shape, strides, wanted):
+    assert dlpack.is_contiguous(shape, strides) is wanted

@@ -1,0 +1,97 @@
+"""Decide whether an engine can run on what it is given, before anything reaches the library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from trtforge.errors import InputError
+from trtforge.model import TensorSpec
+from trtforge.profiles import OptimizationProfile, choose_profile
+from trtforge.runtime.counts import Counts
+from trtforge.runtime.device_array import DeviceArray
+from trtforge.runtime.device_inputs import from_host, is_on_gpu
+from trtforge.runtime.inputs import check_array, check_names, check_shape
+
+# NumPy arrays, or what lies on the GPU and says so through DLPack or the CUDA array interface.
+Inputs: TypeAlias = Mapping[str, Any]
+
+_MAX_KNOWN_SHAPES = 4096
+
+
+class Acceptance:
+    """Checks of inputs, with the shapes that passed remembered.
+
+    Parameters
+    ----------
+    inputs, profiles : the engine's.
+    device : CUDA device ordinal.
+    narrow_int64 : take int64 arrays for int32 inputs.
+    counts : where copies of another layout are counted.
+    """
+
+    def __init__(
+        self,
+        inputs: tuple[TensorSpec, ...],
+        profiles: tuple[OptimizationProfile, ...],
+        *,
+        device: int,
+        narrow_int64: bool,
+        counts: Counts,
+    ) -> None:
+        self._inputs, self._profiles, self._device = inputs, profiles, device
+        self._narrow_int64, self._counts = narrow_int64, counts
+        self._dtypes = {spec.name: np.dtype(spec.dtype) for spec in inputs}
+        self._chosen: dict[tuple[tuple[int, ...], ...], int | None] = {}
+
+    def checked(self, arrays: Inputs) -> dict[str, Any]:
+        """Return the inputs in the engine's order, those on the host checked and in C order.
+
+        Raises
+        ------
+        InputError : a name, dtype, device or, on the host, a fixed size does not fit.
+        """
+        if len(arrays) != len(self._inputs) or any(spec.name not in arrays for spec in self._inputs):
+            check_names(self._inputs, tuple(arrays))
+        return {spec.name: self._checked_one(spec, arrays[spec.name]) for spec in self._inputs}
+
+    def _checked_one(self, spec: TensorSpec, value: Any) -> Any:
+        if isinstance(value, DeviceArray):
+            if value.dtype != self._dtypes[spec.name]:
+                raise InputError(f"input {spec.name!r} has dtype {value.dtype}, wanted {spec}")
+            if value.device != self._device:
+                raise InputError(
+                    f"input {spec.name!r} lies on GPU {value.device}, the session runs on GPU {self._device}"
+                )
+            return value
+        if not isinstance(value, np.ndarray):
+            if is_on_gpu(value):
+                return value
+            lent = from_host(spec.name, value)
+            value = value if lent is None else lent
+        if isinstance(value, np.ndarray) and not value.flags.c_contiguous:
+            self._counts.add(layout_copies=1)
+        return check_array(spec, value, narrow_int64=self._narrow_int64)
+
+    def choose(self, shapes: Mapping[str, tuple[int, ...]]) -> int | None:
+        """Return the index of the narrowest profile, None where the engine has none.
+
+        Raises
+        ------
+        InputError : a rank or fixed size does not fit.
+        ProfileError : no profile holds the shapes.
+        """
+        key = tuple(shapes.values())
+        try:
+            return self._chosen[key]
+        except KeyError:
+            pass
+        for spec in self._inputs:
+            check_shape(spec, shapes[spec.name])
+        chosen = choose_profile(self._profiles, shapes) if self._profiles else None
+        if len(self._chosen) >= _MAX_KNOWN_SHAPES:
+            self._chosen.clear()
+        self._chosen[key] = chosen
+        return chosen

@@ -1,0 +1,170 @@
+"""Arrays in GPU memory: what a session gives and takes without a copy to the host."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trtforge.nvidia.cuda import (
+    DeviceBuffer,
+    copy_array_to_device,
+    copy_device_to_array,
+    set_device,
+)
+from trtforge.runtime import dlpack
+
+# Most memory blocks that are kept for the next arrays.
+_MAX_IDLE = 64
+_ROUND_TO = 512
+
+
+class DeviceArray:
+    """An array in GPU memory, in C order, which owns its memory.
+
+    PyTorch takes it by ``torch.from_dlpack(array)``, CuPy by ``cupy.from_dlpack(array)`` or
+    ``cupy.asarray(array)``, neither with a copy. What it holds is complete: no stream need be waited for.
+
+    Attributes
+    ----------
+    address : where it lies.
+    shape : tuple of int.
+    dtype : NumPy's.
+    device : CUDA device ordinal.
+    """
+
+    __slots__ = ("_block", "_give_back", "_is_shared", "address", "device", "dtype", "shape")
+
+    def __init__(
+        self,
+        block: DeviceBuffer,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        device: int,
+        give_back: Callable[[DeviceBuffer, bool], None],
+    ) -> None:
+        self._block, self._give_back, self._is_shared = block, give_back, False
+        self.address, self.shape, self.dtype, self.device = block.address, shape, dtype, device
+
+    def __repr__(self) -> str:
+        return f"<DeviceArray {self.dtype} {list(self.shape)} on GPU {self.device}>"
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        self._is_shared = True
+        return {
+            "shape": self.shape,
+            "typestr": self.dtype.str,
+            "data": (self.address if self.nbytes else 0, False),
+            "strides": None,
+            "stream": None,
+            "version": 3,
+        }
+
+    def __dlpack__(self, *, stream: int | None = None, **_: Any) -> Any:
+        """Return a capsule of the array; it is complete, so that no stream waits for it."""
+        self._is_shared = True
+        return dlpack.make_capsule(self, self.address, self.shape, self.dtype, self.__dlpack_device__())
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """Return DLPack's number for CUDA, and the ordinal of the GPU."""
+        return dlpack.CUDA, self.device
+
+    def numpy(self) -> NDArray[Any]:
+        """Return a copy on the host."""
+        array = np.empty(self.shape, self.dtype)
+        set_device(self.device)
+        copy_device_to_array(array, self.address)
+        return array
+
+    def __del__(self) -> None:
+        # At the end of the interpreter CUDA may be gone before us.
+        with suppress(Exception):
+            self._give_back(self._block, self._is_shared)
+
+
+class DeviceMemory:
+    """Memory for device arrays: what an array leaves is kept for the next of its size.
+
+    Memory that another library has seen is not kept, for its work on it may still be under way: it is freed,
+    which waits for the GPU.
+
+    Parameters
+    ----------
+    device : CUDA device ordinal.
+    """
+
+    def __init__(self, device: int) -> None:
+        self._device = device
+        self._lock = threading.RLock()  # an array may be collected while this thread holds it
+        self._idle: dict[int, list[DeviceBuffer]] = {}
+        self._num_idle = 0
+        self._is_open = True
+        self.lent_bytes = 0
+
+    @property
+    def idle_bytes(self) -> int:
+        """Memory kept for later arrays, in bytes."""
+        with self._lock:
+            return sum(size * len(blocks) for size, blocks in list(self._idle.items()))
+
+    def new(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> DeviceArray:
+        """Make an array, its contents undefined.
+
+        Raises
+        ------
+        OutOfMemoryError : the GPU has no room for it.
+        """
+        size = -(-max(1, math.prod(shape) * dtype.itemsize) // _ROUND_TO) * _ROUND_TO
+        with self._lock:
+            blocks = self._idle.get(size)
+            block = blocks.pop() if blocks else None
+            self._num_idle -= block is not None
+        if block is None:
+            block = DeviceBuffer()
+            block.reserve(size)
+        with self._lock:
+            self.lent_bytes += size
+        return DeviceArray(block, shape, dtype, self._device, self._take_back)
+
+    def send(self, array: NDArray[Any]) -> DeviceArray:
+        """Return a copy of an array on the GPU."""
+        source = np.ascontiguousarray(array)
+        target = self.new(array.shape, array.dtype)
+        copy_array_to_device(target.address, source)
+        return target
+
+    def free_idle(self) -> None:
+        """Free what is kept for later arrays."""
+        with self._lock:
+            idle, self._idle, self._num_idle = self._idle, {}, 0
+        for blocks in idle.values():
+            for block in blocks:
+                block.close()
+
+    def close(self) -> None:
+        """Free what is kept; arrays that still live free their own memory when they go."""
+        with self._lock:
+            self._is_open = False
+        self.free_idle()
+
+    def _take_back(self, block: DeviceBuffer, was_shared: bool) -> None:
+        size = block.capacity_bytes
+        with self._lock:
+            self.lent_bytes -= size
+            keep = self._is_open and not was_shared and self._num_idle < _MAX_IDLE
+            if keep:
+                self._idle.setdefault(size, []).append(block)
+                self._num_idle += 1
+        if not keep:
+            block.close()

@@ -1,0 +1,273 @@
+"""One execution context with its stream and memory: what one inference at a time runs in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trtforge.errors import DeviceLostError, ExecutionError, InputError, OutOfMemoryError, TrtforgeError
+from trtforge.model import TensorSpec
+from trtforge.nvidia.cuda import copy_on_device
+from trtforge.nvidia.execution import LoadedEngine
+from trtforge.nvidia.output_allocator import GrowingOutput
+from trtforge.runtime.buffers import Tensors
+from trtforge.runtime.counts import Counts
+from trtforge.runtime.device_array import DeviceArray, DeviceMemory
+from trtforge.runtime.device_inputs import ALIGNMENT, DeviceView, from_device
+from trtforge.runtime.graphs import GraphCache
+
+Shape: TypeAlias = tuple[int, ...]
+Placed: TypeAlias = "NDArray[Any] | DeviceArray | DeviceView"
+# Chooses the profile for the shapes of the inputs, or raises; None where the engine has none.
+Choose: TypeAlias = Callable[[Mapping[str, Shape]], "int | None"]
+
+
+class Lane:
+    """An execution context, its stream, its buffers and its CUDA graphs; used by one thread at a time.
+
+    Parameters
+    ----------
+    loaded : the engine.
+    inputs, outputs : its tensors.
+    memory : where outputs that stay on the GPU come from.
+    device : CUDA device ordinal.
+    max_graphs : most CUDA graphs; 0 for none.
+    counts : where copies and fallbacks are counted.
+    has_profiles : whether the engine's inputs have ranges of shapes.
+
+    Raises
+    ------
+    OutOfMemoryError : the GPU has no room for another context.
+    ProfileInUseError : contexts of this engine cannot share a profile.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedEngine,
+        inputs: tuple[TensorSpec, ...],
+        outputs: tuple[TensorSpec, ...],
+        memory: DeviceMemory,
+        *,
+        device: int,
+        max_graphs: int,
+        counts: Counts,
+        has_profiles: bool,
+    ) -> None:
+        self._inputs = {spec.name: spec for spec in inputs}
+        self._dtypes = {spec.name: np.dtype(spec.dtype) for spec in (*inputs, *outputs)}
+        self._output_names = tuple(spec.name for spec in outputs)
+        self._memory, self._device, self._counts = memory, device, counts
+        self._key: tuple[Shape, ...] | None = None
+        self._profile: int | None = None
+        self._fixed: dict[str, tuple[Shape, np.dtype[Any]]] = {}
+        self._growing: dict[str, GrowingOutput] = {}
+        with ExitStack() as stack:
+            self._tensors = stack.enter_context(Tensors())
+            self._stream = self._tensors.stream
+            self._context = loaded.new_context()
+            stack.callback(self._close_growing)
+            stack.callback(self._context.close)
+            if has_profiles and self._context.use_profile(0, self._stream.handle):
+                self._stream.synchronize()
+            self._graphs: GraphCache | None = None
+            if max_graphs:
+                self._graphs = GraphCache(loaded.new_context, self._stream, max_graphs)
+                stack.callback(self._graphs.close)
+            self._resources = stack.pop_all()
+
+    @property
+    def num_contexts(self) -> int:
+        """Execution contexts held, one for each CUDA graph besides its own."""
+        return 1 + (0 if self._graphs is None else len(self._graphs))
+
+    @property
+    def num_replays(self) -> int:
+        """Inferences that CUDA graphs ran."""
+        return 0 if self._graphs is None else self._graphs.num_replays
+
+    @property
+    def device_bytes(self) -> int:
+        """GPU memory held for inputs and outputs."""
+        growing = sum(output.buffer.capacity_bytes for output in tuple(self._growing.values()))
+        return self._tensors.device_bytes + growing
+
+    @property
+    def pinned_bytes(self) -> int:
+        """Page-locked host memory held for inputs and outputs."""
+        return self._tensors.pinned_bytes
+
+    def run(self, given: Mapping[str, Any], choose: Choose, *, to_host: bool) -> dict[str, Any]:
+        """Run the engine once and wait for it.
+
+        Parameters
+        ----------
+        given : input name, in the engine's order, to a checked NumPy array or something on the GPU.
+        choose : chooses the profile.
+        to_host : whether outputs are given as NumPy arrays, or as device arrays.
+
+        Raises
+        ------
+        TrtforgeError : as for `Session.run`; `recover` must be called before the lane is used again.
+        """
+        inputs = {name: self._placed(name, value) for name, value in given.items()}
+        key = tuple([value.shape for value in inputs.values()])
+        if key != self._key:
+            self._reshape(inputs, key, choose)
+        addresses = {name: self._address(name, value) for name, value in inputs.items()}
+        results: dict[str, DeviceArray] = {}
+        for name, (shape, dtype) in self._fixed.items():
+            if to_host:
+                addresses[name] = self._tensors.reserve(name, shape, dtype)
+            else:
+                results[name] = self._memory.new(shape, dtype)
+                addresses[name] = results[name].address
+        self._launch({name: value.shape for name, value in inputs.items()}, addresses)
+        if self._growing:
+            return self._collect_growing(addresses, results, to_host)
+        if to_host:
+            return self._tensors.fetch(
+                {name: (addresses[name], shape, dtype) for name, (shape, dtype) in self._fixed.items()}
+            )
+        self._stream.synchronize()
+        return results
+
+    def time_layers(self, given: Mapping[str, Any], choose: Choose, repeats: int) -> dict[str, float]:
+        """Return the mean time of each layer in milliseconds; the lane must be discarded afterwards."""
+        self.run(given, choose, to_host=True)
+        if self._graphs is not None:
+            self._graphs.close()
+            self._graphs = None
+        timer = self._context.time_layers()
+        self.run(given, choose, to_host=True)
+        timer.begin()
+        for _ in range(repeats):
+            self.run(given, choose, to_host=True)
+        if not timer.total_ms:
+            raise ExecutionError("the library reported no times of layers")
+        return {name: total / repeats for name, total in timer.total_ms.items()}
+
+    def recover(self, error: BaseException) -> None:
+        """Make the lane fit for use after a failure: let what is under way end, forget what was prepared.
+
+        Raises
+        ------
+        DeviceLostError : the CUDA context is corrupt.
+        """
+        self._key = None
+        try:
+            self._stream.synchronize()
+        except DeviceLostError:
+            raise
+        except TrtforgeError:
+            pass  # the error in hand came first
+        if isinstance(error, OutOfMemoryError):
+            if self._graphs is not None:
+                self._graphs.close()
+            self._tensors.release()
+            self._close_growing_buffers()
+
+    def close(self) -> None:
+        """Give everything back; the lane must be at rest."""
+        self._resources.close()
+
+    def _placed(self, name: str, value: Any) -> Placed:
+        if isinstance(value, (np.ndarray, DeviceArray)):
+            return value
+        spec = self._inputs[name]
+        view = from_device(spec, value, self._stream, self._device)
+        if view.dtype != self._dtypes[name]:
+            raise InputError(
+                f"input {name!r} has dtype {view.dtype}, wanted {spec}", hint="convert it on the GPU first"
+            )
+        if view.was_copied:
+            self._counts.add(layout_copies=1)
+        return view
+
+    def _address(self, name: str, value: Placed) -> int:
+        if isinstance(value, np.ndarray):
+            return self._tensors.send(name, value)
+        if value.address and value.address % ALIGNMENT == 0:
+            return value.address
+        self._counts.add(layout_copies=1)
+        return self._tensors.stage(name, value.address, value.nbytes)
+
+    def _reshape(self, inputs: Mapping[str, Placed], key: tuple[Shape, ...], choose: Choose) -> None:
+        shapes = {name: value.shape for name, value in inputs.items()}
+        profile = choose(shapes)
+        self._key = None
+        if profile is not None and self._context.use_profile(profile, self._stream.handle):
+            self._stream.synchronize()
+        self._context.set_shapes(shapes)
+        self._fixed.clear()
+        for name in self._output_names:
+            shape = self._context.known_shape_of(name)
+            if shape is not None:
+                self._fixed[name] = shape, self._dtypes[name]
+            elif name not in self._growing:
+                self._growing[name] = self._context.grow_output(name)
+        self._key, self._profile = key, profile
+
+    def _launch(self, shapes: Mapping[str, Shape], addresses: Mapping[str, int]) -> None:
+        if self._graphs is not None and self._launch_graph(shapes, addresses):
+            return
+        for name, address in addresses.items():
+            self._context.set_address(name, address)
+        for output in self._growing.values():
+            output.begin()
+        try:
+            self._context.enqueue(self._stream.handle)
+        except ExecutionError:
+            for output in self._growing.values():
+                output.check()
+            raise
+
+    def _launch_graph(self, shapes: Mapping[str, Shape], addresses: Mapping[str, int]) -> bool:
+        graphs = self._graphs
+        if graphs is None:
+            return False
+        why = f"the shapes of outputs {list(self._growing)} depend on the data" if self._growing else None
+        if why is None:
+            try:
+                return graphs.launch(self._profile, shapes, addresses)
+            except DeviceLostError:
+                raise
+            except TrtforgeError as error:
+                why = error.message
+        graphs.close()
+        self._graphs = None
+        self._counts.warn_once(f"CUDA graphs are not used, inferences are enqueued instead: {why}")
+        return False
+
+    def _collect_growing(
+        self, addresses: Mapping[str, int], results: dict[str, DeviceArray], to_host: bool
+    ) -> dict[str, Any]:
+        self._stream.synchronize()
+        found: dict[str, tuple[int, Shape, np.dtype[Any]]] = {}
+        for name in self._output_names:
+            if name in self._fixed:
+                found[name] = addresses.get(name, 0), *self._fixed[name]
+            else:
+                output = self._growing[name]
+                output.check()
+                found[name] = output.buffer.address, output.shape, self._dtypes[name]
+        if to_host:
+            return self._tensors.fetch(found)
+        for name in self._growing:
+            address, shape, dtype = found[name]
+            results[name] = self._memory.new(shape, dtype)
+            if results[name].nbytes:
+                copy_on_device(results[name].address, address, results[name].nbytes, self._stream.handle)
+        self._stream.synchronize()
+        return {name: results[name] for name in self._output_names}
+
+    def _close_growing(self) -> None:
+        self._close_growing_buffers()
+        self._growing.clear()
+
+    def _close_growing_buffers(self) -> None:
+        for output in self._growing.values():
+            output.close()

@@ -1,0 +1,59 @@
+"""What is checked before an engine is run."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+
+from trtforge.engine.artifact import Engine
+from trtforge.errors import ConfigError, EngineIntegrityError
+from trtforge.nvidia.execution import LoadedEngine
+from trtforge.runtime.nonfinite import OnNonfinite
+
+
+def check_settings(max_contexts: int, cuda_graphs: int, on_nonfinite: str) -> None:
+    """Raise ConfigError where a setting of `Session` is out of range."""
+    if max_contexts < 1:
+        raise ConfigError(f"max_contexts must be 1 or more, got {max_contexts}", settings=("max_contexts",))
+    if cuda_graphs < 0:
+        raise ConfigError(f"cuda_graphs must be 0 or more, got {cuda_graphs}", settings=("cuda_graphs",))
+    if on_nonfinite not in get_args(OnNonfinite):
+        raise ConfigError(
+            f"on_nonfinite must be one of {get_args(OnNonfinite)}, got {on_nonfinite!r}",
+            settings=("on_nonfinite",),
+        )
+
+
+def is_known(dtype: str) -> bool:
+    """Say whether NumPy has a type of this name."""
+    try:
+        np.dtype(dtype)
+    except TypeError:
+        return False
+    return True
+
+
+def check_tensors(engine: Engine, loaded: LoadedEngine) -> None:
+    """Check that a session can feed the engine, and that it is the one of the manifest.
+
+    Raises
+    ------
+    EngineIntegrityError : the plan's tensors are not those of the manifest.
+    ConfigError : an input decides shapes by its values, or a tensor has a type that NumPy lacks.
+    """
+    manifest = engine.manifest
+    declared = {spec.name: spec.dtype for spec in (*manifest.inputs, *manifest.outputs)}
+    found = {spec.name: spec.dtype for spec in (*loaded.inputs, *loaded.outputs)}
+    if declared != found:
+        raise EngineIntegrityError(f"the plan's tensors are {found}, its manifest says {declared}")
+    if loaded.shape_inputs:
+        raise ConfigError(
+            f"inputs {list(loaded.shape_inputs)} decide shapes by their values, which a session cannot feed",
+            hint="make them constants of the network",
+        )
+    for spec in (*manifest.inputs, *manifest.outputs):
+        if not is_known(spec.dtype):
+            raise ConfigError(
+                f"tensor {spec} has a type that NumPy lacks", hint="cast it in the network, to float32 say"
+            )
