@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,6 +171,10 @@ def _inspect(flavor: Flavor, config: BuildConfig, plan: bytes) -> dict[str, int]
         if config.version_compatible:
             return None
         raise
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+        # The engine is good all the same, and may have taken long to build.
+        warnings.warn(f"what the layers run in cannot be read from the engine: {error}", stacklevel=2)
+        return None
 
 
 def _options(config: BuildConfig, feeds: Feeds | None) -> dict[str, Any]:
