@@ -21,7 +21,7 @@ from trtforge.engine import BuildConfig, Engine, build
 from trtforge.errors import BuildError, NoGpuError
 from trtforge.feeds import ArrayFeeds
 from trtforge.nvidia import Flavor, available, gpus
-from trtforge.nvidia.log import VendorLog, make_logger
+from trtforge.nvidia.log import listen, logger_of
 from trtforge.nvidia.tensor_names import tensor_names
 from trtforge.nvidia.v8 import V8
 
@@ -129,8 +129,8 @@ def parsed_names(model: onnx.ModelProto, flavor: Flavor) -> dict[str, str]:
     ------
     BuildError : the library cannot parse the network; the message carries its own reason.
     """
-    trt, log = flavor.module(), VendorLog()
-    logger = make_logger(trt, log)
+    trt, log = flavor.module(), listen()
+    logger = logger_of(trt)
     builder = trt.Builder(logger)
     network = builder.create_network(flavor.network_flags(trt))
     parser = trt.OnnxParser(network, logger)

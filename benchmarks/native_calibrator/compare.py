@@ -18,7 +18,7 @@ from trtforge.calibration import FLOOR_AMAX, entropy_amax
 from trtforge.scales import INT8_MAX
 
 # One bin; the cache rounds scales to float32, hence the margin.
-MAX_BINS_OFF = 1.001
+WITHIN_BINS = 1.001
 # A divergence this much above the least, as a share of it, counts as flat.
 FLAT = 0.05
 # Our own rule, beside those over TensorRT's bins.
@@ -146,8 +146,8 @@ def _row(name: str, own: str, evidence: Evidence, thresholds: _Thresholds) -> di
     ours, over_bins = thresholds[own][OURS], thresholds[own].get("as_second")
     off = ours.bins_off(native)
     other = evidence.without_tf32.scales.get(name) if evidence.without_tf32 is not None else None
-    without = None if other is None else ours.bins_off(other * INT8_MAX) <= MAX_BINS_OFF
-    within = off <= MAX_BINS_OFF
+    without = None if other is None else ours.bins_off(other * INT8_MAX) <= WITHIN_BINS
+    within = off <= WITHIN_BINS
     equal = None if over_bins is None else over_bins.bins_off(native) <= bins.MAX_BINS_OFF
     excess = None if within else excess_divergence(native, histogram)
     matches: list[dict[str, Any]] = []
@@ -170,6 +170,10 @@ def _row(name: str, own: str, evidence: Evidence, thresholds: _Thresholds) -> di
         "bins_off": round(off, 3) if math.isfinite(off) else None,
         "within": within,
         "amax_over_bins": None if over_bins is None else over_bins.amax,
+        "bins_off_over_bins": None if over_bins is None else round(over_bins.bins_off(native), 5),
+        "bin_width_over_bins": None if over_bins is None else over_bins.bin_width,
+        "first_max": evidence.first.tensors[own].observed_max,
+        "num_zeros": histogram.num_zeros,
         "equal_over_bins": equal,
         "within_without_tf32": without,
         "excess_divergence": excess,
@@ -181,7 +185,7 @@ def _row(name: str, own: str, evidence: Evidence, thresholds: _Thresholds) -> di
 def _is_scale_of(native: float, other: Mapping[str, _Threshold]) -> bool:
     # That TensorRT gave both one scale proves nothing where both hold the same values; our threshold for the
     # other one must be TensorRT's.
-    limits = {OURS: MAX_BINS_OFF, "as_second": bins.MAX_BINS_OFF}
+    limits = {OURS: WITHIN_BINS, "as_second": bins.MAX_BINS_OFF}
     return any(rule in other and other[rule].bins_off(native) <= most for rule, most in limits.items())
 
 

@@ -329,3 +329,10 @@ def test_build_asks_the_store_first(tmp_path, monkeypatch):
         build(conv_net(), config=BuildConfig(optimization_level=1), **given)
     with pytest.raises(ConfigError, match="on_calibration_cache cannot be given along with store"):
         build(conv_net(), on_calibration_cache=print, **given)
+
+
+def test_keys_that_cannot_be_read_are_found_before_a_build(tmp_path):
+    pytest.importorskip("cryptography")
+    for keys in ({"signing_key": tmp_path / "no.pem"}, {"trusted_keys": [tmp_path / "no.pem"]}):
+        with pytest.raises(ConfigError, match=r"no\.pem"):
+            EngineStore(tmp_path / "store", **keys)

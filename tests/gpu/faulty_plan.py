@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trtforge.nvidia.cuda import set_device
-from trtforge.nvidia.log import VendorLog, make_logger
+from trtforge.nvidia.log import listen, logger_of
 from trtforge.nvidia.selection import flavor_for
 
 
@@ -16,8 +16,8 @@ def main(path: str, library: str, version: str) -> dict[str, Any]:
     """Load a plan past every check of ours, make a context of it, and say what came of it."""
     trt = flavor_for(library, version).module()
     set_device(0)
-    log = VendorLog()
-    logger = make_logger(trt, log)
+    log = listen()
+    logger = logger_of(trt)
     runtime = trt.Runtime(logger)
     print("deserializing", flush=True)
     engine = runtime.deserialize_cuda_engine(Path(path).read_bytes())

@@ -23,7 +23,7 @@ from trtforge.feeds import ArrayFeeds
 from trtforge.graph import prepare
 from trtforge.model import load_model, model_inputs
 from trtforge.nvidia import available, gpus
-from trtforge.nvidia.log import VendorLog, make_logger
+from trtforge.nvidia.log import listen, logger_of
 from trtforge.nvidia.tensor_names import tensor_names
 from trtforge.profiles import OptimizationProfile
 from trtforge.runtime import OnnxRunner, Session
@@ -101,7 +101,8 @@ def scales(observations):
 def parsed_names(network):
     flavor = _flavor()
     trt = flavor.module()
-    logger = make_logger(trt, VendorLog())
+    listen()
+    logger = logger_of(trt)
     builder = trt.Builder(logger)
     parsed = builder.create_network(flavor.network_flags(trt))
     parser = trt.OnnxParser(parsed, logger)

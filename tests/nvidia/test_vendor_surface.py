@@ -283,3 +283,9 @@ def test_what_one_release_of_a_generation_lacks_is_an_error_too():
 def test_the_documentation_names_every_option():
     page = (Path(__file__).parents[2] / "docs" / "building.md").read_text()
     assert [name for name in BY_FIELD if f"`{name}`" not in page] == []
+
+
+def test_weights_are_streamed_where_the_network_is_strongly_typed():
+    asked = BuildConfig(weight_streaming=True, strongly_typed=True).asked()
+    check_options(flavor_for("tensorrt", "10.16.1"), asked)
+    check_options(flavor_for("tensorrt", "11.4.0"), BuildConfig(weight_streaming=True).asked())

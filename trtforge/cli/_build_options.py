@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,13 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+# A path may hold an at sign of its own.
+_PLUGIN = re.compile(r"(?P<path>.+?)(?:@(?P<sha256>[0-9a-fA-F]{64}))?", re.DOTALL)
+
+
 def add_builder_options(parser: argparse.ArgumentParser) -> None:
     """Take what is told to the builder; one that the library lacks is an error, which says who has it."""
-    group = parser.add_argument_group("builder", "see docs/engines.md for what each library has")
+    group = parser.add_argument_group("builder", "docs/building.md says what each library has")
     group.add_argument("--optimization-level", type=int, metavar="0-5", help="effort (library's default: 3)")
     group.add_argument(
         "--workspace", type=parse_size, metavar="SIZE", help="most scratch memory of a layer, such as 4GiB"
@@ -112,7 +117,7 @@ def build_config(args: argparse.Namespace, **more: Any) -> BuildConfig:
     from trtforge.engine import BuildConfig
     from trtforge.nvidia.plugins import Plugin
 
-    paths = (text.partition("@") for text in args.plugin or ())
+    paths = (_PLUGIN.fullmatch(text) for text in args.plugin or ())
     return BuildConfig(
         optimization_level=args.optimization_level,
         workspace_bytes=args.workspace,
@@ -129,7 +134,7 @@ def build_config(args: argparse.Namespace, **more: Any) -> BuildConfig:
         exclude_lean_runtime=args.exclude_lean_runtime,
         hardware_compatibility=args.hardware_compatibility,
         compute_capabilities=tuple(args.compute_capability or ()),
-        plugins=tuple(Plugin(path, digest or None) for path, _, digest in paths),
+        plugins=tuple(Plugin(found["path"], found["sha256"]) for found in paths if found),
         aux_streams=args.aux_streams,
         profiling_verbosity=args.profiling_verbosity,
         preview_features=dict(args.preview_feature or ()),

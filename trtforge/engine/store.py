@@ -13,6 +13,7 @@ from typing import Any
 
 from trtforge._optional import require
 from trtforge.engine.artifact import Engine
+from trtforge.engine.signature import sign_manifest, trust
 from trtforge.engine.store_folder import PURPOSE, StoredEngine, StoreFolder
 from trtforge.errors import ConfigError, EngineIntegrityError
 
@@ -64,6 +65,10 @@ class EngineStore:
         self.folder = self._files.folder
         self.max_bytes = max_bytes
         self.hits = self.builds = 0
+        # A key that cannot be read must be found before the build, not after it.
+        if signing_key is not None:
+            sign_manifest(b"", signing_key)
+        trust(trusted_keys, require_signature)
         self._signing_key = signing_key
         self._trust: dict[str, Any] = {"trusted_keys": trusted_keys, "require_signature": require_signature}
 

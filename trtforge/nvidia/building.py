@@ -15,7 +15,7 @@ from trtforge.nvidia.flavor import Flavor
 from trtforge.nvidia.interruption import run_interruptibly
 from trtforge.nvidia.large_networks import parse_network
 from trtforge.nvidia.layers import count_from_log
-from trtforge.nvidia.log import VendorLog, make_logger
+from trtforge.nvidia.log import VendorLog, listen, logger_of
 from trtforge.nvidia.observing import expose_tensors
 from trtforge.nvidia.options import apply_options, check_options
 from trtforge.nvidia.plugins import load_plugins
@@ -117,7 +117,7 @@ def build_plan(flavor: Flavor, request: BuildRequest) -> BuiltPlan:
         try:
             return _build(flavor, request, progress)
         except TrtforgeError as error:
-            # A traceback would keep the builder alive, whose logger the library then gives to the next one.
+            # A traceback would keep the builder and its memory alive.
             return error.with_traceback(None)
 
     if flavor.has_progress_monitor:
@@ -130,8 +130,8 @@ def build_plan(flavor: Flavor, request: BuildRequest) -> BuiltPlan:
 
 
 def _build(flavor: Flavor, request: BuildRequest, progress: BuildProgress) -> BuiltPlan:
-    trt, log = flavor.module(), VendorLog()
-    logger = make_logger(trt, log)
+    trt, log = flavor.module(), listen()
+    logger = logger_of(trt)
     builder = trt.Builder(logger)
     load_plugins(flavor, trt, request.options.get("plugins", ()), log)
     network = builder.create_network(flavor.network_flags(trt))
@@ -247,7 +247,10 @@ def _node_at(model: onnx.ModelProto, index: int) -> onnx.NodeProto | None:
 
 def _add_profile(builder: Any, config: Any, ranges: Ranges, log: VendorLog) -> None:
     profile = builder.create_optimization_profile()
-    for name, (low, opt, high) in ranges.items():
-        profile.set_shape(name, low, opt, high)
+    try:
+        for name, (low, opt, high) in ranges.items():
+            profile.set_shape(name, low, opt, high)
+    except (RuntimeError, ValueError) as error:  # what the bindings raise for shapes out of order
+        raise ProfileError(f"the library refuses profile {dict(ranges)}: {error}") from None
     if config.add_optimization_profile(profile) < 0:
         raise ProfileError(f"the library refuses profile {dict(ranges)}: {log.reason}")

@@ -170,8 +170,13 @@ def attach(
     config.int8_calibrator = calibration.calibrator
     if request.shapes:
         profile = builder.create_optimization_profile()
-        for name, shape in request.shapes.items():
-            profile.set_shape(name, shape, shape, shape)
+        try:
+            for name, shape in request.shapes.items():
+                profile.set_shape(name, shape, shape, shape)
+        except (RuntimeError, ValueError) as error:
+            raise CalibrationError(
+                f"the library refuses to calibrate at {dict(request.shapes)}: {error}"
+            ) from None
         if not config.set_calibration_profile(profile):
             raise CalibrationError(f"the library refuses to calibrate at {dict(request.shapes)}")
     return calibration

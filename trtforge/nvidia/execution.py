@@ -20,7 +20,7 @@ from trtforge.nvidia.cuda import check_last_error, set_device
 from trtforge.nvidia.flavor import Flavor
 from trtforge.nvidia.layer_times import LayerTimer
 from trtforge.nvidia.layers import count_from_inspector
-from trtforge.nvidia.log import VendorLog, make_logger
+from trtforge.nvidia.log import VendorLog, heard, listen, logger_of
 from trtforge.nvidia.output_allocator import GrowingOutput
 
 
@@ -49,16 +49,15 @@ class LoadedEngine:
     def __init__(self, flavor: Flavor, plan: bytes, *, device: int = 0) -> None:
         flavor.require_gpu("run an engine", device=device)
         set_device(device)
-        trt, self._log = flavor.module(), _LogOfEachThread()
-        self._logger = make_logger(trt, self._log)
+        trt, log = flavor.module(), listen()
         self._making = threading.Lock()
         self.trt = trt
-        self._runtime = trt.Runtime(self._logger)
+        self._runtime = trt.Runtime(logger_of(trt))
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
-            self._log.raise_missing_plugin()
-            _raise_if_out_of_memory(self._log, "load the engine")
-            raise EngineError(f"{flavor} refuses the engine: {self._log.reason}", hint=self._log.hint)
+            log.raise_missing_plugin()
+            _raise_if_out_of_memory(log, "load the engine")
+            raise EngineError(f"{flavor} refuses the engine: {log.reason}", hint=log.hint)
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -85,7 +84,8 @@ class LoadedEngine:
         context = None
         if not self.shape_inputs and any("?" in spec.shape for spec in self.inputs):
             context = self._engine.create_execution_context()
-        if context is not None:
+            if context is None:
+                return None
             for spec in self.inputs:
                 _, tuned, _ = self._engine.get_tensor_profile_shape(spec.name, 0)
                 context.set_input_shape(spec.name, tuple(tuned))
@@ -100,15 +100,15 @@ class LoadedEngine:
         OutOfMemoryError : the GPU has no room for its scratch memory.
         """
         with self._making:
-            self._log.forget()
+            log = listen()
             context = self._engine.create_execution_context()
         if context is None:
             _raise_if_lost("make an execution context")
             raise OutOfMemoryError(
-                f"no execution context could be made: {self._log.reason}",
+                f"no execution context could be made: {log.reason}",
                 hint="close idle sessions, or build with smaller profiles",
             )
-        return Context(self.trt, context, self._log)
+        return Context(self.trt, context)
 
     @property
     def scratch_bytes(self) -> int:
@@ -143,13 +143,12 @@ class Context:
 
     Parameters
     ----------
-    trt, context, log : the library, its context, and where it writes.
+    trt, context : the library and its context.
     """
 
-    def __init__(self, trt: Any, context: Any, log: _LogOfEachThread) -> None:
+    def __init__(self, trt: Any, context: Any) -> None:
         self._trt = trt
         self._context: Any = context
-        self._log = log
         self._profile = int(context.active_optimization_profile)
         self._addresses: dict[str, int] = {}
         self._listeners: list[Any] = []
@@ -163,11 +162,11 @@ class Context:
         """
         if index == self._profile:
             return False
-        self._log.forget()
+        log = listen()
         if not self._context.set_optimization_profile_async(index, stream):
             _raise_if_lost(f"use profile {index}")
             raise ProfileInUseError(
-                f"the engine could not use profile {index}: {self._log.reason}",
+                f"the engine could not use profile {index}: {log.reason}",
                 hint="build the engine again, so that its contexts share profiles, or set max_contexts=1",
                 settings=("max_contexts",),
             )
@@ -182,10 +181,10 @@ class Context:
         ------
         ProfileError : the library refuses one.
         """
-        self._log.forget()
+        log = listen()
         for name, shape in shapes.items():
             if not self._context.set_input_shape(name, tuple(shape)):
-                raise ProfileError(f"input {name!r} of shape {tuple(shape)} was refused: {self._log.reason}")
+                raise ProfileError(f"input {name!r} of shape {tuple(shape)} was refused: {log.reason}")
         missing = self._context.infer_shapes()
         if missing:
             raise ExecutionError(f"the engine still lacks the shapes of {list(missing)}")
@@ -246,11 +245,11 @@ class Context:
         OutOfMemoryError : the GPU had no memory left.
         ExecutionError : the library refused; the outputs hold nothing.
         """
-        self._log.forget()
+        log = listen()
         if not self._context.execute_async_v3(stream):
             check_last_error("run the engine")
-            _raise_if_out_of_memory(self._log, "run the engine")
-            raise ExecutionError(f"the engine did not run: {self._log.reason}")
+            _raise_if_out_of_memory(log, "run the engine")
+            raise ExecutionError(f"the engine did not run: {log.reason}")
 
     def close(self) -> None:
         """Release the context, and then what it calls."""
@@ -259,26 +258,7 @@ class Context:
 
     def _checked(self, succeeded: bool, doing: str) -> None:
         if not succeeded:
-            raise ExecutionError(f"the engine could not {doing}: {self._log.reason}")
-
-
-class _LogOfEachThread(VendorLog):
-    """What the library says to each thread, as it says why a call failed on the thread that made it."""
-
-    def __init__(self) -> None:
-        self._of_thread = threading.local()
-        super().__init__()
-
-    def __getattribute__(self, name: str) -> Any:
-        if name in ("errors", "warnings"):
-            return object.__getattribute__(self, "_of_thread").__dict__.setdefault(name, [])
-        return super().__getattribute__(name)
-
-    def forget(self) -> None:
-        """Forget what was said to this thread."""
-        said = self._of_thread.__dict__
-        if said:
-            said.clear()
+            raise ExecutionError(f"the engine could not {doing}: {heard().reason}")
 
 
 def _raise_if_lost(doing: str) -> None:

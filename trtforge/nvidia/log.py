@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import threading
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
@@ -131,8 +132,31 @@ def _mentions(errors: Collection[str], name: str) -> bool:
     return any(name in text and alone.search(text) for text in errors)
 
 
-def make_logger(trt: Any, log: VendorLog) -> Any:
-    """Return an ``ILogger`` of module ``trt`` that writes into ``log``.
+# The library keeps the first logger that it is given, even for other builders and runtimes; so there is one
+# for each module of a vendor, which is never freed and hands on what it hears.
+_loggers: dict[int, tuple[Any, Any]] = {}
+_heard = threading.local()
+_latest = VendorLog()
+
+
+def listen() -> VendorLog:
+    """Return a new log of what the library says to this thread, until the thread calls this again.
+
+    What the library says on threads of its own goes to the log that was asked for last.
+    """
+    global _latest
+    _latest = _heard.log = VendorLog()
+    return _latest
+
+
+def heard() -> VendorLog:
+    """Return the log of this thread."""
+    log: VendorLog = getattr(_heard, "log", _latest)
+    return log
+
+
+def logger_of(trt: Any) -> Any:
+    """Return the ``ILogger`` of module ``trt``, which writes into the log that `listen` gave.
 
     It never raises: an exception inside the vendor's callback would end the process.
     """
@@ -142,6 +166,7 @@ def make_logger(trt: Any, log: VendorLog) -> Any:
             trt.ILogger.__init__(self)
 
         def log(self, severity: Any, message: str) -> None:
+            log = heard()
             if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
                 log.errors.append(" ".join(message.split()))
             elif severity == trt.ILogger.Severity.WARNING:
@@ -149,4 +174,6 @@ def make_logger(trt: Any, log: VendorLog) -> Any:
             elif _LAYER_LIST.match(message):
                 log.layer_list = message
 
-    return Logger()
+    if id(trt) not in _loggers:
+        _loggers[id(trt)] = trt, Logger()
+    return _loggers[id(trt)][1]

@@ -244,7 +244,8 @@ def check_options(flavor: Flavor, options: Mapping[str, Any]) -> None:
                     hint=option.why_not,
                     settings=(name, "flavor"),
                 )
-    if options.get("weight_streaming") and not flavor.strongly_typed_only:
+    typed = flavor.strongly_typed_only or options.get("strongly_typed")
+    if options.get("weight_streaming") and not typed:
         raise ConfigError(
             f"weight_streaming: {flavor} streams the weights of strongly typed networks alone",
             hint="set strongly_typed=True too",

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from trtforge.errors import ConfigError
 from trtforge.nvidia.flavor import Flavor, Validity
-from trtforge.nvidia.log import VendorLog, make_logger
+from trtforge.nvidia.log import listen, logger_of
 
 # Compute capabilities that an engine runs on unless others are asked for; the last stands for all above too.
 _PORTABLE = ("8.0", "8.6", "8.9", "12.0+")
@@ -60,7 +60,8 @@ class Rtx(Flavor):
     def validity(self, plan: bytes) -> Validity:
         """Ask the library to read the plan's header; without a GPU it can only tell that it is malformed."""
         trt = self.module()
-        runtime = trt.Runtime(make_logger(trt, VendorLog()))
+        listen()
+        runtime = trt.Runtime(logger_of(trt))
         verdict, bits = runtime.get_engine_validity(plan)
         reasons = tuple(
             name.lower()

@@ -110,7 +110,6 @@ class Trainer:
             self.parallel = torch.nn.parallel.DistributedDataParallel(
                 self.model, device_ids=devices, broadcast_buffers=False
             )
-            self.average.load_state_dict(self.model.state_dict())
 
     def _start_from(self, path: Path) -> None:
         with np.load(path, allow_pickle=False) as arrays:
