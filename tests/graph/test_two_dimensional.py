@@ -119,6 +119,16 @@ def test_a_shared_weight_is_raised_once() -> None:
     same_numbers(network(nodes, w=noise(4, 4, 3)), {"x": noise(1, 4, 9)})
 
 
+def test_a_weight_that_others_read_is_left_alone() -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], name="a", pads=[1, 1]),
+        helper.make_node("ReduceSum", ["w"], ["s"], name="s", keepdims=0),
+        helper.make_node("Mul", ["a", "s"], ["y"], name="y"),
+    ]
+    model = network(nodes, w=noise(4, 4, 3))
+    assert convolutions_in_2d(model) is model
+
+
 @pytest.mark.skipif(not is_installed("tensorrt_rtx"), reason="tensorrt_rtx is not installed")
 def test_a_library_of_the_family_builds_it() -> None:
     flat = convolutions_in_2d(conv_net(quantized=True))

@@ -60,8 +60,19 @@ def has_quantized_1d_convolutions(model: onnx.ModelProto) -> bool:
 def _is_1d(node: onnx.NodeProto, index: GraphIndex) -> bool:
     if node.op_type not in _CONVOLUTIONS:
         return False
-    weight = index.initializers.get(_root(node.input[1], index))
-    return weight is not None and len(weight.dims) == 3
+    root = _root(node.input[1], index)
+    weight = index.initializers.get(root)
+    return weight is not None and len(weight.dims) == 3 and _is_only_convolved(root, index)
+
+
+def _is_only_convolved(name: str, index: GraphIndex) -> bool:
+    """Say whether nothing but convolutions reads a weight, through quantizers or not."""
+    return not index.is_exposed(name) and all(
+        _is_only_convolved(reader.output[0], index)
+        if reader.op_type in _QUANTIZERS
+        else reader.op_type in _CONVOLUTIONS and name == reader.input[1]
+        for reader in index.readers(name)
+    )
 
 
 def _root(name: str, index: GraphIndex) -> str:
