@@ -47,7 +47,7 @@ def scales(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_options_that_stand_for_arguments_exist(command: str) -> None:
     parser = argparse.ArgumentParser()
-    module = importlib.import_module(f"trtforge.cli.{command}")
+    module = importlib.import_module(f"trtforge.cli.{command.replace('-', '_')}")
     module.add_arguments(parser)
     usage = parser.format_help()
     for options in getattr(module, "OPTIONS", {}).values():
@@ -57,7 +57,7 @@ def test_options_that_stand_for_arguments_exist(command: str) -> None:
 
 def test_an_argument_is_found_by_its_name_or_by_what_the_command_says() -> None:
     args = make_parser("build").parse_args(["build", "m.onnx", "-o", "out.engine"])
-    assert options_of(args, "profiles") == ("--frames", "--clips")
+    assert options_of(args, "profiles") == ("--frames", "--clips", "--profiles")
     assert options_of(args, "max_batch") == ("--max-batch",)
     assert options_of(args, "workspace_bytes") == ("--workspace",)
     assert options_of(args, "max_bad_share") == ()
@@ -88,14 +88,17 @@ def test_hints_that_name_arguments_say_so_to_programs() -> None:
 @pytest.mark.parametrize(
     ("words", "options"),
     [
-        (("build", MODEL, "-o", "out.engine", "--flavor", "tensorrt_rtx"), ["profiles: --frames or --clips"]),
+        (
+            ("build", MODEL, "-o", "out.engine", "--flavor", "tensorrt_rtx"),
+            ["profiles: --frames or --clips or --profiles"],
+        ),
         (
             ("compile", MODEL, "-o", "out", "--flavor", "tensorrt_rtx"),
             ["clips: --calibration-set", "precision: --precision"],
         ),
         (
             ("compile", MODEL, "-o", "out", "--precision", "float16", "--flavor", "tensorrt_rtx"),
-            ["profiles: --frames", "clips: --calibration-set", "evaluate: --evaluate"],
+            ["profiles: --frames or --profiles", "clips: --calibration-set", "evaluate: --evaluate"],
         ),
         (("build", MODEL, "-o", "out.engine", "--frames", "0", "9"), ["frame_counts: --frames or --clips"]),
         (

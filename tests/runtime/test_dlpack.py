@@ -1,7 +1,9 @@
 """Capsules made by hand are read by NumPy and PyTorch, and theirs by us."""
 
-import ctypes
 import gc
+import subprocess
+import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -30,44 +32,101 @@ class Owner:
 )
 @pytest.mark.parametrize("shape", [(2, 3, 4), (), (5,)])
 def test_numpy_reads_a_capsule_and_gives_it_back(dtype, shape):
-    before = len(dlpack._LENT)
     array = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(dtype)
-    read = np.from_dlpack(Owner(array))
-    assert len(dlpack._LENT) == before + 1
+    owner = Owner(array)
+    kept = weakref.ref(owner)
+    read = np.from_dlpack(owner)
+    del owner
+    assert kept() is not None
     assert (read.dtype, read.shape) == (array.dtype, array.shape)
     assert read.ctypes.data == array.ctypes.data
     np.testing.assert_array_equal(read, array)
     del read
     gc.collect()
-    assert len(dlpack._LENT) == before
+    assert kept() is None
 
 
 def test_pytorch_reads_a_capsule_and_gives_it_back():
     torch = pytest.importorskip("torch")
-    before = len(dlpack._LENT)
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
-    read = torch.from_dlpack(Owner(array))
+    owner = Owner(array)
+    kept = weakref.ref(owner)
+    read = torch.from_dlpack(owner)
+    del owner
+    assert kept() is not None
     read[0, 0] = 9
     assert array[0, 0] == 9
     del read
     gc.collect()
-    assert len(dlpack._LENT) == before
+    assert kept() is None
 
 
 def test_a_capsule_that_nobody_takes_is_forgotten():
-    before = len(dlpack._LENT)
-    for _ in range(100):
-        Owner(np.zeros(3, np.float32)).__dlpack__()
+    owner = Owner(np.zeros(3, np.float32))
+    kept = weakref.ref(owner)
+    capsule = owner.__dlpack__()
+    del owner
+    assert kept() is not None
+    del capsule
     gc.collect()
-    assert len(dlpack._LENT) == before
+    assert kept() is None
+
+
+DROPPED_IN_FLIGHT = """
+import weakref
+import numpy as np
+from trtforge.runtime import dlpack
+
+class Owner:
+    def __init__(self):
+        self.array = np.zeros(3, np.float32)
+
+def lend():
+    owner = Owner()
+    kept.append(weakref.ref(owner))
+    return dlpack.make_capsule(owner, owner.array.ctypes.data, (3,), owner.array.dtype, (dlpack.CUDA, 0))
+
+def fail():
+    raise KeyError("in flight")
+
+kept, caught = [], 0
+for _ in range(100):
+    try:
+        print(lend(), fail())
+    except KeyError:
+        caught += 1
+print(caught, sum(one() is None for one in kept))
+"""
+
+
+def test_a_capsule_may_be_dropped_while_an_exception_is_in_flight():
+    done = subprocess.run(
+        [sys.executable, "-c", DROPPED_IN_FLIGHT], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stdout.split()) == (0, ["100", "100"]), done.stderr
+
+
+def test_a_consumer_that_refuses_raises_its_own_error():
+    class OnGpu(Owner):
+        def __dlpack__(self, **_):
+            return dlpack.make_capsule(self, self.array.ctypes.data, (3,), self.array.dtype, (dlpack.CUDA, 0))
+
+    with pytest.raises((BufferError, RuntimeError), match="device"):
+        np.from_dlpack(OnGpu(np.zeros(3, np.float32)))
+
+
+def test_a_type_that_numpy_lacks_is_refused():
+    with pytest.raises(InputError, match=r"an array of dtype \|V2 cannot be lent by DLPack"):
+        Owner(np.zeros(3, "V2")).__dlpack__()
 
 
 def cuda_capsule(array, *, device=(dlpack.CUDA, 1), strides=None, offset=0):
     capsule = dlpack.make_capsule(array, array.ctypes.data - offset, array.shape, array.dtype, device)
-    (managed,) = [entry[2] for entry in dlpack._LENT.values() if entry[0] is array]
+    tensor = dlpack._managed(capsule).tensor
     if strides is not None:
-        managed.tensor.strides = (ctypes.c_int64 * len(strides))(*strides)
-    managed.tensor.byte_offset = offset
+        for axis, stride in enumerate(strides):
+            tensor.strides[axis] = stride
+    tensor.byte_offset = offset
     return capsule
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.runtime import fake_gpu
 from trtforge.errors import ConfigError, DeviceLostError, ExecutionError, InputError, OutOfMemoryError
-from trtforge.runtime import DeviceArray, Session, dlpack
+from trtforge.runtime import DeviceArray, Session, device_array
 
 
 @pytest.fixture
@@ -207,7 +207,6 @@ def test_what_speaks_dlpack_is_read_where_it_lies(machine):
         (context,) = library.contexts
         assert context.addresses["x"] == x.owner.address
         assert x.streams == [7, 7, 7]
-        assert len(dlpack._LENT) == 0
         x.device = 3
         with pytest.raises(InputError, match="it lies on GPU 3, the session runs on GPU 0"):
             session.run({**arrays, "x": x})
@@ -460,3 +459,62 @@ def test_a_failed_context_leaves_nothing(machine):
     library.has_context = True
     with Session(fake_gpu.ENGINE) as session, pytest.raises(ConfigError, match="outputs must be 'numpy'"):
         session.run(feed(1), outputs="torch")
+
+
+def test_a_loss_while_layers_are_timed_is_remembered(machine):
+    _, driver = machine
+    session = Session(fake_gpu.ENGINE, max_contexts=1)
+    driver.failures["cudaStreamSynchronize"] = "cudaErrorIllegalAddress"
+    with pytest.raises(DeviceLostError):
+        session.profile(feed(2))
+    assert not session.alive
+    driver.failures.clear()
+    for call in (session.run, session.profile):
+        with pytest.raises(DeviceLostError, match="the GPU was lost in an earlier call"):
+            call(feed(2))
+    session.close()
+
+
+def test_an_output_whose_shape_becomes_known_is_still_read_from_its_allocator(machine):
+    library, _ = machine
+    with Session(fake_gpu.ENGINE, max_contexts=1) as session:
+        for library.data_dependent, batch in ((True, 1), (False, 2), (True, 4), (False, 8)):
+            library.rows = batch
+            np.testing.assert_array_equal(session.run(feed(batch))["y"], expected(feed(batch)))
+            on_gpu = session.run(feed(batch), outputs="device")["y"]
+            np.testing.assert_array_equal(on_gpu.numpy(), expected(feed(batch)))
+
+
+def test_replays_are_counted_on_after_graphs_are_given_up(machine):
+    _, driver = machine
+    with Session(fake_gpu.ENGINE, max_contexts=1, cuda_graphs=2) as session:
+        for _ in range(6):
+            session.run(feed(2))
+        assert session.counts["graph_replays"] == 4
+        session.profile(feed(2), repeats=1)
+        assert session.counts["graph_replays"] == 5
+        for _ in range(6):
+            session.run(feed(2))
+        assert session.counts["graph_replays"] == 9
+        driver.failures["cudaStreamBeginCapture"] = "cudaErrorStreamCaptureUnsupported"
+        session.run(feed(4))
+        with pytest.warns(RuntimeWarning, match="CUDA graphs are not used"):
+            session.run(feed(4))
+        assert session.counts["graph_replays"] == 9
+
+
+def test_idle_memory_of_old_sizes_makes_room(machine, monkeypatch):
+    _, driver = machine
+    memory = device_array.DeviceMemory(0)
+    float32 = np.dtype(np.float32)
+    for rows in range(1, 101):
+        memory.new((rows, 128), float32)
+    assert len(driver.memory) == 64
+    assert memory.idle_bytes == 512 * sum(range(37, 101))
+    recent = max(driver.memory, key=lambda address: len(driver.memory[address]))
+    assert memory.new((100, 128), float32).address == recent
+    monkeypatch.setattr(device_array, "_MAX_IDLE_BYTES", 512 * 150)
+    memory.new((60, 128), float32)
+    assert memory.idle_bytes == 512 * 60
+    memory.new((151, 128), float32)
+    assert (memory.idle_bytes, driver.memory) == (0, {})

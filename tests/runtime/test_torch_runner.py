@@ -3,7 +3,7 @@ import threading
 import numpy as np
 import pytest
 
-from trtforge.errors import ExecutionError, InputError
+from trtforge.errors import ExecutionError, InputError, OutOfMemoryError
 from trtforge.model import TensorSpec
 from trtforge.runtime import TorchRunner
 
@@ -80,3 +80,13 @@ def test_what_the_module_does_wrong_is_said():
         TorchRunner(Net("dict"), ["x", "y"], ["half"]).run({"x": X, "y": X})
     with pytest.raises(InputError, match="outputs must be different names, one at least, got"):
         TorchRunner(Net(), ["x", "y"], ["twice", "twice"])
+
+
+def test_no_memory_for_the_inputs_is_out_of_memory(monkeypatch):
+    def refuse(self, device):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    runner = TorchRunner(Net(), ["x", "y"], ["twice", "total"])
+    monkeypatch.setattr(torch.Tensor, "to", refuse)
+    with pytest.raises(OutOfMemoryError, match="no GPU memory left to run the module: CUDA out of memory"):
+        runner.run({"x": X, "y": X})

@@ -87,6 +87,22 @@ def decode_audio(
     ----------
     The SoX Resampler library (soxr), quality "HQ": a linear-phase low-pass at 20 bits.
     """
+    clip_id = _name(source) if clip_id is None else clip_id
+    blocks = audio_blocks(source, sampling_rate=sampling_rate, clip_id=clip_id, max_duration=max_duration)
+    audio: NDArray[np.float32] = np.concatenate(list(blocks))
+    if not audio.size:
+        raise ClipError(f"clip {clip_id!r}: no sample is left at {sampling_rate} Hz", clip_id=clip_id)
+    return audio
+
+
+def audio_blocks(
+    source: AudioSource, *, sampling_rate: int, clip_id: str | None = None, max_duration: float = MAX_DURATION
+) -> Iterator[NDArray[np.float32]]:
+    """Yield what `decode_audio` returns, a block at a time, in memory that does not grow with the file.
+
+    Takes the same parameters and raises the same errors as `decode_audio`, while it is gone through; the
+    file is open from the first block to the last. A block may be empty.
+    """
     if not MIN_SAMPLING_RATE <= sampling_rate <= MAX_SAMPLING_RATE:
         raise ConfigError(
             f"sampling_rate must lie in {MIN_SAMPLING_RATE} to {MAX_SAMPLING_RATE} Hz, got {sampling_rate}"
@@ -99,16 +115,11 @@ def decode_audio(
             resampler = soxr.ResampleStream(
                 info.sampling_rate, sampling_rate, 1, dtype="float64", quality="HQ"
             )
-        pieces = []
         for mono in _mono_blocks(sound, info, clip_id):
             piece = mono if resampler is None else resampler.resample_chunk(mono)
-            pieces.append(piece.astype(np.float32))
+            yield piece.astype(np.float32)
         if resampler is not None:
-            pieces.append(resampler.resample_chunk(np.zeros(0), last=True).astype(np.float32))
-    audio: NDArray[np.float32] = np.concatenate(pieces)
-    if not audio.size:
-        raise ClipError(f"clip {clip_id!r}: no sample is left at {sampling_rate} Hz", clip_id=clip_id)
-    return audio
+            yield resampler.resample_chunk(np.zeros(0), last=True).astype(np.float32)
 
 
 def probe_audio(

@@ -128,18 +128,46 @@ class LogMel:
             )
         if not np.isfinite(audio).all():
             raise InputError("log_mel takes finite samples, got NaN or infinity among them")
-        mel = np.log(self._mel_power(audio) + self.log_floor)
+        # Padded here and not by librosa, which warns of clips shorter than the transform.
+        mel = self.log_power(np.pad(audio.astype(np.float64), self.n_fft // 2))
         if self.normalize == "per_band":
-            mel -= mel.mean(axis=1, keepdims=True)
-            mel /= mel.std(axis=1, keepdims=True) + _EPSILON
+            return self.normalized(mel, mel.mean(axis=1), mel.std(axis=1))
         return mel.astype(np.float32)
 
-    def _mel_power(self, audio: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    def normalized(
+        self, mel: NDArray[np.float64], mean: NDArray[np.float64], std: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """Normalize each band by a mean and a standard deviation.
+
+        Parameters
+        ----------
+        mel : float64 [num_mels, frames], of `log_power`.
+        mean, std : float64 [num_mels], of the frames of the whole clip.
+
+        Returns
+        -------
+        float32 [num_mels, frames].
+        """
+        return ((mel - mean[:, None]) / (std[:, None] + _EPSILON)).astype(np.float32)
+
+    def log_power(self, padded: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Compute the features before normalization, of samples that the caller has padded.
+
+        Parameters
+        ----------
+        padded : float64 [num_samples]; the first frame takes the first ``n_fft`` of them.
+
+        Returns
+        -------
+        float64 [num_mels, frames], for all frames that lie wholly in the samples.
+
+        Raises
+        ------
+        MissingExtraError : librosa is not installed.
+        """
         librosa = require("librosa", "compute log-mel features")
         filters = _mel_filters(self.sampling_rate, self.n_fft, self.num_mels, self.f_min, self.f_max)
-        num_frames = self.num_frames(len(audio))
-        # Padded here and not by librosa, which warns of clips shorter than the transform.
-        padded = np.pad(audio.astype(np.float64), self.n_fft // 2)
+        num_frames = max(0, 1 + (len(padded) - self.n_fft) // self.hop_length)
         mel = np.empty((self.num_mels, num_frames), np.float64)
         for first in range(0, num_frames, _BLOCK_FRAMES):
             last = min(first + _BLOCK_FRAMES, num_frames)
@@ -153,7 +181,7 @@ class LogMel:
                 center=False,
             )
             mel[:, first:last] = filters @ (spectrum.real**2 + spectrum.imag**2)
-        return mel
+        return np.log(mel + self.log_floor)
 
     def check(self, inputs: Sequence[TensorSpec]) -> None:
         """Raise unless a network with these inputs takes these features.

@@ -12,6 +12,7 @@ COMMANDS = {
     "compile": "clips and a network in; a calibrated engine and its report out",
     "calibrate": "observe a network on clips and choose INT8 ranges",
     "audit": "say what a calibration set lacks and whether it is large enough",
+    "plan-profiles": "choose optimization profiles for observed lengths",
     "quantize": "write the Q/DQ network that the ranges describe",
     "build": "build a TensorRT engine",
     "evaluate": "word error rates of networks and engines on a clip set",
@@ -36,7 +37,7 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
             name, help=summary, description=summary[0].upper() + summary[1:] + "."
         )
         if command in (name, None):
-            module = importlib.import_module(f"trtforge.cli.{name}")
+            module = importlib.import_module(f"trtforge.cli.{name.replace('-', '_')}")
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run, options=getattr(module, "OPTIONS", {}))
     return parser

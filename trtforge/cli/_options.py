@@ -119,22 +119,35 @@ def add_frames(container: argparse._ActionsContainer) -> None:
     )
 
 
-def profiles_for_frames(
-    model: onnx.ModelProto, frames: Sequence[int], max_batch: int
-) -> tuple[OptimizationProfile, ...]:
-    """Make the profiles that ``--frames`` asks for.
+def add_profiles(container: argparse._ActionsContainer) -> None:
+    """Take a plan of profiles."""
+    container.add_argument(
+        "--profiles",
+        metavar="JSON",
+        help="profiles that plan-profiles wrote; their batch sizes hold, and not --max-batch",
+    )
+
+
+def planned_profiles(args: argparse.Namespace, model: onnx.ModelProto) -> tuple[OptimizationProfile, ...]:
+    """Make the profiles that ``--frames`` or ``--profiles`` ask for; none without either.
 
     Raises
     ------
     ConfigError : the shortest length is above the longest.
+    ProfileError : the file is no plan.
     """
     from trtforge.errors import ConfigError
     from trtforge.model import model_inputs
-    from trtforge.profiles import plan_profiles
+    from trtforge.profiles import ProfilePlan, plan_profiles
 
+    if args.profiles:
+        return ProfilePlan.load(args.profiles).profiles(model_inputs(model))
+    if not args.frames:
+        return ()
+    frames: Sequence[int] = args.frames
     if frames[0] > frames[1]:
         raise ConfigError(f"--frames wants MIN and MAX in this order, got {frames[0]} and {frames[1]}")
-    return plan_profiles(model_inputs(model), list(frames), max_batch=max_batch)
+    return plan_profiles(model_inputs(model), list(frames), max_batch=args.max_batch)
 
 
 def check_writable(path: str) -> None:

@@ -10,15 +10,16 @@ from trtforge.cli._options import (
     add_build,
     add_frames,
     add_model,
+    add_profiles,
     check_writable,
     make_console,
-    profiles_for_frames,
+    planned_profiles,
 )
 
 OPTIONS = {
     **BUILDER_OPTIONS,
     "frame_counts": ("--frames", "--clips"),
-    "profiles": ("--frames", "--clips"),
+    "profiles": ("--frames", "--clips", "--profiles"),
 }
 
 
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     lengths = group.add_mutually_exclusive_group()
     lengths.add_argument("--clips", metavar="DIR", help="a clip set whose lengths are typical")
     add_frames(lengths)
+    add_profiles(lengths)
     parser.add_argument(
         "--scales", metavar="SCALES", help="the ranges of a quantized network, for the record"
     )
@@ -59,16 +61,13 @@ def run(args: argparse.Namespace) -> None:
     from trtforge.model import load_model
     from trtforge.nvidia.generations import cannot_run_on
     from trtforge.pipeline import plan_for_clips
-    from trtforge.profiles import OptimizationProfile
     from trtforge.scales import Scales
 
     check_writable(args.output)
     console = make_console()
     model = load_model(args.model)
-    profiles: tuple[OptimizationProfile, ...] = ()
-    if args.frames:
-        profiles = profiles_for_frames(model, args.frames, args.max_batch)
-    elif args.clips:
+    profiles = planned_profiles(args, model)
+    if args.clips:
         clips = ClipSet.load(args.clips, verify=False)
         profiles = plan_for_clips(model, features_for_model(model), [clips], max_batch=args.max_batch)
     store = EngineStore() if args.store else None

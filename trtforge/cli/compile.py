@@ -15,9 +15,10 @@ from trtforge.cli._options import (
     add_frames,
     add_keep_float,
     add_model,
+    add_profiles,
     command_line,
     make_console,
-    profiles_for_frames,
+    planned_profiles,
 )
 
 OPTIONS = {
@@ -25,7 +26,7 @@ OPTIONS = {
     "activation_bytes": ("--activation-memory",),
     "clips": ("--calibration-set",),
     "frame_counts": ("--frames",),
-    "profiles": ("--frames",),
+    "profiles": ("--frames", "--profiles"),
 }
 
 
@@ -44,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_collect_on(parser)
     add_build(parser)
     add_builder_options(parser)
-    add_frames(parser)
+    lengths = parser.add_mutually_exclusive_group()
+    add_frames(lengths)
+    add_profiles(lengths)
     budget = parser.add_argument_group("requirement", "exit with status 1 where accuracy falls short")
     budget.add_argument(
         "--max-wer-increase",
@@ -80,9 +83,7 @@ def run(args: argparse.Namespace) -> None:
             "a largest WER increase was given, but no clips to measure it on", hint="add --evaluate DIR"
         )
     console = make_console()
-    profiles = (
-        profiles_for_frames(load_model(args.model), args.frames, args.max_batch) if args.frames else None
-    )
+    profiles = planned_profiles(args, load_model(args.model)) if args.frames or args.profiles else None
     result = compile_model(
         args.model,
         args.calibration_set,

@@ -12,6 +12,7 @@ from trtforge.graph.placement import Placement, PlacementPlan, plan_placement, t
 from trtforge.graph.precision import to_float16
 from trtforge.graph.prepare import prepare
 from trtforge.graph.quantize import quantize_graph
+from trtforge.graph.receptive_field import ReceptiveField, receptive_field
 from trtforge.graph.rules import KeepFloat
 from trtforge.graph.two_dimensional import convolutions_in_2d, has_quantized_1d_convolutions
 from trtforge.graph.weights import QuantizedWeight, quantize_weight
@@ -23,6 +24,7 @@ __all__ = [
     "Placement",
     "PlacementPlan",
     "QuantizedWeight",
+    "ReceptiveField",
     "convolutions_in_2d",
     "describe",
     "has_quantized_1d_convolutions",
@@ -30,6 +32,7 @@ __all__ = [
     "prepare",
     "quantize_graph",
     "quantize_weight",
+    "receptive_field",
     "tensors_to_observe",
     "to_float16",
 ]

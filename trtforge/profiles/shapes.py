@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -11,6 +11,9 @@ from trtforge.errors import ProfileError
 from trtforge.model import TensorSpec
 
 Shape: TypeAlias = tuple[int, ...]
+
+# How `trtforge.model` names a dynamic axis that the network leaves without a name.
+UNNAMED_AXIS = "?"
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,8 @@ class OptimizationProfile:
 
     Parameters
     ----------
-    shapes : input name to `ShapeRange`, or to a (min, opt, max) tuple of shapes.
+    shapes : input name to `ShapeRange`, or to a (min, opt, max) tuple of shapes; a profile of
+        Polygraphy is such a mapping.
 
     Raises
     ------
@@ -88,11 +92,12 @@ class OptimizationProfile:
         return sum(math.prod(value.max) for value in self.shapes.values())
 
     def check_inputs(self, inputs: Sequence[TensorSpec]) -> None:
-        """Check that every dynamic input has a range and that fixed axes are kept.
+        """Check that every dynamic input has a range, and that fixed and shared axes are kept.
 
         Raises
         ------
-        ProfileError : an input is missing or unknown, or a range contradicts the network.
+        ProfileError : an input is missing or unknown, a range contradicts the network, or two axes that share
+            a name differ in their ranges.
         """
         specs = {spec.name: spec for spec in inputs}
         for name, value in self.shapes.items():
@@ -109,6 +114,7 @@ class OptimizationProfile:
                         f"profile {name!r}: axis {axis} is {value.min[axis]} to {value.max[axis]}, "
                         f"but the network fixes it at {size} ({spec})"
                     )
+        _check_shared_axes(inputs, self.shapes)
         for spec in inputs:
             if spec.name not in self.shapes and any(isinstance(size, str) for size in spec.shape):
                 raise ProfileError(
@@ -117,9 +123,29 @@ class OptimizationProfile:
                 )
 
 
-def _as_range(name: str, value: ShapeRange | Sequence[Sequence[int]]) -> ShapeRange:
-    if isinstance(value, ShapeRange):
-        return value
+def _check_shared_axes(inputs: Sequence[TensorSpec], shapes: Mapping[str, ShapeRange]) -> None:
+    """Raise ProfileError where axes of one name are given different ranges: they can only move together."""
+    first: dict[str, tuple[str, int, Shape]] = {}
+    for spec in inputs:
+        if spec.name not in shapes:
+            continue
+        value = shapes[spec.name]
+        for axis, symbol in enumerate(spec.shape):
+            if isinstance(symbol, int) or symbol == UNNAMED_AXIS:
+                continue
+            sizes = (value.min[axis], value.opt[axis], value.max[axis])
+            name, other, expected = first.setdefault(symbol, (spec.name, axis, sizes))
+            if sizes != expected:
+                raise ProfileError(
+                    f"profile {spec.name!r}: axis {axis} ({symbol}) is {sizes}, but axis {other} of {name!r} "
+                    f"has the same name and is {expected}; give both the same min, opt and max"
+                )
+
+
+def _as_range(name: str, given: ShapeRange | Iterable[Sequence[int]]) -> ShapeRange:
+    if isinstance(given, ShapeRange):
+        return given
+    value = tuple(given)
     if len(value) != 3:
         raise ProfileError(f"profile {name!r}: wanted min, opt and max shapes, got {len(value)} values")
     low, opt, high = (tuple(int(size) for size in shape) for shape in value)

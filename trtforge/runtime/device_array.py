@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -19,8 +20,8 @@ from trtforge.nvidia.cuda import (
 )
 from trtforge.runtime import dlpack
 
-# Most memory blocks that are kept for the next arrays.
-_MAX_IDLE = 64
+# Most memory that is kept for the next arrays: blocks, and their bytes.
+_MAX_IDLE, _MAX_IDLE_BYTES = 64, 1 << 30
 _ROUND_TO = 512
 
 
@@ -97,7 +98,7 @@ class DeviceMemory:
     """Memory for device arrays: what an array leaves is kept for the next of its size.
 
     Memory that another library has seen is not kept, for its work on it may still be under way: it is freed,
-    which waits for the GPU.
+    which waits for the GPU. Beyond 64 blocks or 1 GiB, what has been idle longest is freed.
 
     Parameters
     ----------
@@ -107,8 +108,7 @@ class DeviceMemory:
     def __init__(self, device: int) -> None:
         self._device = device
         self._lock = threading.RLock()  # an array may be collected while this thread holds it
-        self._idle: dict[int, list[DeviceBuffer]] = {}
-        self._num_idle = 0
+        self._idle: OrderedDict[int, DeviceBuffer] = OrderedDict()  # by address, the oldest first
         self._is_open = True
         self.lent_bytes = 0
 
@@ -116,7 +116,7 @@ class DeviceMemory:
     def idle_bytes(self) -> int:
         """Memory kept for later arrays, in bytes."""
         with self._lock:
-            return sum(size * len(blocks) for size, blocks in list(self._idle.items()))
+            return sum(block.capacity_bytes for block in tuple(self._idle.values()))
 
     def new(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> DeviceArray:
         """Make an array, its contents undefined.
@@ -127,9 +127,10 @@ class DeviceMemory:
         """
         size = -(-max(1, math.prod(shape) * dtype.itemsize) // _ROUND_TO) * _ROUND_TO
         with self._lock:
-            blocks = self._idle.get(size)
-            block = blocks.pop() if blocks else None
-            self._num_idle -= block is not None
+            fitting = [
+                address for address, block in tuple(self._idle.items()) if block.capacity_bytes == size
+            ]
+            block = self._idle.pop(fitting[-1], None) if fitting else None
         if block is None:
             block = DeviceBuffer()
             block.reserve(size)
@@ -147,10 +148,9 @@ class DeviceMemory:
     def free_idle(self) -> None:
         """Free what is kept for later arrays."""
         with self._lock:
-            idle, self._idle, self._num_idle = self._idle, {}, 0
-        for blocks in idle.values():
-            for block in blocks:
-                block.close()
+            idle, self._idle = self._idle, OrderedDict()
+        for block in idle.values():
+            block.close()
 
     def close(self) -> None:
         """Free what is kept; arrays that still live free their own memory when they go."""
@@ -162,9 +162,12 @@ class DeviceMemory:
         size = block.capacity_bytes
         with self._lock:
             self.lent_bytes -= size
-            keep = self._is_open and not was_shared and self._num_idle < _MAX_IDLE
-            if keep:
-                self._idle.setdefault(size, []).append(block)
-                self._num_idle += 1
-        if not keep:
-            block.close()
+            unwanted = []
+            if self._is_open and not was_shared:
+                self._idle[block.address] = block
+                while len(self._idle) > _MAX_IDLE or self.idle_bytes > _MAX_IDLE_BYTES:
+                    unwanted.append(self._idle.popitem(last=False)[1])
+            else:
+                unwanted.append(block)
+        for each in unwanted:
+            each.close()

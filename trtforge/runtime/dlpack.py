@@ -19,7 +19,6 @@ CUDA, CUDA_MANAGED = 2, 13
 _UNUSED = b"dltensor"
 # DLDataTypeCode and NumPy's letter for the kind of a dtype.
 _KINDS = {0: "i", 1: "u", 2: "f", 5: "c", 6: "b"}
-_CODES = {kind: code for code, kind in _KINDS.items()}
 
 
 class _Tensor(ctypes.Structure):
@@ -37,11 +36,8 @@ class _Tensor(ctypes.Structure):
     )
 
 
-_Deleter = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-
-
 class _ManagedTensor(ctypes.Structure):
-    _fields_ = (("tensor", _Tensor), ("context", ctypes.c_void_p), ("deleter", _Deleter))
+    _fields_ = (("tensor", _Tensor), ("context", ctypes.c_void_p), ("deleter", ctypes.c_void_p))
 
 
 @dataclass(frozen=True)
@@ -70,11 +66,7 @@ def describe(capsule: Any) -> Described:
     ------
     InputError : the capsule has been consumed, or its memory is not a GPU's or of a type that NumPy lacks.
     """
-    held = ctypes.py_object(capsule)
-    if not _function("PyCapsule_IsValid", ctypes.c_int, ctypes.py_object)(held, _UNUSED):
-        raise InputError("the DLPack capsule has been used before, or is none")
-    pointer = _function("PyCapsule_GetPointer", ctypes.c_void_p, ctypes.py_object)(held, _UNUSED)
-    tensor = _ManagedTensor.from_address(pointer).tensor
+    tensor = _managed(capsule).tensor
     if tensor.device_type not in (CUDA, CUDA_MANAGED):
         raise InputError(f"the DLPack capsule's memory is of device type {tensor.device_type}, wanted CUDA's")
     if tensor.lanes != 1 or tensor.code not in _KINDS:
@@ -117,42 +109,45 @@ def make_capsule(
     owner : what the memory belongs to.
     address, shape, dtype : the memory, in C order without gaps.
     device : DLPack's device type and number.
+
+    Raises
+    ------
+    InputError : DLPack, as NumPy writes it, lacks the dtype.
     """
-    sizes = (ctypes.c_int64 * max(1, len(shape)))(*shape)
-    tensor = _Tensor(
-        address or None, *device, len(shape), _CODES[dtype.kind], 8 * dtype.itemsize, 1, sizes, None, 0
-    )
-    managed = _ManagedTensor(tensor, None, _release)
-    key = ctypes.addressof(managed)
-    _LENT[key] = (owner, sizes, managed)
-    new = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
     try:
-        destructor = ctypes.cast(_forget, ctypes.c_void_p)
-        return new(("PyCapsule_New", ctypes.pythonapi))(key, _UNUSED, destructor)
-    except BaseException:
-        del _LENT[key]
-        raise
+        # NumPy's capsules may be dropped at any time; one of ours would run Python while an exception is
+        # under way.
+        capsule: Any = np.asarray(_Holder(owner, address, shape, dtype)).__dlpack__()
+    except (BufferError, TypeError, ValueError) as error:
+        raise InputError(
+            f"an array of dtype {dtype} cannot be lent by DLPack: {error}",
+            hint="take it by its CUDA array interface",
+        ) from error
+    tensor = _managed(capsule).tensor
+    tensor.device_type, tensor.device_id = device
+    return capsule
 
 
-# What consumers may still read, by the address of its description.
-_LENT: dict[int, tuple[Any, ...]] = {}
+class _Holder:
+    """Memory that looks to NumPy like the host's, which reads only its description."""
+
+    def __init__(self, owner: Any, address: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.owner = owner
+        self.__array_interface__ = {
+            "data": (address, False),
+            "shape": shape,
+            "typestr": dtype.str,
+            "version": 3,
+        }
 
 
-def _function(name: str, result: Any, capsule: Any) -> Any:
+def _managed(capsule: Any) -> _ManagedTensor:
+    held = ctypes.py_object(capsule)
+    if not _function("PyCapsule_IsValid", ctypes.c_int)(held, _UNUSED):
+        raise InputError("the DLPack capsule has been used before, or is none")
+    return _ManagedTensor.from_address(_function("PyCapsule_GetPointer", ctypes.c_void_p)(held, _UNUSED))
+
+
+def _function(name: str, result: Any) -> Any:
     """Return a function of Python's own that takes a capsule and its name."""
-    return ctypes.PYFUNCTYPE(result, capsule, ctypes.c_char_p)((name, ctypes.pythonapi))
-
-
-def _release_lent(managed: int) -> None:
-    _LENT.pop(managed, None)
-
-
-def _forget_capsule(capsule: int) -> None:
-    # The capsule is being destroyed, so that it must not be made a Python object again: it stays an address.
-    if _function("PyCapsule_IsValid", ctypes.c_int, ctypes.c_void_p)(capsule, _UNUSED):
-        _release_lent(_function("PyCapsule_GetPointer", ctypes.c_void_p, ctypes.c_void_p)(capsule, _UNUSED))
-
-
-# Kept for good: what C code holds must never be collected.
-_release = _Deleter(_release_lent)
-_forget = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(_forget_capsule)
+    return ctypes.PYFUNCTYPE(result, ctypes.py_object, ctypes.c_char_p)((name, ctypes.pythonapi))

@@ -65,6 +65,7 @@ class Lane:
         self._profile: int | None = None
         self._fixed: dict[str, tuple[Shape, np.dtype[Any]]] = {}
         self._growing: dict[str, GrowingOutput] = {}
+        self._replays_before = 0
         with ExitStack() as stack:
             self._tensors = stack.enter_context(Tensors())
             self._stream = self._tensors.stream
@@ -87,7 +88,8 @@ class Lane:
     @property
     def num_replays(self) -> int:
         """Inferences that CUDA graphs ran."""
-        return 0 if self._graphs is None else self._graphs.num_replays
+        graphs = self._graphs
+        return self._replays_before + (0 if graphs is None else graphs.num_replays)
 
     @property
     def device_bytes(self) -> int:
@@ -138,9 +140,7 @@ class Lane:
     def time_layers(self, given: Mapping[str, Any], choose: Choose, repeats: int) -> dict[str, float]:
         """Return the mean time of each layer in milliseconds; the lane must be discarded afterwards."""
         self.run(given, choose, to_host=True)
-        if self._graphs is not None:
-            self._graphs.close()
-            self._graphs = None
+        self._drop_graphs()
         timer = self._context.time_layers()
         self.run(given, choose, to_host=True)
         timer.begin()
@@ -205,7 +205,8 @@ class Lane:
         self._fixed.clear()
         for name in self._output_names:
             shape = self._context.known_shape_of(name)
-            if shape is not None:
+            # Its allocator stays with the context, and is asked even where the shape is known beforehand.
+            if shape is not None and name not in self._growing:
                 self._fixed[name] = shape, self._dtypes[name]
             elif name not in self._growing:
                 self._growing[name] = self._context.grow_output(name)
@@ -237,8 +238,7 @@ class Lane:
                 raise
             except TrtforgeError as error:
                 why = error.message
-        graphs.close()
-        self._graphs = None
+        self._drop_graphs()
         self._counts.warn_once(f"CUDA graphs are not used, inferences are enqueued instead: {why}")
         return False
 
@@ -263,6 +263,12 @@ class Lane:
                 copy_on_device(results[name].address, address, results[name].nbytes, self._stream.handle)
         self._stream.synchronize()
         return {name: results[name] for name in self._output_names}
+
+    def _drop_graphs(self) -> None:
+        graphs, self._graphs = self._graphs, None
+        if graphs is not None:
+            self._replays_before += graphs.num_replays
+            graphs.close()
 
     def _close_growing(self) -> None:
         self._close_growing_buffers()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import Any, Literal, TypeAlias, get_args, overload
 
@@ -187,21 +187,15 @@ class Session:
             closed.
         """
         to_host = self._is_to_host(outputs)
-        if self._lost is not None:
-            raise DeviceLostError(
-                f"the GPU was lost in an earlier call: {self._lost.message}", hint=self._lost.hint
-            )
+        self._check_not_lost()
         given = self._accepts.checked(arrays)
-        try:
+        with self._noting_loss():
             try:
                 results = self._run_leased(given, to_host)
             except OutOfMemoryError:
                 self._counts.add(memory_retries=1)
                 self.free_idle()
                 results = self._run_leased(given, to_host)
-        except DeviceLostError as error:
-            self._lost = error
-            raise
         if to_host and self._on_nonfinite != "pass":
             masked = check_finite(results, self._on_nonfinite)
             if masked:
@@ -260,17 +254,23 @@ class Session:
         Raises
         ------
         ConfigError : ``repeats`` is below 1.
-        InputError, ProfileError, ExecutionError : as for `run`.
+        InputError, ProfileError, OutOfMemoryError, DeviceLostError, ExecutionError : as for `run`.
         """
         if repeats < 1:
             raise ConfigError(f"repeats must be 1 or more, got {repeats}", settings=("repeats",))
+        self._check_not_lost()
         given = self._accepts.checked(arrays)
-        lane = self._lease()
-        try:
-            set_device(self.device)
-            times = lane.time_layers(given, self._accepts.choose, repeats)
-        finally:
-            self._lanes.discard(lane)
+        with self._noting_loss():
+            lane = self._lease()
+            try:
+                set_device(self.device)
+                times = lane.time_layers(given, self._accepts.choose, repeats)
+            except BaseException as error:
+                with self._noting_loss():  # before the lane is discarded, which a lost GPU would refuse
+                    lane.recover(error)
+                    raise
+            finally:
+                self._lanes.discard(lane)
         return tuple(LayerTime(name, ms) for name, ms in times.items())
 
     def memory(self) -> SessionMemory:
@@ -327,6 +327,20 @@ class Session:
                 settings=("on_nonfinite", "outputs"),
             )
         return outputs == "numpy"
+
+    def _check_not_lost(self) -> None:
+        if self._lost is not None:
+            raise DeviceLostError(
+                f"the GPU was lost in an earlier call: {self._lost.message}", hint=self._lost.hint
+            )
+
+    @contextmanager
+    def _noting_loss(self) -> Iterator[None]:
+        try:
+            yield
+        except DeviceLostError as error:
+            self._lost = error
+            raise
 
     def _run_leased(self, given: Mapping[str, Any], to_host: bool) -> dict[str, Any]:
         lane = self._lease()

@@ -94,10 +94,10 @@ class TorchRunner:
         torch, module = self._torch, self._module
         if module is None:
             raise ExecutionError("the runner is closed", hint="make another TorchRunner")
-        tensors = [torch.from_numpy(array).to(self.device) for array in self._checked(arrays)]
+        given = [torch.from_numpy(array) for array in self._checked(arrays)]
         try:
             with torch.inference_mode():
-                returned = module(*tensors)
+                returned = module(*[tensor.to(self.device) for tensor in given])
                 return self._named(returned)
         except ExecutionError:
             raise

@@ -1,0 +1,163 @@
+"""The GPU part of the profile benchmark: throughput on many lengths, latency at each profile's optimum."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trtforge.engine import BuildConfig, Engine, build
+from trtforge.errors import NoGpuError
+from trtforge.feeds import Arrays
+from trtforge.model import load_model, model_inputs
+from trtforge.nvidia import available, gpus
+from trtforge.profiles import ProfilePlan, plan_buckets
+from trtforge.runtime import Session
+
+MODEL = Path(__file__).parents[2] / "examples/models/asr_en/asr_en.onnx"
+BATCH = 8
+
+
+def measure_gpu(
+    frames: Sequence[int],
+    *,
+    workload: str,
+    max_profiles: int = 6,
+    turns: int = 5,
+    calls: int = 50,
+    note: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Build a wide, a planned and single-shape engines in FP16, and time them.
+
+    Parameters
+    ----------
+    frames : lengths of the requests, in the order in which they arrive.
+    workload : what they are, for the record.
+    max_profiles : most profiles of the planned engine.
+    turns : repetitions of all requests; the median counts.
+    calls : calls that one latency is the median of.
+    note : told each step.
+
+    Raises
+    ------
+    NoGpuError : there is no GPU, or TensorRT is not installed.
+    """
+    libraries = [flavor for flavor in available() if flavor.name == "tensorrt"]
+    if not gpus() or not libraries:
+        raise NoGpuError(
+            f"--gpu needs a GPU and TensorRT; GPUs {[str(gpu) for gpu in gpus()]}, TensorRT {libraries}",
+            hint="leave --gpu out: the rest of the benchmark needs neither",
+        )
+    wide = plan_buckets(frames, batch_sizes=(1, BATCH), max_profiles=1)
+    planned = plan_buckets(frames, batch_sizes=(1, BATCH), max_profiles=max_profiles)
+    engines = {}
+    for name, plan in (("one wide profile", wide), ("planned profiles", planned)):
+        note(f"building: {name}, {len(plan.buckets)} of them")
+        engines[name] = (plan, _build(plan))
+    throughput = []
+    for name, (plan, engine) in engines.items():
+        for batch in (1, BATCH):
+            for padded in (True, False):
+                seconds = _throughput(engine, plan, frames, batch=batch, padded=padded, turns=turns)
+                row = {
+                    "engine": name,
+                    "inputs": "padded to the tuned length" if padded else "padded to the batch's longest",
+                    "batch": batch,
+                    "clips_per_s": round(len(frames) / seconds, 1),
+                    "frames_per_s": round(sum(frames) / seconds),
+                }
+                note(str(row))
+                throughput.append(row)
+    latency = []
+    for bucket in planned.buckets:
+        shape = (BATCH, bucket.frames[1])
+        note(f"building: the single shape {shape}")
+        alone = plan_buckets([shape[1]], batch_sizes=(BATCH,), multiple_of=1)
+        row = {
+            "frames": shape[1],
+            "batch": BATCH,
+            "planned_ms": round(_latency_ms(engines["planned profiles"][1], shape, calls), 4),
+            "single_ms": round(_latency_ms(_build(alone), shape, calls), 4),
+        }
+        note(str(row))
+        latency.append(row)
+    return {
+        "gpu": str(gpus()[0]),
+        "tensorrt": engines["planned profiles"][1].manifest.library_version,
+        "workload": workload,
+        "num_requests": len(frames),
+        "num_profiles": len(planned.buckets),
+        "turns": turns,
+        "throughput": throughput,
+        "latency": latency,
+    }
+
+
+def batches_of(
+    frames: Sequence[int], plan: ProfilePlan, *, batch: int, padded: bool
+) -> list[tuple[int, int]]:
+    """Group requests of one bucket in their order of arrival.
+
+    Returns
+    -------
+    Rows and frames of each batch: as long as its bucket's tuned-for length, or as its own longest request.
+    """
+    groups: dict[int, list[int]] = defaultdict(list)
+    for length in frames:
+        home = next(index for index, bucket in enumerate(plan.buckets) if length <= bucket.frames[2])
+        groups[home].append(length)
+    return [
+        (len(rows), plan.buckets[home].frames[1] if padded else max(rows))
+        for home, lengths in groups.items()
+        for rows in (lengths[at : at + batch] for at in range(0, len(lengths), batch))
+    ]
+
+
+def _build(plan: ProfilePlan) -> Engine:
+    model = load_model(MODEL)
+    profiles = plan.profiles(model_inputs(model))
+    return build(model, profiles=profiles, config=BuildConfig(precision="float16"), flavor="tensorrt")
+
+
+def _feed(rows: int, frames: int) -> Arrays:
+    (spec,) = model_inputs(load_model(MODEL))
+    sizes = [
+        size if isinstance(size, int) else frames if axis else rows for axis, size in enumerate(spec.shape)
+    ]
+    return {spec.name: np.random.default_rng(frames).standard_normal(sizes).astype(np.float32)}
+
+
+def _throughput(
+    engine: Engine, plan: ProfilePlan, frames: Sequence[int], *, batch: int, padded: bool, turns: int
+) -> float:
+    shapes = batches_of(frames, plan, batch=batch, padded=padded)
+    feeds = {shape: _feed(*shape) for shape in dict.fromkeys(shapes)}
+    seconds = []
+    with Session(engine) as session:
+        for feed in feeds.values():
+            session.run(feed)
+        for _ in range(turns):
+            begin = time.perf_counter()
+            for shape in shapes:
+                session.run(feeds[shape])
+            seconds.append(time.perf_counter() - begin)
+    return statistics.median(seconds)
+
+
+def _latency_ms(engine: Engine, shape: tuple[int, int], calls: int) -> float:
+    times = []
+    with Session(engine) as session:
+        given = {name: session.to_device(array) for name, array in _feed(*shape).items()}
+        for _ in range(calls):
+            session.run(given, outputs="device")
+        for _ in range(calls):
+            begin = time.perf_counter()
+            session.run(given, outputs="device")
+            times.append(1e3 * (time.perf_counter() - begin))
+        given.clear()
+    return statistics.median(times)

@@ -1,0 +1,105 @@
+import io
+
+import pytest
+
+from tests.bundled import CALIBRATION_SET, MODEL
+from trtforge.cli import main
+from trtforge.profiles import ProfilePlan
+
+
+def run(capsys, *words):
+    status = main([str(word) for word in words])
+    out, err = capsys.readouterr()
+    return status, " ".join(out.split()), " ".join(err.split())
+
+
+def test_a_clip_set_becomes_a_plan_a_table_and_a_plot(capsys, tmp_path):
+    plan, plot = tmp_path / "profiles.json", tmp_path / "waste.svg"
+    words = [
+        "plan-profiles",
+        CALIBRATION_SET,
+        "-o",
+        plan,
+        "--plot",
+        plot,
+        "--max-profiles",
+        6,
+        "--model",
+        MODEL,
+    ]
+    status, out, err = run(capsys, *words)
+    assert (status, err) == (0, "")
+    assert "Profiles, for batches of 1 to 8" in out
+    assert "coverage all 192 lengths lie inside" in out
+    found = ProfilePlan.load(plan)
+    assert len(found.buckets) == 6
+    assert found.waste < 0.1
+    assert ">planned</text>" in plot.read_text()
+
+
+def test_a_csv_column(capsys, tmp_path):
+    table = tmp_path / "log.csv"
+    table.write_text("id,seconds\na,1.0\nb,2.5\n")
+    words = ["plan-profiles", table, "-o", tmp_path / "p.json", "--column", "seconds", "--unit", "seconds"]
+    assert run(capsys, *words)[0] == 0
+    # One second is 101 frames of 10 ms: one before the first hop, and one for each.
+    assert [bucket.frames for bucket in ProfilePlan.load(tmp_path / "p.json").buckets] == [
+        (96, 104, 104),
+        (105, 256, 256),
+    ]
+    words[5:6] = ["minutes"]
+    assert "has no column 'minutes', only ['id', 'seconds']" in run(capsys, *words)[2]
+    assert (
+        "name the column of a CSV file with --column NAME"
+        in run(capsys, "plan-profiles", table, "-o", tmp_path / "p.json")[2]
+    )
+
+
+def test_numbers_on_standard_input(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("100 200\n300, 1000\n"))
+    words = ["plan-profiles", "-", "-o", tmp_path / "p.json", "--max-frames", 300, "--outside", "cut"]
+    status, out, _ = run(capsys, *words, "--measured", "100=1", "--measured", "300=2", "--multiple-of", 4)
+    assert status == 0
+    assert "1 of 4 lengths (25 %, 62.5 % of the frames) are longer than planned for: cut" in out
+    assert "exact, ms" in out
+    for text, message in (
+        ("1 x", "standard input holds 'x', which is no positive number"),
+        ("", "standard input holds no lengths"),
+        ("1.5", "standard input holds fractions of frames"),
+    ):
+        monkeypatch.setattr("sys.stdin", io.StringIO(text))
+        status, _, err = run(capsys, *words)
+        assert status == 2
+        assert message in err
+
+
+def test_errors_name_the_options(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("100"))
+    words = ["plan-profiles", "-", "-o", tmp_path / "p.json", "--coverage", 2]
+    assert "option coverage: --coverage" in run(capsys, *words)[2]
+    assert not (tmp_path / "p.json").exists()
+
+
+def test_build_takes_the_plan(capsys, tmp_path):
+    pytest.importorskip("tensorrt_rtx")
+    from trtforge.engine import load_manifest
+
+    plan = tmp_path / "p.json"
+    assert run(capsys, "plan-profiles", CALIBRATION_SET, "-o", plan, "--max-profiles", 3)[0] == 0
+    words = ["build", MODEL, "--profiles", plan, "-o", tmp_path / "asr.engine", "--precision", "float16"]
+    status, _, err = run(capsys, *words, "--flavor", "tensorrt_rtx")
+    assert (status, err) == (0, "")
+    profiles = load_manifest(tmp_path / "asr.engine").profiles
+    wanted = [bucket.frames for bucket in ProfilePlan.load(plan).buckets]
+    assert [tuple(shape[2] for shape in vars(p.shapes["mel"]).values()) for p in profiles] == wanted
+
+
+@pytest.mark.parametrize("command", ["build", "compile"])
+def test_a_file_that_is_no_plan_is_refused(capsys, tmp_path, command):
+    (tmp_path / "p.json").write_text("{}")
+    words = [command, MODEL, "--profiles", tmp_path / "p.json", "-o", tmp_path / "out"]
+    status, _, err = run(capsys, *words)
+    assert status == 2
+    assert "a plan of profiles must say" in err
+    with pytest.raises(SystemExit):
+        run(capsys, *words, "--frames", 1, 2)

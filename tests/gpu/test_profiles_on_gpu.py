@@ -1,0 +1,50 @@
+"""Run an engine in every profile of a plan; skipped where `trtforge.nvidia` finds nothing to run it with."""
+
+import numpy as np
+import pytest
+
+from tests.engine.networks import conv_net
+from trtforge._optional import is_installed
+from trtforge.engine import BuildConfig, build
+from trtforge.errors import ProfileError
+from trtforge.model import model_inputs
+from trtforge.nvidia import available, gpus
+from trtforge.profiles import choose_profile, plan_buckets
+from trtforge.runtime import OnnxRunner, Session
+
+
+def _why_not():
+    if not gpus():
+        return "CUDA finds no GPU"
+    if not any(flavor.name == "tensorrt" for flavor in available()):
+        return "tensorrt is not installed"
+    missing = [module for module in ("cuda.bindings.runtime", "onnxruntime") if not is_installed(module)]
+    return f"{', '.join(missing)} not installed" if missing else None
+
+
+pytestmark = pytest.mark.skipif(_why_not() is not None, reason=str(_why_not()))
+
+
+def test_a_session_runs_every_profile_of_a_plan_and_names_what_lies_outside():
+    model = conv_net()
+    plan = plan_buckets(
+        [16, 24, 64, 64, 128, 200], batch_sizes=(1, 4), max_profiles=3, multiple_of=8, profile_price=0
+    )
+    profiles = plan.profiles(model_inputs(model))
+    assert len(profiles) == 3
+    engine = build(model, profiles=profiles, config=BuildConfig(precision="float32"), flavor="tensorrt")
+    reference = OnnxRunner(model)
+    with Session(engine) as session:
+        for index, bucket in enumerate(plan.buckets):
+            for rows in (1, 4):
+                for frames in bucket.frames:
+                    shape = (rows, 4, frames)
+                    assert choose_profile(session.profiles, {"mel": shape}) == index, shape
+                    mel = np.random.default_rng(frames).uniform(-4, 4, shape).astype(np.float32)
+                    found, wanted = session.run({"mel": mel}), reference.run({"mel": mel})
+                    for name, values in wanted.items():
+                        np.testing.assert_allclose(found[name], values, atol=5e-3, err_msg=f"{name} {shape}")
+        longest = plan.buckets[-1].frames[2]
+        outside = np.zeros((1, 4, longest + 1), np.float32)
+        with pytest.raises(ProfileError, match=f"axis 2 of input 'mel' is {longest + 1}, outside"):
+            session.run({"mel": outside})

@@ -1,0 +1,126 @@
+import threading
+
+import numpy as np
+import pytest
+
+from trtforge.errors import DeviceLostError, ExecutionError, InputError, ProfileError
+from trtforge.runtime import Batcher, BatchingRule, Bucket
+
+RULE = BatchingRule((Bucket(8, 4), Bucket(16, 2)), max_wait=0.01)
+
+
+class Doubler:
+    """Gives twice its input, time on axis 1; refuses rows with a -13 in them."""
+
+    def __init__(self, error=ExecutionError):
+        self.shapes, self.error = [], error
+
+    def __call__(self, arrays):
+        x = arrays["x"]
+        self.shapes.append(x.shape)
+        if (x == -13).any():
+            raise self.error("thirteen")
+        return {"y": 2 * x.swapaxes(1, 2), "sum": x.sum(axis=(1, 2))[:, None]}
+
+
+def lengths(name, frames):
+    return list(frames) if name == "y" else None
+
+
+def row(length, value):
+    return np.full((3, length), value, np.float32)
+
+
+def test_results_come_in_order_of_submission_cut_to_their_length():
+    runner = Doubler()
+    sizes = np.random.default_rng(0).integers(1, 17, 50).tolist()
+    with Batcher(runner, RULE, input_name="x", output_lengths=lengths) as batcher:
+        results = list(batcher.map(row(size, index) for index, size in enumerate(sizes)))
+        counts = batcher.counts
+    for index, (size, result) in enumerate(zip(sizes, results, strict=True)):
+        np.testing.assert_array_equal(result["y"], np.full((1, size, 3), 2 * index))
+        assert result["sum"].tolist() == [[3 * size * index]]
+    assert set(runner.shapes) <= {(n, 3, 8) for n in range(1, 5)} | {(n, 3, 16) for n in (1, 2)}
+    assert (counts["rows"], counts["frames"]) == (50, sum(sizes))
+    run = sum(shape[0] * shape[2] for shape in runner.shapes)
+    assert counts["padded_frames"] == run - sum(sizes)
+    assert counts["batches"] == len(runner.shapes) < 50
+
+
+def test_a_lone_request_does_not_wait_for_others():
+    with Batcher(Doubler(), RULE, input_name="x") as batcher:
+        assert batcher.submit(row(5, 1)).result(timeout=10)["y"].shape == (1, 8, 3)
+
+
+def test_closing_runs_what_waits_and_refuses_more():
+    rule = BatchingRule(RULE.buckets, max_wait=3600)
+    batcher = Batcher(Doubler(), rule, input_name="x")
+    futures = [batcher.submit(row(5, value)) for value in (1, 2)]
+    batcher.close()
+    batcher.close()
+    assert [future.result(timeout=0)["y"][0, 0, 0] for future in futures] == [2, 4]
+    with pytest.raises(ExecutionError, match="closed"):
+        batcher.submit(row(5, 1))
+
+
+def test_a_row_that_fails_takes_no_other_with_it():
+    rule = BatchingRule(RULE.buckets, max_wait=3600)
+    with Batcher(Doubler(), rule, input_name="x") as batcher:
+        futures = [batcher.submit(row(5, value)) for value in (1, -13, 2, 3)]
+        with pytest.raises(ExecutionError, match="thirteen"):
+            futures[1].result(timeout=10)
+        assert [futures[index].result(timeout=10)["y"][0, 0, 0] for index in (0, 2, 3)] == [2, 4, 6]
+        assert batcher.counts["rows_run_alone"] == 4
+
+
+def test_a_lost_gpu_is_not_tried_again():
+    runner = Doubler(DeviceLostError)
+    with Batcher(runner, BatchingRule(RULE.buckets, max_wait=3600), input_name="x") as batcher:
+        futures = [batcher.submit(row(5, value)) for value in (1, -13, 2, 3)]
+        for future in futures:
+            with pytest.raises(DeviceLostError):
+                future.result(timeout=10)
+    assert len(runner.shapes) == 1
+
+
+def test_cancelled_requests_are_not_run():
+    runner = Doubler()
+    batcher = Batcher(runner, BatchingRule(RULE.buckets, max_wait=3600), input_name="x")
+    futures = [batcher.submit(row(5, value)) for value in (1, 2)]
+    assert futures[0].cancel()
+    batcher.close()
+    assert runner.shapes == [(1, 3, 8)]
+    assert futures[1].result(timeout=0)["y"][0, 0, 0] == 4
+
+
+def test_what_cannot_be_run_is_refused_when_it_is_submitted():
+    with Batcher(Doubler(), RULE, input_name="x") as batcher:
+        with pytest.raises(ProfileError, match="17 frames is longer than the longest bucket, 16"):
+            batcher.submit(row(17, 1))
+        with pytest.raises(InputError, match=r"1 frame or more, got ndarray \[3, 0\]"):
+            batcher.submit(row(0, 1))
+
+
+def test_outputs_without_rows_are_refused():
+    with (
+        Batcher(lambda _: {"y": np.zeros(())}, RULE, input_name="x") as batcher,
+        pytest.raises(ExecutionError, match=r"output 'y' has shape \[\] for a batch of 1 rows"),
+    ):
+        batcher.submit(row(5, 1)).result(timeout=10)
+
+
+def test_threads_may_share_it():
+    results = {}
+    with Batcher(Doubler(), RULE, input_name="x", output_lengths=lengths) as batcher:
+
+        def ask(value):
+            results[value] = [
+                batcher.submit(row(5, value)).result(timeout=30)["y"][0, 0, 0] for _ in range(20)
+            ]
+
+        threads = [threading.Thread(target=ask, args=(value,)) for value in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert results == {value: [2 * value] * 20 for value in range(6)}

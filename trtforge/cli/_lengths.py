@@ -1,0 +1,93 @@
+"""Observed lengths as the command line takes them: clip sets, CSV columns, numbers on standard input."""
+
+from __future__ import annotations
+
+import csv
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from trtforge.errors import ConfigError, ProfileError
+
+_MAX_SECONDS = 1e7
+
+
+def observed_frames(sources: Sequence[str], *, column: str | None, unit: str, model: str | None) -> list[int]:
+    """Gather lengths from all sources, in frames of the network's input.
+
+    Parameters
+    ----------
+    sources : folders or manifests of clip sets, CSV files, and ``-`` for standard input.
+    column : the CSV column to read.
+    unit : ``frames`` or ``seconds``, for CSV columns and standard input.
+    model : path of the network whose features turn seconds into frames; None for `LogMel`'s defaults.
+
+    Raises
+    ------
+    ConfigError : a source is no clip set, and no column is given.
+    ProfileError : a source holds no lengths, or something else than positive numbers.
+    """
+    found: list[int] = []
+    for source in sources:
+        path = Path(source)
+        if source == "-":
+            found += _as_frames(_numbers(sys.stdin, "standard input"), unit, model, "standard input")
+        elif path.is_dir() or path.suffix == ".jsonl":
+            found += _clip_frames(path, model)
+        elif column is None:
+            raise ConfigError(
+                f"{source} is no clip set", hint="name the column of a CSV file with --column NAME"
+            )
+        else:
+            found += _as_frames(_column(path, column), unit, model, source)
+    return found
+
+
+def _clip_frames(path: Path, model: str | None) -> list[int]:
+    from trtforge.audio import ClipSet
+
+    durations = ClipSet.load(path, verify=False).durations()
+    # Resampling may give a sample more than the duration says.
+    return _as_frames([float(seconds) for seconds in durations], "seconds", model, str(path), margin=1)
+
+
+def _column(path: Path, column: str) -> list[float]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        if column not in (reader.fieldnames or ()):
+            raise ProfileError(f"{path} has no column {column!r}, only {reader.fieldnames}")
+        return _numbers((row[column] or "" for row in reader), f"column {column!r} of {path}")
+
+
+def _numbers(texts: Iterable[str], where: str) -> list[float]:
+    numbers = []
+    for text in texts:
+        for word in text.replace(",", " ").split():
+            try:
+                number = float(word)
+            except ValueError:
+                number = math.nan
+            if not 0 < number < math.inf:
+                raise ProfileError(f"{where} holds {word!r}, which is no positive number")
+            numbers.append(number)
+    if not numbers:
+        raise ProfileError(f"{where} holds no lengths")
+    return numbers
+
+
+def _as_frames(
+    numbers: Sequence[float], unit: str, model: str | None, where: str, *, margin: int = 0
+) -> list[int]:
+    if unit == "frames":
+        if any(number != math.floor(number) for number in numbers):
+            raise ProfileError(f"{where} holds fractions of frames", hint="say --unit seconds")
+        return [int(number) for number in numbers]
+    from trtforge.audio import LogMel, features_for_model
+    from trtforge.model import load_model
+    from trtforge.units import num_samples
+
+    if not numbers or max(numbers) > _MAX_SECONDS:
+        raise ProfileError(f"{where} holds no durations, or one above {_MAX_SECONDS:g} s")
+    features = features_for_model(load_model(model)) if model else LogMel()
+    return [features.num_frames(num_samples(seconds, features.sampling_rate) + margin) for seconds in numbers]
