@@ -10,25 +10,16 @@ import numpy as np
 import pytest
 
 from tests.engine.networks import PROFILE, conv_net
-from trtforge._optional import is_installed
+from tests.gpu.needs import why_not
 from trtforge.engine import BuildConfig, build
 from trtforge.engine.timing_cache import TimingCache
 from trtforge.errors import BuildError, ConfigError, PluginMissingError
-from trtforge.nvidia import available, gpus
+from trtforge.nvidia import available
 from trtforge.nvidia.options import BY_FIELD
 from trtforge.runtime import OnnxRunner, Session
 
-
-def _why_not():
-    if not gpus():
-        return "CUDA finds no GPU"
-    if not any(flavor.name == "tensorrt" for flavor in available()):
-        return "tensorrt is not installed"
-    missing = [module for module in ("cuda.bindings.runtime", "onnxruntime") if not is_installed(module)]
-    return f"{', '.join(missing)} not installed" if missing else None
-
-
-pytestmark = pytest.mark.skipif(_why_not() is not None, reason=str(_why_not()))
+_REASON = why_not("onnxruntime")
+pytestmark = pytest.mark.skipif(_REASON is not None, reason=str(_REASON))
 
 MEL = np.random.default_rng(0).uniform(-4, 4, (2, 4, 40)).astype(np.float32)
 OPTIONS = [

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.engine.networks import PROFILE, conv_net
-from trtforge._optional import is_installed
+from tests.gpu.needs import why_not
 from trtforge.engine import BuildConfig, Engine, build
 from trtforge.errors import (
     EngineIncompatibleError,
@@ -17,22 +17,13 @@ from trtforge.errors import (
     NoGpuError,
     ProfileError,
 )
-from trtforge.nvidia import available, gpus
+from trtforge.nvidia import gpus
 from trtforge.nvidia.cuda import Event, Stream
 from trtforge.profiles import OptimizationProfile
 from trtforge.runtime import OnnxRunner, Session
 
-
-def _why_not():
-    if not gpus():
-        return "CUDA finds no GPU"
-    if not any(flavor.name == "tensorrt" for flavor in available()):
-        return "tensorrt is not installed"
-    missing = [module for module in ("cuda.bindings.runtime", "onnxruntime") if not is_installed(module)]
-    return f"{', '.join(missing)} not installed" if missing else None
-
-
-pytestmark = pytest.mark.skipif(_why_not() is not None, reason=str(_why_not()))
+_REASON = why_not("onnxruntime")
+pytestmark = pytest.mark.skipif(_REASON is not None, reason=str(_REASON))
 
 SHAPES = ((1, 4, 8), (2, 4, 32), (3, 4, 17), (4, 4, 64), (1, 4, 64))
 # Largest difference from ONNX Runtime in FP32, in units of the logits, whose spread is about 0.7.

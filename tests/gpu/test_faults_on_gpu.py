@@ -10,26 +10,19 @@ from pathlib import Path
 import pytest
 
 from tests.engine.networks import PROFILE, conv_net
+from tests.gpu.needs import why_not
 from trtforge._files import write_json
-from trtforge._optional import is_installed
 from trtforge.engine import Engine, build
 from trtforge.errors import EngineIntegrityError
-from trtforge.nvidia import available, gpus
+from trtforge.nvidia import gpus
 from trtforge.runtime import Session
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 120
 
 
-def _why_not():
-    if not gpus():
-        return "CUDA finds no GPU"
-    if not any(flavor.name == "tensorrt" for flavor in available()):
-        return "tensorrt is not installed"
-    return None if is_installed("cuda.bindings.runtime") else "cuda.bindings.runtime not installed"
-
-
-pytestmark = pytest.mark.skipif(_why_not() is not None, reason=str(_why_not()))
+_REASON = why_not()
+pytestmark = pytest.mark.skipif(_REASON is not None, reason=str(_REASON))
 
 
 def truncated(plan):

@@ -4,25 +4,16 @@ import numpy as np
 import pytest
 
 from tests.bundled import MODEL
-from trtforge._optional import is_installed
+from tests.gpu.needs import why_not
 from trtforge.engine import BuildConfig, build
 from trtforge.graph import prepare, receptive_field
 from trtforge.model import load_model
-from trtforge.nvidia import available, gpus
 from trtforge.profiles import OptimizationProfile
 from trtforge.runtime import Batcher, BatchingRule, Session, buckets_of
 from trtforge.speech import CtcDecoder, WindowPlan, stitch
 
-
-def _why_not():
-    if not gpus():
-        return "CUDA finds no GPU"
-    if not any(flavor.name == "tensorrt" for flavor in available()):
-        return "tensorrt is not installed"
-    return None if is_installed("cuda.bindings.runtime") else "cuda-python is not installed"
-
-
-pytestmark = pytest.mark.skipif(_why_not() is not None, reason=str(_why_not()))
+_REASON = why_not()
+pytestmark = pytest.mark.skipif(_REASON is not None, reason=str(_REASON))
 
 NUM_FRAMES = 6001
 PROFILES = [

@@ -4,25 +4,15 @@ import numpy as np
 import pytest
 
 from tests.engine.networks import conv_net
-from trtforge._optional import is_installed
+from tests.gpu.needs import why_not
 from trtforge.engine import BuildConfig, build
 from trtforge.errors import ProfileError
 from trtforge.model import model_inputs
-from trtforge.nvidia import available, gpus
 from trtforge.profiles import choose_profile, plan_buckets
 from trtforge.runtime import OnnxRunner, Session
 
-
-def _why_not():
-    if not gpus():
-        return "CUDA finds no GPU"
-    if not any(flavor.name == "tensorrt" for flavor in available()):
-        return "tensorrt is not installed"
-    missing = [module for module in ("cuda.bindings.runtime", "onnxruntime") if not is_installed(module)]
-    return f"{', '.join(missing)} not installed" if missing else None
-
-
-pytestmark = pytest.mark.skipif(_why_not() is not None, reason=str(_why_not()))
+_REASON = why_not("onnxruntime")
+pytestmark = pytest.mark.skipif(_REASON is not None, reason=str(_REASON))
 
 
 def test_a_session_runs_every_profile_of_a_plan_and_names_what_lies_outside():

@@ -10,10 +10,9 @@ import onnx.parser
 import pytest
 
 from tests.engine.networks import PROFILE, conv_net
-from trtforge._optional import is_installed
+from tests.gpu.needs import why_not
 from trtforge.engine import build
 from trtforge.errors import ExecutionError, InputError, OutOfMemoryError
-from trtforge.nvidia import available, gpus
 from trtforge.nvidia.cuda import (
     DeviceBuffer,
     PinnedBuffer,
@@ -26,17 +25,8 @@ from trtforge.nvidia.cuda import (
 from trtforge.profiles import OptimizationProfile
 from trtforge.runtime import OnnxRunner, Session
 
-
-def _why_not():
-    if not gpus():
-        return "CUDA finds no GPU"
-    if not any(flavor.name == "tensorrt" for flavor in available()):
-        return "tensorrt is not installed"
-    missing = [module for module in ("cuda.bindings.runtime", "onnxruntime") if not is_installed(module)]
-    return f"{', '.join(missing)} not installed" if missing else None
-
-
-pytestmark = pytest.mark.skipif(_why_not() is not None, reason=str(_why_not()))
+_REASON = why_not("onnxruntime")
+pytestmark = pytest.mark.skipif(_REASON is not None, reason=str(_REASON))
 
 SHAPES = ((1, 4, 8), (2, 4, 32), (3, 4, 17), (4, 4, 64), (1, 4, 64))
 

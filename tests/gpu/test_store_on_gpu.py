@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 
 from tests.engine.networks import PROFILE, conv_net
-from tests.gpu.test_faults_on_gpu import _why_not
-from trtforge._optional import is_installed
+from tests.gpu.needs import why_not
 from trtforge.engine import BuildConfig, EngineStore, build
 from trtforge.runtime import Session
 
-_REASON = _why_not() or (None if is_installed("filelock") else "filelock not installed")
+_REASON = why_not("filelock")
 pytestmark = pytest.mark.skipif(_REASON is not None, reason=str(_REASON))
 
 
