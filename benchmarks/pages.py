@@ -35,6 +35,11 @@ def table(heading: Sequence[str], rows: Iterable[Sequence[object]], *, right: in
     return "\n".join(f"| {' | '.join(map(str, row))} |" for row in (heading, marks, *rows))
 
 
+def sections(parts: Iterable[tuple[str, str]]) -> str:
+    """Set titled parts in Markdown, those without text left out."""
+    return "\n\n".join(f"### {title}\n\n{text}" for title, text in parts if text)
+
+
 def load_result(path: Path, *, kind: str, module: str) -> dict[str, Any]:
     """Read a result that a benchmark wrote.
 

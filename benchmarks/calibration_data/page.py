@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.calibration_data.measure import REFERENCE, candidate_name
-from benchmarks.pages import fill_between, table
+from benchmarks.pages import fill_between, sections, table
 
 
 def fill(page: str, result: Mapping[str, Any]) -> str:
@@ -21,14 +21,14 @@ def fill(page: str, result: Mapping[str, Any]) -> str:
 
 def tables(result: Mapping[str, Any]) -> str:
     """Return the tables in Markdown: data sets, rates overall, increase by condition, thresholds, origin."""
-    sections = (
+    parts = (
         ("Data sets", _data_sets(result)),
         ("Overall", _overall(result)),
         ("By condition", _by_condition(result)),
         ("Thresholds", _thresholds(result)),
         ("Made with", _origin(result)),
     )
-    return "\n\n".join(f"### {title}\n\n{text}" for title, text in sections)
+    return sections(parts)
 
 
 def _data_sets(result: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.pages import fill_between, table
+from benchmarks.pages import fill_between, sections, table
 
 
 def fill(page: str, result: Mapping[str, Any]) -> str:
@@ -20,13 +20,13 @@ def fill(page: str, result: Mapping[str, Any]) -> str:
 
 def tables(result: Mapping[str, Any]) -> str:
     """Return the tables in Markdown: the answer, drift by number of clips, the worst tensors, origin."""
-    sections = (
+    parts = (
         ("Enough", _enough(result)),
         ("Drift", _drift(result)),
         ("The tensor that drifts most", _worst(result)),
         ("Made with", _origin(result)),
     )
-    return "\n\n".join(f"### {title}\n\n{text}" for title, text in sections)
+    return sections(parts)
 
 
 def _enough(result: Mapping[str, Any]) -> str:

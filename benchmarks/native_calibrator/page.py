@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.native_calibrator.accuracy import NATIVE, OURS
 from benchmarks.native_calibrator.compare import EXPLANATIONS, MEANINGS
-from benchmarks.pages import fill_between, table
+from benchmarks.pages import fill_between, sections, table
 
 NOT_MEASURED = (
     "Not measured yet. On a machine with a GPU and TensorRT 8.6, "
@@ -30,7 +30,7 @@ def fill(page: str, result: Mapping[str, Any] | None) -> str:
 
 def tables(result: Mapping[str, Any]) -> str:
     """Return the tables in Markdown: agreement, what differs and why, rules, engines, words, origin."""
-    sections = (
+    parts = (
         ("Scales", _scales(result)),
         ("Farther than a bin", _far(result)),
         ("Rules", _rules(result)),
@@ -38,7 +38,7 @@ def tables(result: Mapping[str, Any]) -> str:
         ("Word errors", _words(result)),
         ("Made with", _origin(result)),
     )
-    return "\n\n".join(f"### {title}\n\n{text}" for title, text in sections if text)
+    return sections(parts)
 
 
 def _scales(result: Mapping[str, Any]) -> str:

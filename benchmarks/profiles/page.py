@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.pages import fill_between, table
+from benchmarks.pages import fill_between, sections, table
 from trtforge.report.waste import draw_waste
 
 
@@ -21,13 +21,13 @@ def fill(page: str, result: Mapping[str, Any]) -> str:
 
 def tables(result: Mapping[str, Any]) -> str:
     """Return the tables in Markdown: padding by workload and way, planning time, the GPU, origin."""
-    sections = (
+    parts = (
         *((f"Padding: {row['name']}", _padding(result, row)) for row in result["workloads"]),
         ("Planning time", _times(result)),
         ("On a GPU", _gpu(result.get("gpu"))),
         ("Made with", _origin(result)),
     )
-    return "\n\n".join(f"### {title}\n\n{text}" for title, text in sections)
+    return sections(parts)
 
 
 def draw(result: Mapping[str, Any]) -> str:
