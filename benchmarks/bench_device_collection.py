@@ -20,8 +20,8 @@ from typing import Any, get_args
 
 import numpy as np
 
-from benchmarks.collection.whisper_encoder import NUM_MEL_FRAMES, EncoderShape, whisper_encoder
 from benchmarks.environment import describe_run
+from benchmarks.networks.whisper_encoder import NUM_MEL_FRAMES, EncoderShape, whisper_encoder
 from benchmarks.pages import to_text
 from trtforge._files import write_text
 from trtforge.calibration.clip_tally import ClipTally

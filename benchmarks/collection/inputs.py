@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.collection.whisper_encoder import MEL_BINS, NUM_MEL_FRAMES, whisper_encoder
+from benchmarks.networks.whisper_encoder import MEL_BINS, NUM_MEL_FRAMES, whisper_encoder
 from trtforge.feeds import Feed, Feeds
 from trtforge.graph import prepare
 from trtforge.model import load_model

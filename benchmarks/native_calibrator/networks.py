@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.collection.inputs import joined_windows
-from benchmarks.collection.whisper_encoder import NUM_MEL_FRAMES, whisper_encoder
+from benchmarks.networks.whisper_encoder import NUM_MEL_FRAMES, whisper_encoder
 from trtforge.audio import ClipSet, LogMel
 from trtforge.engine.calibration_batches import batches_of_shape
 from trtforge.feeds import ArrayFeeds, Arrays

@@ -5,7 +5,7 @@ import numpy as np
 
 from benchmarks.bench_collection import FORMAT, MODULE, PAGE, RESULT, compared, main, measure, tables
 from benchmarks.collection.inputs import Windows, layer_tensors, make_network
-from benchmarks.collection.whisper_encoder import EncoderShape, whisper_encoder
+from benchmarks.networks.whisper_encoder import EncoderShape, whisper_encoder
 from benchmarks.pages import load_result, to_text
 from trtforge._ort import make_session
 

@@ -13,7 +13,7 @@ from benchmarks.bench_device_collection import (
     observed_tensors,
     summary,
 )
-from benchmarks.collection.whisper_encoder import EncoderShape, whisper_encoder
+from benchmarks.networks.whisper_encoder import EncoderShape, whisper_encoder
 from tests.nvidia import host_kernels
 from tests.runtime import fake_gpu
 from trtforge._ort import make_session

@@ -73,9 +73,10 @@ def test_what_others_wrote_meanwhile_is_kept(library, tmp_path):
     assert path.read_bytes() == b"another's,level 3"
 
 
-def test_a_cache_of_another_gpu_is_replaced_with_a_warning(library, tmp_path):
+@pytest.mark.parametrize("content", [b"elsewhere", b"garbage, which the library drops without a word"])
+def test_a_cache_that_the_library_does_not_take_is_replaced_with_a_warning(library, tmp_path, content):
     path = tmp_path / "timing.cache"
-    path.write_bytes(b"elsewhere")
+    path.write_bytes(content)
     assert built(path).warnings == ("the timing cache was made elsewhere, and a new one was begun",)
     assert path.read_bytes() == b"level 3"
 

@@ -6,7 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from trtforge.errors import ConfigError
-from trtforge.graph import convolutions_in_2d, has_quantized_1d_convolutions, prepare, to_float16
+from trtforge.graph import (
+    convolutions_in_2d,
+    has_quantized_1d_convolutions,
+    prepare,
+    state_kernel_shapes,
+    to_float16,
+)
 from trtforge.nvidia import Flavor
 
 if TYPE_CHECKING:
@@ -104,7 +110,7 @@ def network_to_build(
 
     Libraries that run the types of the network get a float32 network that is to become ``float16`` typed by
     `trtforge.graph.to_float16`; its inputs and outputs stay float32. TensorRT 8.6 gets quantized 1-D
-    convolutions as 2-D ones. Otherwise it is the network as it is.
+    convolutions as 2-D ones, and every kernel shape in words. Otherwise it is the network as it is.
 
     Parameters
     ----------
@@ -124,9 +130,12 @@ def network_to_build(
     """
     if flavor.strongly_typed_only and precision == "float16" and network_precision(model) == "float32":
         return to_float16(prepare(model)), {"typed": precision}
-    if not flavor.reads_quantized_1d_convolutions and has_quantized_1d_convolutions(model):
-        return convolutions_in_2d(model), {"convolutions": "2-D"}
-    return model, {}
+    if flavor.reads_every_quantized_convolution:
+        return model, {}
+    stated = state_kernel_shapes(model)
+    if has_quantized_1d_convolutions(stated):
+        return convolutions_in_2d(stated), {"convolutions": "2-D"}
+    return stated, {}
 
 
 def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

@@ -8,6 +8,7 @@ without quantizing it, and `describe` says what a typed graph asks for.
 from __future__ import annotations
 
 from trtforge.graph.describe import GraphSummary, LayerPrecision, describe
+from trtforge.graph.kernel_shapes import state_kernel_shapes
 from trtforge.graph.placement import Placement, PlacementPlan, plan_placement, tensors_to_observe
 from trtforge.graph.precision import to_float16
 from trtforge.graph.prepare import prepare
@@ -33,6 +34,7 @@ __all__ = [
     "quantize_graph",
     "quantize_weight",
     "receptive_field",
+    "state_kernel_shapes",
     "tensors_to_observe",
     "to_float16",
 ]

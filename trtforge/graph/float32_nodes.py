@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trtforge.graph.index import GraphIndex
+from trtforge.graph.index import QUANTIZERS, GraphIndex
 from trtforge.graph.opset import opset_of
 from trtforge.graph.tensor_types import ValueType
 
@@ -41,7 +41,6 @@ _ELEMENTWISE = frozenset({
     "Reshape", "Round", "Sin", "Squeeze", "Sub", "Tile", "Transpose", "Unsqueeze", "Where",
 })
 # fmt: on
-_QUANTIZERS = ("DequantizeLinear", "QuantizeLinear")
 
 
 def float32_nodes(model: onnx.ModelProto, index: GraphIndex, types: Types, *, asked: set[str]) -> set[int]:
@@ -108,7 +107,7 @@ def is_float32(read: ValueType | None) -> bool:
 
 def _loses_constant(node: onnx.NodeProto, index: GraphIndex, types: Types) -> bool:
     return any(
-        _is_lost(value, each=node.op_type in _QUANTIZERS)
+        _is_lost(value, each=node.op_type in QUANTIZERS)
         for value in (index.constant(name) for name in node.input if is_float32(types.get(name)))
         if value is not None
     )

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
+
+
 class GraphIndex:
     """A snapshot of a graph's wiring; make a new one after the graph has changed.
 
@@ -77,6 +80,15 @@ class GraphIndex:
             name, number = f"{wanted}_{number}", number + 1
         self._taken.add(name)
         return name
+
+
+def behind_quantizers(name: str, index: GraphIndex) -> str:
+    """Follow a tensor back through quantizers, to what is quantized first."""
+    producer = index.producer(name)
+    while producer is not None and producer.op_type in QUANTIZERS:
+        name = producer.input[0]
+        producer = index.producer(name)
+    return name
 
 
 def delete_nodes(graph: onnx.GraphProto, positions: Iterable[int]) -> None:

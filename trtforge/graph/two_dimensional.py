@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trtforge.graph.index import GraphIndex, attribute
+from trtforge.graph.index import QUANTIZERS, GraphIndex, attribute, behind_quantizers
 from trtforge.graph.tensor_types import infer_types
 
 if TYPE_CHECKING:
@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 
 _HEIGHT_AXIS = 2
 _CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
-_QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 # Operators that treat every value alike, so that an axis more changes nothing.
-_VALUE_BY_VALUE = _QUANTIZERS | {
+_VALUE_BY_VALUE = QUANTIZERS | {
     *("Abs", "Add", "Cast", "Clip", "Div", "Elu", "Erf", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu"),
     *("Max", "Min", "Mul", "Neg", "Relu", "Selu", "Sigmoid", "Softplus", "Sqrt", "Sub", "Tanh"),
 }
@@ -60,7 +59,7 @@ def has_quantized_1d_convolutions(model: onnx.ModelProto) -> bool:
 def _is_1d(node: onnx.NodeProto, index: GraphIndex) -> bool:
     if node.op_type not in _CONVOLUTIONS:
         return False
-    root = _root(node.input[1], index)
+    root = behind_quantizers(node.input[1], index)
     weight = index.initializers.get(root)
     return weight is not None and len(weight.dims) == 3 and _is_only_convolved(root, index)
 
@@ -69,19 +68,10 @@ def _is_only_convolved(name: str, index: GraphIndex) -> bool:
     """Say whether nothing but convolutions reads a weight, through quantizers or not."""
     return not index.is_exposed(name) and all(
         _is_only_convolved(reader.output[0], index)
-        if reader.op_type in _QUANTIZERS
+        if reader.op_type in QUANTIZERS
         else reader.op_type in _CONVOLUTIONS and name == reader.input[1]
         for reader in index.readers(name)
     )
-
-
-def _root(name: str, index: GraphIndex) -> str:
-    """Follow a tensor back through quantizers."""
-    producer = index.producer(name)
-    while producer is not None and producer.op_type in _QUANTIZERS:
-        name = producer.input[0]
-        producer = index.producer(name)
-    return name
 
 
 class _Lifting:
@@ -98,7 +88,9 @@ class _Lifting:
         }
         self._convolutions = convolutions
         roots = (
-            _root(node.input[0], self._index) for node in self._index.nodes if self._is_convolution(node)
+            behind_quantizers(node.input[0], self._index)
+            for node in self._index.nodes
+            if self._is_convolution(node)
         )
         self._roots = set(roots)
         self._lifted: dict[str, str] = {}
@@ -152,7 +144,7 @@ class _Lifting:
 
         if node.input[0] not in self._lifted:
             self._lift(node.input[0])
-        self._raise_weight(_root(node.input[1], self._index))
+        self._raise_weight(behind_quantizers(node.input[1], self._index))
         inputs = [self._lifted[node.input[0]], *node.input[1:]]
         made = onnx.NodeProto()
         made.CopyFrom(node)

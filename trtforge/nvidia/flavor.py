@@ -56,7 +56,7 @@ class Flavor:
     has_debug_tensors: ClassVar[bool] = True
     has_progress_monitor: ClassVar[bool] = True
     needs_explicit_batch_flag: ClassVar[bool] = False
-    reads_quantized_1d_convolutions: ClassVar[bool] = True
+    reads_every_quantized_convolution: ClassVar[bool] = True
     builds_without_gpu: ClassVar[bool] = False
     targets_compute_capabilities: ClassVar[bool] = False
     portable_across_systems: ClassVar[bool] = False

@@ -75,9 +75,10 @@ class GrowingOutput:
         self.buffer.close()
 
     def _reserve(self, num_bytes: int) -> int:
-        # An exception must not pass through the library; address 0 tells it that there is no memory.
+        # An exception must not pass through the library; address 0 tells it that there is no memory, even
+        # where it needs none.
         try:
-            self.buffer.reserve(int(num_bytes))
+            self.buffer.reserve(max(int(num_bytes), 1))
         except BaseException as error:
             self._error = self._error or error
             return 0

@@ -23,7 +23,7 @@ def set_timing_cache(config: Any, content: bytes, log: VendorLog) -> None:
     log : gets a warning where the cache is not taken.
     """
     cache = _create(config, content)
-    if cache is None or not config.set_timing_cache(cache, False):
+    if cache is None or _was_dropped(config, content, cache) or not config.set_timing_cache(cache, False):
         log.warnings.append("the timing cache was made elsewhere, and a new one was begun")
         config.set_timing_cache(_create(config, b""), False)
 
@@ -47,6 +47,12 @@ def keep_timings(config: Any, keep: KeepTimings) -> None:
         return bytes(cache.serialize())
 
     keep(bytes(cache.serialize()), merge)
+
+
+def _was_dropped(config: Any, content: bytes, cache: Any) -> bool:
+    """Say whether the library made an empty cache of content, as 8.6 does without a word where it is none."""
+    empty = bytes(_create(config, b"").serialize())
+    return content not in (b"", empty) and bytes(cache.serialize()) == empty
 
 
 def _create(config: Any, content: bytes) -> Any:

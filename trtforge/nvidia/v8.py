@@ -17,7 +17,7 @@ class V8(V10):
     has_debug_tensors: ClassVar[bool] = False
     has_progress_monitor: ClassVar[bool] = False
     needs_explicit_batch_flag: ClassVar[bool] = True
-    reads_quantized_1d_convolutions: ClassVar[bool] = False
+    reads_every_quantized_convolution: ClassVar[bool] = False
     max_onnx_opset: ClassVar[int] = 17
     other_levels: ClassVar[tuple[int, ...]] = (3, 1, 4)
 

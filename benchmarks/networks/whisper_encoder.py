@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from benchmarks.networks.graph_builder import GraphBuilder, float_value
 
 if TYPE_CHECKING:
     import onnx
@@ -40,7 +41,7 @@ def whisper_encoder(shape: EncoderShape | None = None, *, seed: int = 0) -> onnx
     import onnx
 
     shape = shape or EncoderShape()
-    builder = _Builder(np.random.default_rng(seed))
+    builder = GraphBuilder(np.random.default_rng(seed))
     width, channels = shape.width, "mel"
     for index, (taken, stride) in enumerate([(shape.mel_bins, 1), (width, 2)], start=1):
         kernel = builder.weight(f"conv{index}.weight", (width, taken, 3), taken * 3)
@@ -55,14 +56,14 @@ def whisper_encoder(shape: EncoderShape | None = None, *, seed: int = 0) -> onnx
     graph = onnx.helper.make_graph(
         builder.nodes,
         "whisper_encoder",
-        [_float("mel", ["batch", shape.mel_bins, NUM_MEL_FRAMES])],
-        [_float("encoded", ["batch", NUM_FRAMES, width])],
+        [float_value("mel", ["batch", shape.mel_bins, NUM_MEL_FRAMES])],
+        [float_value("encoded", ["batch", NUM_FRAMES, width])],
         builder.weights,
     )
     return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
 
 
-def _layer(builder: _Builder, stream: str, name: str, shape: EncoderShape) -> str:
+def _layer(builder: GraphBuilder, stream: str, name: str, shape: EncoderShape) -> str:
     width, heads = shape.width, shape.num_heads
     normed = builder.norm(stream, f"{name}.norm1", width)
     split = builder.constant("split_heads", np.array([0, 0, heads, width // heads], np.int64))
@@ -84,54 +85,3 @@ def _layer(builder: _Builder, stream: str, name: str, shape: EncoderShape) -> st
     normed = builder.norm(stream, f"{name}.norm2", width)
     hidden = builder.gelu(builder.linear(normed, f"{name}.fc1", width, 4 * width), f"{name}.gelu")
     return builder.node("Add", [stream, builder.linear(hidden, f"{name}.fc2", 4 * width, width)], name)
-
-
-class _Builder:
-    def __init__(self, rng: np.random.Generator) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.weights: list[onnx.TensorProto] = []
-        self._rng = rng
-        self._made: set[str] = set()
-
-    def node(self, op_type: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        import onnx
-
-        self.nodes.append(onnx.helper.make_node(op_type, inputs, [output], name=output, **attributes))
-        return output
-
-    def constant(self, name: str, values: np.ndarray[Any, Any]) -> str:
-        import onnx
-
-        if name not in self._made:
-            self._made.add(name)
-            self.weights.append(onnx.numpy_helper.from_array(values, name))
-        return name
-
-    def weight(self, name: str, shape: tuple[int, ...], fan_in: int) -> str:
-        values = self._rng.standard_normal(shape, np.float32)
-        values *= fan_in**-0.5
-        return self.constant(name, values)
-
-    def linear(self, rows: str, name: str, taken: int, given: int, *, bias: bool = True) -> str:
-        product = self.node("MatMul", [rows, self.weight(f"{name}.weight", (taken, given), taken)], name)
-        if not bias:
-            return product
-        return self.node("Add", [product, self.weight(f"{name}.bias", (given,), taken)], f"{name}.biased")
-
-    def norm(self, rows: str, name: str, width: int) -> str:
-        gain = self.constant(f"{name}.gain", np.ones(width, np.float32))
-        shift = self.constant(f"{name}.shift", np.zeros(width, np.float32))
-        return self.node("LayerNormalization", [rows, gain, shift], name, axis=-1)
-
-    def gelu(self, rows: str, name: str) -> str:
-        root = self.constant("root_of_half", np.array(0.5**0.5, np.float32))
-        erf = self.node("Erf", [self.node("Mul", [rows, root], f"{name}.scaled")], f"{name}.erf")
-        one, half = (self.constant(str(value), np.array(value, np.float32)) for value in (1.0, 0.5))
-        share = self.node("Add", [erf, one], f"{name}.shifted")
-        return self.node("Mul", [self.node("Mul", [rows, share], f"{name}.double"), half], name)
-
-
-def _float(name: str, shape: Sequence[int | str]) -> onnx.ValueInfoProto:
-    import onnx
-
-    return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
