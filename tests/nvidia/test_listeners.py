@@ -35,11 +35,13 @@ def test_an_output_grows_and_never_shrinks(load, driver):
     second = listener.reallocate_output_async("y", first, 200, 256, 7)
     assert (output.buffer.address, output.buffer.capacity_bytes) == (second, 200)
     listener.notify_shape("y", (2, 5))
-    assert output.shape == (2, 5)
+    assert output.shape(itemsize=4) == (2, 5)
+    with pytest.raises(ExecutionError, match=r"of shape \(2, 5\) and asked for 200 bytes"):
+        output.shape(itemsize=40)
     output.check()
     output.begin()
     with pytest.raises(ExecutionError, match="did not tell the shape of its output 'y'"):
-        _ = output.shape
+        output.shape(itemsize=4)
     driver.failures["cudaMalloc"] = "cudaErrorMemoryAllocation"
     assert listener.reallocate_output("y", second, 300, 256) == 0
     with pytest.raises(OutOfMemoryError, match="CUDA failed to reserve 300 bytes of GPU memory"):

@@ -26,6 +26,31 @@ def test_layers_count_as_the_narrowest_type_that_they_read():
     assert count_from_log("Layers:\nsomething else") is None
 
 
+def test_the_layers_that_tensorrt_8_logs_are_counted():
+    listed = """Engine Layer Information:
+Layer(Reformat): Reformatting CopyNode for Input Tensor 0 to conv1, Tactic: 0x00000000000003e8, \
+mel (Float[-1,80,1,-1]) -> Reformatted Input Tensor 0 to conv1 (Int8[-1,80:32,1,-1])
+Layer(CaskConvolution): conv1 + relu1, Tactic: 0x7d5df1b3e7e0bf94, Reformatted Input Tensor 0 to conv1 \
+(Int8[-1,80:32,1,-1]), Float(2) (Half[-1,320:8,1,-1]) -> relu1 (Int8[-1,320:32,1,-1])
+Layer(Myelin): {ForeignNode[a...b]}, Tactic: 0x0000000000000000, relu1 (Half[-1,4]) -> z (Half[-1,4])
+Layer(NoOp): only, Tactic: 0x0000000000000000,  -> y (Half[2])
+Layer(CaskConvolution): head, Tactic: 12, relu1[Half(128,28,28)] -> logits[Float(128,28,28)]"""
+    assert count_from_log(listed) == {"int8": 1, "float16": 1, "float32": 1}
+
+
+def test_where_tensorrt_8_keeps_formats_back_weights_tell():
+    def layer(**others):
+        hidden = {"Name": "x", "Format/Datatype": "N/A due to dynamic shapes"}
+        return {"Name": "l", "Inputs": [hidden], **others}
+
+    layers = [
+        layer(Weights={"Type": "Int8", "Count": 96}),
+        layer(Weights={"Type": "Half", "Count": 96}),
+        layer(LayerType="NoOp"),
+    ]
+    assert count_from_inspector(json.dumps({"Layers": layers})) == {"int8": 1, "float16": 1}
+
+
 def test_the_inspector_is_read_in_the_words_of_every_version():
     def layer(*formats, key="Format/Datatype"):
         return {"Name": "l", "Inputs": [{"Name": "x", key: text} for text in formats]}

@@ -191,6 +191,9 @@ class FakeContext:
     def get_tensor_shape(self, name):
         return (-1, 3) if self.library.data_dependent else self.shapes["x"]
 
+    def get_max_output_size(self, name):
+        return 4 * 3 * self.shapes["x"][0]
+
     def set_tensor_address(self, name, address):
         self.addresses[name] = address
         return True

@@ -102,18 +102,19 @@ class _Resource:
 
 
 class Stream(_Resource):
-    """A CUDA stream that does not wait for the default one."""
+    """A CUDA stream that does not wait for the default one.
+
+    Attributes
+    ----------
+    handle : the stream's address, as TensorRT takes it.
+    """
 
     def __init__(self) -> None:
         cudart = runtime_api()
         self._stream: Any = _call(
             cudart.cudaStreamCreateWithFlags, cudart.cudaStreamNonBlocking, doing="make a stream"
         )
-
-    @property
-    def handle(self) -> int:
-        """The stream's address, as TensorRT takes it."""
-        return int(self._stream)
+        self.handle = int(self._stream)
 
     def wait(self, event: Event) -> None:
         """Let what is given to the stream from now on wait for the event, without waiting here."""

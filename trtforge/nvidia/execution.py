@@ -20,7 +20,7 @@ from trtforge.nvidia.cuda import check_last_error, set_device
 from trtforge.nvidia.flavor import Flavor
 from trtforge.nvidia.layer_times import LayerTimer
 from trtforge.nvidia.layers import count_from_inspector
-from trtforge.nvidia.log import VendorLog, heard, listen, logger_of
+from trtforge.nvidia.log import VendorLog, heard, listen, listen_anew, logger_of
 from trtforge.nvidia.output_allocator import GrowingOutput
 
 
@@ -209,12 +209,23 @@ class Context:
         shape = tuple(int(size) for size in self._context.get_tensor_shape(name))
         return None if any(size < 0 for size in shape) else shape
 
+    def most_bytes_of(self, name: str) -> int:
+        """Return the most bytes that an output can take, once the shapes of the inputs are set."""
+        return int(self._context.get_max_output_size(name))
+
     def set_address(self, name: str, address: int) -> None:
         """Tell where a tensor lies in GPU memory."""
-        if self._addresses.get(name) != address:
-            self._addresses.pop(name, None)
-            self._checked(self._context.set_tensor_address(name, address), f"take the address of {name!r}")
-            self._addresses[name] = address
+        self.set_addresses({name: address})
+
+    def set_addresses(self, addresses: Mapping[str, int]) -> None:
+        """Tell where tensors lie in GPU memory."""
+        known = self._addresses
+        for name, address in addresses.items():
+            if known.get(name) != address:
+                known.pop(name, None)
+                taken = self._context.set_tensor_address(name, address)
+                self._checked(taken, f"take the address of {name!r}")
+                known[name] = address
 
     def grow_output(self, name: str) -> GrowingOutput:
         """Give an output whose shape depends on the data memory that grows; the caller closes it."""
@@ -245,7 +256,7 @@ class Context:
         OutOfMemoryError : the GPU had no memory left.
         ExecutionError : the library refused; the outputs hold nothing.
         """
-        log = listen()
+        log = listen_anew()
         if not self._context.execute_async_v3(stream):
             check_last_error("run the engine")
             _raise_if_out_of_memory(log, "run the engine")

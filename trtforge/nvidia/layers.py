@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 # The vendor's words for a type, narrowest first: a layer counts as the narrowest that it reads.
 _WORDS = {
@@ -22,6 +23,9 @@ _LAYER_LINE = re.compile(
     r"^Name: .*?, LayerType: .*?, Inputs: \[(?P<inputs>.*?)\], (?:Constants|Outputs): \["
 )
 _DATATYPE = re.compile(r"(?:Datatype|Format/Datatype): ([^,}]+)")
+# As TensorRT 8.6 has it: "Layer(KIND): NAME, Tactic: T, x (Int8[-1,8:32,1,-1]) -> y (Half[...])".
+_LAYER_CALL = re.compile(r"^\s*Layer\((?P<kind>\w+)\): .*?, Tactic: [^,]+, (?P<inputs>.*?) -> ")
+_TYPE_OF_SHAPE = re.compile(r"(\w+)(?=[\[(][-\d:, ]*[\])])")
 
 
 def count_from_inspector(text: str) -> dict[str, int] | None:
@@ -36,19 +40,30 @@ def count_from_inspector(text: str) -> dict[str, int] | None:
     described = [layer for layer in layers if isinstance(layer, dict) and "Inputs" in layer]
     if not described:
         return None
-    return _count(
-        [str(tensor.get("Format/Datatype") or tensor.get("Datatype") or "") for tensor in layer["Inputs"]]
-        for layer in described
-    )
+    return _count(_told_types(layer) for layer in described)
+
+
+def _told_types(layer: Mapping[str, Any]) -> list[str]:
+    """List the types of what a layer reads; where TensorRT 8.6 keeps them back, that of its weights."""
+    told = [str(tensor.get("Format/Datatype") or tensor.get("Datatype") or "") for tensor in layer["Inputs"]]
+    weights = layer.get("Weights")
+    if isinstance(weights, Mapping) and all(text.startswith("N/A") for text in told):
+        return [str(weights.get("Type", ""))]
+    return told
 
 
 def count_from_log(text: str | None) -> dict[str, int] | None:
     """Count layers as `count_from_inspector` does, from the list that the builder logs."""
     lines = [_LAYER_LINE.match(line) for line in (text or "").splitlines()]
     matches = [match for match in lines if match]
-    if not matches:
-        return None
-    return _count(_DATATYPE.findall(match["inputs"]) for match in matches)
+    if matches:
+        return _count(_DATATYPE.findall(match["inputs"]) for match in matches)
+    calls = [_LAYER_CALL.match(line) for line in (text or "").splitlines()]
+    # A Myelin layer is a whole region, and what runs inside is not told.
+    found = [
+        _TYPE_OF_SHAPE.findall(match["inputs"]) for match in calls if match and match["kind"] != "Myelin"
+    ]
+    return _count(found) if found else None
 
 
 def _count(input_types: Iterable[list[str]]) -> dict[str, int]:

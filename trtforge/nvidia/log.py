@@ -24,7 +24,7 @@ _BLAMED = (
 )
 # A name that stands for itself in a message must be long enough not to be a word of it.
 _MIN_NAME_LENGTH = 4
-_LAYER_LIST = re.compile(r"\s*Layers:\s*\nName: ")
+_LAYER_LIST = re.compile(r"\s*Layers:\s*\nName: |(?:Engine Layer Information:\s*)?Layer\(\w+\): ")
 # Follows every error where there is no driver and explains nothing.
 _NOISE = re.compile(r"cudaError 35: CUDA driver version is insufficient")
 _HINTS = (
@@ -149,6 +149,16 @@ def listen() -> VendorLog:
     return _latest
 
 
+def listen_anew() -> VendorLog:
+    """Do as `listen`, but keep this thread's log where nothing was said since; for calls that come often."""
+    global _latest
+    log: VendorLog | None = getattr(_heard, "log", None)
+    if log is None or log.errors or log.warnings:
+        return listen()
+    _latest = log
+    return log
+
+
 def heard() -> VendorLog:
     """Return the log of this thread."""
     log: VendorLog = getattr(_heard, "log", _latest)
@@ -172,7 +182,8 @@ def logger_of(trt: Any) -> Any:
             elif severity == trt.ILogger.Severity.WARNING:
                 log.warnings.append(" ".join(message.split()))
             elif _LAYER_LIST.match(message):
-                log.layer_list = message
+                # TensorRT 8.6 may give its layers one by one.
+                log.layer_list = "\n".join(filter(None, (log.layer_list, message)))
 
     if id(trt) not in _loggers:
         _loggers[id(trt)] = trt, Logger()

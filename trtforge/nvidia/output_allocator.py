@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from trtforge.errors import ExecutionError
 from trtforge.nvidia.cuda import DeviceBuffer
+
+_MOST_BEFOREHAND_BYTES = 256 << 20
 
 
 class GrowingOutput:
@@ -49,6 +52,16 @@ class GrowingOutput:
 
         self.listener = Allocator()
 
+    def prepare(self, most_bytes: int) -> None:
+        """Make room beforehand for the most that an inference can give, unless that is out of all proportion.
+
+        Raises
+        ------
+        OutOfMemoryError : the GPU has no room for it.
+        """
+        if most_bytes <= _MOST_BEFOREHAND_BYTES:
+            self.buffer.reserve(most_bytes)
+
     def begin(self) -> None:
         """Forget the inference before; to be called before each."""
         self._shape, self._error = None, None
@@ -58,16 +71,24 @@ class GrowingOutput:
         if self._error is not None:
             raise self._error
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape that the library told, once the inference is done.
+    def shape(self, itemsize: int) -> tuple[int, ...]:
+        """Return the shape that the library told, once the inference is done.
+
+        Parameters
+        ----------
+        itemsize : bytes of each element.
 
         Raises
         ------
-        ExecutionError : it told none.
+        ExecutionError : it told none, or one larger than the memory that it asked for.
         """
         if self._shape is None:
             raise ExecutionError(f"the engine ran and did not tell the shape of its output {self.name!r}")
+        if math.prod(self._shape) * itemsize > self.buffer.capacity_bytes:
+            raise ExecutionError(
+                f"the engine gave output {self.name!r} of shape {self._shape} and asked for "
+                f"{self.buffer.capacity_bytes} bytes to put it in"
+            )
         return self._shape
 
     def close(self) -> None:

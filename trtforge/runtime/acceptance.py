@@ -43,7 +43,7 @@ class Acceptance:
     ) -> None:
         self._inputs, self._profiles, self._device = inputs, profiles, device
         self._narrow_int64, self._counts = narrow_int64, counts
-        self._dtypes = {spec.name: np.dtype(spec.dtype) for spec in inputs}
+        self._expected = tuple((spec.name, np.dtype(spec.dtype), spec) for spec in inputs)
         self._chosen: dict[tuple[tuple[int, ...], ...], int | None] = {}
 
     def checked(self, arrays: Inputs) -> dict[str, Any]:
@@ -53,19 +53,31 @@ class Acceptance:
         ------
         InputError : a name, dtype, device or, on the host, a fixed size does not fit.
         """
-        if len(arrays) != len(self._inputs) or any(spec.name not in arrays for spec in self._inputs):
+        if len(arrays) != len(self._expected):
             check_names(self._inputs, tuple(arrays))
-        return {spec.name: self._checked_one(spec, arrays[spec.name]) for spec in self._inputs}
+        checked = {}
+        for name, dtype, spec in self._expected:
+            try:
+                value = arrays[name]
+            except KeyError:
+                check_names(self._inputs, tuple(arrays))
+                raise
+            if type(value) is DeviceArray:
+                if value.dtype != dtype or value.device != self._device:
+                    self._refuse(spec, dtype, value)
+                checked[name] = value
+            else:
+                checked[name] = self._checked_one(spec, value)
+        return checked
+
+    def _refuse(self, spec: TensorSpec, dtype: np.dtype[Any], value: DeviceArray) -> None:
+        if value.dtype != dtype:
+            raise InputError(f"input {spec.name!r} has dtype {value.dtype}, wanted {spec}")
+        raise InputError(
+            f"input {spec.name!r} lies on GPU {value.device}, the session runs on GPU {self._device}"
+        )
 
     def _checked_one(self, spec: TensorSpec, value: Any) -> Any:
-        if isinstance(value, DeviceArray):
-            if value.dtype != self._dtypes[spec.name]:
-                raise InputError(f"input {spec.name!r} has dtype {value.dtype}, wanted {spec}")
-            if value.device != self._device:
-                raise InputError(
-                    f"input {spec.name!r} lies on GPU {value.device}, the session runs on GPU {self._device}"
-                )
-            return value
         if not isinstance(value, np.ndarray):
             if is_on_gpu(value):
                 return value

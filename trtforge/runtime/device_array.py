@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -90,8 +89,10 @@ class DeviceArray:
 
     def __del__(self) -> None:
         # At the end of the interpreter CUDA may be gone before us.
-        with suppress(Exception):
+        try:  # noqa: SIM105 - a suppressing context would cost as much as the rest
             self._give_back(self._block, self._is_shared)
+        except Exception:  # noqa: S110
+            pass
 
 
 class DeviceMemory:
@@ -103,20 +104,20 @@ class DeviceMemory:
     Parameters
     ----------
     device : CUDA device ordinal.
+
+    Attributes
+    ----------
+    idle_bytes : memory kept for later arrays.
+    lent_bytes : memory of arrays that live.
     """
 
     def __init__(self, device: int) -> None:
         self._device = device
         self._lock = threading.RLock()  # an array may be collected while this thread holds it
         self._idle: OrderedDict[int, DeviceBuffer] = OrderedDict()  # by address, the oldest first
+        self._idle_of_size: defaultdict[int, list[DeviceBuffer]] = defaultdict(list)  # the oldest first
         self._is_open = True
-        self.lent_bytes = 0
-
-    @property
-    def idle_bytes(self) -> int:
-        """Memory kept for later arrays, in bytes."""
-        with self._lock:
-            return sum(block.capacity_bytes for block in tuple(self._idle.values()))
+        self.lent_bytes = self.idle_bytes = 0
 
     def new(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> DeviceArray:
         """Make an array, its contents undefined.
@@ -127,13 +128,15 @@ class DeviceMemory:
         """
         size = -(-max(1, math.prod(shape) * dtype.itemsize) // _ROUND_TO) * _ROUND_TO
         with self._lock:
-            fitting = [
-                address for address, block in tuple(self._idle.items()) if block.capacity_bytes == size
-            ]
-            block = self._idle.pop(fitting[-1], None) if fitting else None
-        if block is None:
-            block = DeviceBuffer()
-            block.reserve(size)
+            fitting = self._idle_of_size.get(size)
+            if fitting:
+                block = fitting.pop()
+                del self._idle[block.address]
+                self.idle_bytes -= size
+                self.lent_bytes += size
+                return DeviceArray(block, shape, dtype, self._device, self._take_back)
+        block = DeviceBuffer()
+        block.reserve(size)
         with self._lock:
             self.lent_bytes += size
         return DeviceArray(block, shape, dtype, self._device, self._take_back)
@@ -148,8 +151,11 @@ class DeviceMemory:
     def free_idle(self) -> None:
         """Free what is kept for later arrays."""
         with self._lock:
-            idle, self._idle = self._idle, OrderedDict()
-        for block in idle.values():
+            idle = tuple(self._idle.values())
+            self._idle.clear()
+            self._idle_of_size.clear()
+            self.idle_bytes = 0
+        for block in idle:
             block.close()
 
     def close(self) -> None:
@@ -160,13 +166,18 @@ class DeviceMemory:
 
     def _take_back(self, block: DeviceBuffer, was_shared: bool) -> None:
         size = block.capacity_bytes
+        unwanted = []
         with self._lock:
             self.lent_bytes -= size
-            unwanted = []
             if self._is_open and not was_shared:
                 self._idle[block.address] = block
+                self._idle_of_size[size].append(block)
+                self.idle_bytes += size
                 while len(self._idle) > _MAX_IDLE or self.idle_bytes > _MAX_IDLE_BYTES:
-                    unwanted.append(self._idle.popitem(last=False)[1])
+                    _, oldest = self._idle.popitem(last=False)
+                    self._idle_of_size[oldest.capacity_bytes].remove(oldest)
+                    self.idle_bytes -= oldest.capacity_bytes
+                    unwanted.append(oldest)
             else:
                 unwanted.append(block)
         for each in unwanted:

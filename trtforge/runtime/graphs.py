@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from trtforge.nvidia.cuda import Graph, Stream
 from trtforge.nvidia.execution import Context
 
-Shapes: TypeAlias = Mapping[str, Sequence[int]]
 # How often the same shapes and addresses must come before they are worth a recording.
 _SIGHTINGS = 2
 
@@ -56,19 +54,21 @@ class GraphCache:
     def __len__(self) -> int:
         return len(self._recorded)
 
-    def launch(self, profile: int | None, shapes: Shapes, addresses: Mapping[str, int]) -> bool:
+    def launch(
+        self, profile: int | None, shapes: tuple[tuple[int, ...], ...], addresses: Mapping[str, int]
+    ) -> bool:
         """Queue an inference by its recording, or record it if it comes often; return whether it is queued.
 
         Parameters
         ----------
         profile, shapes : of the inputs; None where the engine has no profiles.
-        addresses : of every input and output.
+        addresses : of every input, in the order of the shapes, and then of every output.
 
         Raises
         ------
         TrtforgeError : a recording could not be made or launched.
         """
-        key = (profile, *shapes.values(), *addresses.values())
+        key = (profile, shapes, *addresses.values())
         found = self._recorded.get(key)
         if found is not None:
             self._recorded.move_to_end(key)
@@ -99,7 +99,11 @@ class GraphCache:
         return False
 
     def _record(
-        self, key: tuple[object, ...], profile: int | None, shapes: Shapes, addresses: Mapping[str, int]
+        self,
+        key: tuple[object, ...],
+        profile: int | None,
+        shapes: tuple[tuple[int, ...], ...],
+        addresses: Mapping[str, int],
     ) -> None:
         if len(self._recorded) >= self._limit:
             self._num_displaced += 1
@@ -110,9 +114,8 @@ class GraphCache:
         try:
             if profile is not None:
                 context.use_profile(profile, self._stream.handle)
-            context.set_shapes(shapes)
-            for name, address in addresses.items():
-                context.set_address(name, address)
+            context.set_shapes(dict(zip(addresses, shapes, strict=False)))
+            context.set_addresses(addresses)
             # Sets up what must not be set up while recording, and is this call's inference.
             context.enqueue(self._stream.handle)
             self._stream.synchronize()

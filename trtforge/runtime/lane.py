@@ -127,7 +127,7 @@ class Lane:
             else:
                 results[name] = self._memory.new(shape, dtype)
                 addresses[name] = results[name].address
-        self._launch({name: value.shape for name, value in inputs.items()}, addresses)
+        self._launch(key, addresses)
         if self._growing:
             return self._collect_growing(addresses, results, to_host)
         if to_host:
@@ -175,7 +175,7 @@ class Lane:
         self._resources.close()
 
     def _placed(self, name: str, value: Any) -> Placed:
-        if isinstance(value, (np.ndarray, DeviceArray)):
+        if type(value) is DeviceArray or isinstance(value, np.ndarray):
             return value
         spec = self._inputs[name]
         view = from_device(spec, value, self._stream, self._device)
@@ -188,6 +188,8 @@ class Lane:
         return view
 
     def _address(self, name: str, value: Placed) -> int:
+        if type(value) is DeviceArray:
+            return value.address
         if isinstance(value, np.ndarray):
             return self._tensors.send(name, value)
         if value.address and value.address % ALIGNMENT == 0:
@@ -210,13 +212,14 @@ class Lane:
                 self._fixed[name] = shape, self._dtypes[name]
             elif name not in self._growing:
                 self._growing[name] = self._context.grow_output(name)
+        for name, output in self._growing.items():
+            output.prepare(self._context.most_bytes_of(name))
         self._key, self._profile = key, profile
 
-    def _launch(self, shapes: Mapping[str, Shape], addresses: Mapping[str, int]) -> None:
+    def _launch(self, shapes: tuple[Shape, ...], addresses: Mapping[str, int]) -> None:
         if self._graphs is not None and self._launch_graph(shapes, addresses):
             return
-        for name, address in addresses.items():
-            self._context.set_address(name, address)
+        self._context.set_addresses(addresses)
         for output in self._growing.values():
             output.begin()
         try:
@@ -226,7 +229,7 @@ class Lane:
                 output.check()
             raise
 
-    def _launch_graph(self, shapes: Mapping[str, Shape], addresses: Mapping[str, int]) -> bool:
+    def _launch_graph(self, shapes: tuple[Shape, ...], addresses: Mapping[str, int]) -> bool:
         graphs = self._graphs
         if graphs is None:
             return False
@@ -253,7 +256,8 @@ class Lane:
             else:
                 output = self._growing[name]
                 output.check()
-                found[name] = output.buffer.address, output.shape, self._dtypes[name]
+                dtype = self._dtypes[name]
+                found[name] = output.buffer.address, output.shape(dtype.itemsize), dtype
         if to_host:
             return self._tensors.fetch(found)
         for name in self._growing:

@@ -146,7 +146,8 @@ class LeasePool(Generic[T]):
             waiter.served.set()
         else:
             self._idle.append(item)
-            self._all_back.notify_all()
+            if not self._is_open:
+                self._all_back.notify_all()
 
     def _one_less(self) -> None:
         with self._lock:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from types import TracebackType
-from typing import Any, Literal, TypeAlias, get_args, overload
+from typing import Any, Literal, TypeAlias, overload
 
 from numpy.typing import NDArray
 
@@ -21,7 +21,7 @@ from trtforge.errors import (
     TrtforgeError,
 )
 from trtforge.model import TensorSpec
-from trtforge.nvidia import require_gpu
+from trtforge.nvidia import gpus, require_gpu
 from trtforge.nvidia.cuda import free_memory_bytes, set_device
 from trtforge.nvidia.execution import LoadedEngine, ProfileInUseError
 from trtforge.profiles import OptimizationProfile
@@ -31,7 +31,7 @@ from trtforge.runtime.device_array import DeviceArray, DeviceMemory
 from trtforge.runtime.lane import Lane
 from trtforge.runtime.nonfinite import OnNonfinite, check_finite
 from trtforge.runtime.pool import LeasePool
-from trtforge.runtime.session_checks import check_settings, check_tensors
+from trtforge.runtime.session_checks import LossNote, check_settings, check_tensors
 from trtforge.runtime.usage import LayerTime, SessionMemory
 
 Where: TypeAlias = Literal["numpy", "device"]
@@ -82,8 +82,10 @@ class Session:
         flavor = check_runs_here(self.engine.manifest, device=device)
         self.device, self._max_graphs, self._on_nonfinite = device, cuda_graphs, on_nonfinite
         self._max_contexts = max_contexts
+        # Where there is but one GPU, every thread is on it.
+        self._has_other_gpus = len(gpus()) > 1
         self._counts, self._replays_before = Counts(), 0
-        self._lost: DeviceLostError | None = None
+        self._noting_loss = LossNote()
         self._closing, self._is_closed = threading.Lock(), False
         self._executor: ThreadPoolExecutor | None = None
         self._lanes_alive: set[Lane] = set()
@@ -138,7 +140,7 @@ class Session:
     @property
     def alive(self) -> bool:
         """Whether calls can succeed: the session is open and the GPU was not lost."""
-        return not self._is_closed and self._lost is None
+        return not self._is_closed and self._noting_loss.lost is None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -189,7 +191,7 @@ class Session:
         to_host = self._is_to_host(outputs)
         self._check_not_lost()
         given = self._accepts.checked(arrays)
-        with self._noting_loss():
+        with self._noting_loss:
             try:
                 results = self._run_leased(given, to_host)
             except OutOfMemoryError:
@@ -260,13 +262,13 @@ class Session:
             raise ConfigError(f"repeats must be 1 or more, got {repeats}", settings=("repeats",))
         self._check_not_lost()
         given = self._accepts.checked(arrays)
-        with self._noting_loss():
+        with self._noting_loss:
             lane = self._lease()
             try:
                 set_device(self.device)
                 times = lane.time_layers(given, self._accepts.choose, repeats)
             except BaseException as error:
-                with self._noting_loss():  # before the lane is discarded, which a lost GPU would refuse
+                with self._noting_loss:  # before the lane is discarded, which a lost GPU would refuse
                     lane.recover(error)
                     raise
             finally:
@@ -309,7 +311,7 @@ class Session:
             executor = self._executor
         if executor is not None:
             executor.shutdown(wait=True)
-        if self._lost is None:
+        if self._noting_loss.lost is None:
             set_device(self.device)
             self._resources.close()
         else:  # nothing can be given back to a GPU that is lost
@@ -317,35 +319,29 @@ class Session:
                 self._resources.close()
 
     def _is_to_host(self, outputs: str) -> bool:
-        if outputs not in get_args(Where):
+        if outputs == "numpy":
+            return True
+        if outputs != "device":
             raise ConfigError(f"outputs must be 'numpy' or 'device', got {outputs!r}", settings=("outputs",))
-        if outputs == "device" and self._on_nonfinite != "pass":
+        if self._on_nonfinite != "pass":
             raise ConfigError(
                 f"on_nonfinite={self._on_nonfinite!r} is checked on the host, where outputs='device' gives "
                 "nothing",
                 hint="take the outputs as NumPy arrays, or set on_nonfinite='pass'",
                 settings=("on_nonfinite", "outputs"),
             )
-        return outputs == "numpy"
+        return False
 
     def _check_not_lost(self) -> None:
-        if self._lost is not None:
-            raise DeviceLostError(
-                f"the GPU was lost in an earlier call: {self._lost.message}", hint=self._lost.hint
-            )
-
-    @contextmanager
-    def _noting_loss(self) -> Iterator[None]:
-        try:
-            yield
-        except DeviceLostError as error:
-            self._lost = error
-            raise
+        lost = self._noting_loss.lost
+        if lost is not None:
+            raise DeviceLostError(f"the GPU was lost in an earlier call: {lost.message}", hint=lost.hint)
 
     def _run_leased(self, given: Mapping[str, Any], to_host: bool) -> dict[str, Any]:
         lane = self._lease()
         try:
-            set_device(self.device)
+            if self._has_other_gpus:
+                set_device(self.device)
             return lane.run(given, self._accepts.choose, to_host=to_host)
         except BaseException as error:
             lane.recover(error)
@@ -385,7 +381,7 @@ class Session:
     def _dispose(self, lane: Lane) -> None:
         self._lanes_alive.discard(lane)
         self._replays_before += lane.num_replays
-        if self._lost is None:
+        if self._noting_loss.lost is None:
             lane.close()
         else:
             with suppress(TrtforgeError):

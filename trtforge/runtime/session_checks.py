@@ -1,13 +1,14 @@
-"""What is checked before an engine is run."""
+"""What is checked before an engine is run, and noted where that loses the GPU."""
 
 from __future__ import annotations
 
+from types import TracebackType
 from typing import get_args
 
 import numpy as np
 
 from trtforge.engine.artifact import Engine
-from trtforge.errors import ConfigError, EngineIntegrityError
+from trtforge.errors import ConfigError, DeviceLostError, EngineIntegrityError
 from trtforge.nvidia.execution import LoadedEngine
 from trtforge.runtime.nonfinite import OnNonfinite
 
@@ -57,3 +58,19 @@ def check_tensors(engine: Engine, loaded: LoadedEngine) -> None:
             raise ConfigError(
                 f"tensor {spec} has a type that NumPy lacks", hint="cast it in the network, to float32 say"
             )
+
+
+class LossNote:
+    """A context that remembers the loss of the GPU; not a generator, as every call passes through it."""
+
+    def __init__(self) -> None:
+        self.lost: DeviceLostError | None = None
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, DeviceLostError):
+            self.lost = error
