@@ -45,7 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             result = load(args.output)
             frames = podcast_frames(args.requests, filled=False)
-            gpu = measure_gpu(frames, workload=EVERY, note=lambda text: print(text, flush=True))
+            gpu = measure_gpu(
+                frames,
+                workload=EVERY,
+                max_profiles=args.max_profiles,
+                note=lambda text: print(text, flush=True),
+            )
             gpu["run"] = describe_run(MODULE, given, packages=_PACKAGES)
             write_text(args.output, to_text({**result, "gpu": gpu}))
         elif not args.redraw:
@@ -136,6 +141,9 @@ def _parser() -> argparse.ArgumentParser:
         "--lengths", type=int, default=100_000, metavar="N", help="lengths of the podcast workload"
     )
     parser.add_argument("--requests", type=int, default=1000, metavar="N", help="requests of the GPU part")
+    parser.add_argument(
+        "--max-profiles", type=int, default=6, metavar="N", help="of the planned engine of the GPU part"
+    )
     parser.add_argument("--gpu", action="store_true", help="measure the GPU part alone, and add it")
     parser.add_argument("--redraw", action="store_true", help="measure nothing; use the JSON that is there")
     return parser
