@@ -3,7 +3,7 @@ from argparse import Namespace
 
 import numpy as np
 
-from benchmarks.bench_collection import FORMAT, MODULE, PAGE, RESULT, compared, main, measure, tables
+from benchmarks.bench_collection import FORMAT, LONG_S, MODULE, PAGE, RESULT, compared, main, measure, tables
 from benchmarks.collection.inputs import Windows, layer_tensors, make_network
 from benchmarks.networks.whisper_encoder import EncoderShape, whisper_encoder
 from benchmarks.pages import load_result, to_text
@@ -48,11 +48,31 @@ def test_rows_are_compared_with_plain_inference():
 
 
 def test_what_cannot_run_says_why():
-    args = Namespace(modelopt_python=None, repeats=1, timeout_s=10)
-    assert measure("onnxruntime", "whisper_tiny_encoder", 10**6, args)["skipped"] == (
-        "holds all windows at once: about 1500000 GB"
+    args = Namespace(modelopt_python=None, repeats=2, timeout_s=10, contenders=["modelopt", "onnxruntime"])
+    without, too_large = measure("whisper_tiny_encoder", 10**6, args)
+    assert too_large["skipped"] == "holds all windows at once: about 1500000 GB"
+    assert without["skipped"] == too_large["skipped"]
+    assert (
+        "--modelopt-python"
+        in measure("whisper_tiny_encoder", 1, Namespace(**{**vars(args), "contenders": ["modelopt"]}))[0][
+            "skipped"
+        ]
     )
-    assert "--modelopt-python" in measure("modelopt", "whisper_tiny_encoder", 1, args)["skipped"]
+
+
+def test_contenders_take_turns_and_what_is_long_runs_once(monkeypatch):
+    times = {"plain": iter([1.0, 3.0, 2.0]), "trtforge": iter([LONG_S + 1])}
+    asked = []
+
+    def run(contender, network, num_windows, args):
+        asked.append(contender)
+        return {"run_s": next(times[contender]), "peak_bytes": 1}
+
+    monkeypatch.setattr("benchmarks.bench_collection.run_once", run)
+    args = Namespace(repeats=3, contenders=["plain", "trtforge"])
+    plain, ours = measure("recogniser", 8, args)
+    assert asked == ["plain", "trtforge", "plain", "plain"]
+    assert (plain["run_s"], plain["runs"], ours["runs"]) == (2.0, 3, 1)
 
 
 def test_result_is_json_of_one_line_a_row(tmp_path):
