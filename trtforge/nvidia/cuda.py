@@ -68,11 +68,15 @@ def raise_cuda_error(name: str, doing: str) -> None:
 
 def _call(function: Any, *arguments: Any, doing: str) -> Any:
     error, *values = function(*arguments)
+    _check(error, doing)
+    return values[0] if values else None
+
+
+def _check(error: Any, doing: str) -> None:
     if error.name != "cudaSuccess":
         # CUDA keeps it as the thread's last error, which TensorRT would take for one of its own.
         runtime_api().cudaGetLastError()
         raise_cuda_error(error.name, doing)
-    return values[0] if values else None
 
 
 def set_device(device: int) -> None:
@@ -115,6 +119,7 @@ class Stream(_Resource):
             cudart.cudaStreamCreateWithFlags, cudart.cudaStreamNonBlocking, doing="make a stream"
         )
         self.handle = int(self._stream)
+        self._wait = cudart.cudaStreamSynchronize
 
     def wait(self, event: Event) -> None:
         """Let what is given to the stream from now on wait for the event, without waiting here."""
@@ -140,7 +145,7 @@ class Stream(_Resource):
 
     def synchronize(self) -> None:
         """Wait until all work given to the stream is done; raise what went wrong in it."""
-        _call(runtime_api().cudaStreamSynchronize, self._stream, doing="finish the work of a stream")
+        _check(self._wait(self._stream)[0], "finish the work of a stream")
 
     def close(self) -> None:
         """Destroy the stream."""

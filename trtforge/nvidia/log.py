@@ -149,16 +149,6 @@ def listen() -> VendorLog:
     return _latest
 
 
-def listen_anew() -> VendorLog:
-    """Do as `listen`, but keep this thread's log where nothing was said since; for calls that come often."""
-    global _latest
-    log: VendorLog | None = getattr(_heard, "log", None)
-    if log is None or log.errors or log.warnings:
-        return listen()
-    _latest = log
-    return log
-
-
 def heard() -> VendorLog:
     """Return the log of this thread."""
     log: VendorLog = getattr(_heard, "log", _latest)

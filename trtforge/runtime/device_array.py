@@ -95,6 +95,11 @@ class DeviceArray:
             pass
 
 
+def block_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    """Return the size of the block of memory that an array gets, in bytes."""
+    return -(-max(1, math.prod(shape) * dtype.itemsize) // _ROUND_TO) * _ROUND_TO
+
+
 class DeviceMemory:
     """Memory for device arrays: what an array leaves is kept for the next of its size.
 
@@ -119,14 +124,19 @@ class DeviceMemory:
         self._is_open = True
         self.lent_bytes = self.idle_bytes = 0
 
-    def new(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> DeviceArray:
+    def new(self, shape: tuple[int, ...], dtype: np.dtype[Any], size: int | None = None) -> DeviceArray:
         """Make an array, its contents undefined.
+
+        Parameters
+        ----------
+        shape, dtype : of the array.
+        size : what `block_bytes` gives for them, if that is known.
 
         Raises
         ------
         OutOfMemoryError : the GPU has no room for it.
         """
-        size = -(-max(1, math.prod(shape) * dtype.itemsize) // _ROUND_TO) * _ROUND_TO
+        size = size or block_bytes(shape, dtype)
         with self._lock:
             fitting = self._idle_of_size.get(size)
             if fitting:

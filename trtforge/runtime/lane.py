@@ -16,7 +16,7 @@ from trtforge.nvidia.execution import LoadedEngine
 from trtforge.nvidia.output_allocator import GrowingOutput
 from trtforge.runtime.buffers import Tensors
 from trtforge.runtime.counts import Counts
-from trtforge.runtime.device_array import DeviceArray, DeviceMemory
+from trtforge.runtime.device_array import DeviceArray, DeviceMemory, block_bytes
 from trtforge.runtime.device_inputs import ALIGNMENT, DeviceView, from_device
 from trtforge.runtime.graphs import GraphCache
 
@@ -63,7 +63,8 @@ class Lane:
         self._memory, self._device, self._counts = memory, device, counts
         self._key: tuple[Shape, ...] | None = None
         self._profile: int | None = None
-        self._fixed: dict[str, tuple[Shape, np.dtype[Any]]] = {}
+        # Shape, dtype and size in memory of the outputs whose shape is known.
+        self._fixed: dict[str, tuple[Shape, np.dtype[Any], int]] = {}
         self._growing: dict[str, GrowingOutput] = {}
         self._replays_before = 0
         with ExitStack() as stack:
@@ -115,24 +116,34 @@ class Lane:
         ------
         TrtforgeError : as for `Session.run`; `recover` must be called before the lane is used again.
         """
-        inputs = {name: self._placed(name, value) for name, value in given.items()}
+        # Loops, where comprehensions would read better: after an inference nothing of this is in the caches,
+        # and every function that is entered counts.
+        inputs: dict[str, Placed] = {}
+        for name, value in given.items():
+            inputs[name] = value if type(value) is DeviceArray else self._placed(name, value)
         key = tuple([value.shape for value in inputs.values()])
         if key != self._key:
             self._reshape(inputs, key, choose)
-        addresses = {name: self._address(name, value) for name, value in inputs.items()}
+        addresses: dict[str, int] = {}
+        for name, value in inputs.items():
+            addresses[name] = value.address if type(value) is DeviceArray else self._address(name, value)
         results: dict[str, DeviceArray] = {}
-        for name, (shape, dtype) in self._fixed.items():
+        for name, (shape, dtype, size) in self._fixed.items():
             if to_host:
                 addresses[name] = self._tensors.reserve(name, shape, dtype)
             else:
-                results[name] = self._memory.new(shape, dtype)
-                addresses[name] = results[name].address
-        self._launch(key, addresses)
+                results[name] = made = self._memory.new(shape, dtype, size)
+                addresses[name] = made.address
+        if self._graphs is None and not self._growing:
+            self._context.set_addresses(addresses)
+            self._context.enqueue(self._stream.handle)
+        else:
+            self._launch(key, addresses)
         if self._growing:
             return self._collect_growing(addresses, results, to_host)
         if to_host:
             return self._tensors.fetch(
-                {name: (addresses[name], shape, dtype) for name, (shape, dtype) in self._fixed.items()}
+                {name: (addresses[name], shape, dtype) for name, (shape, dtype, _) in self._fixed.items()}
             )
         self._stream.synchronize()
         return results
@@ -175,7 +186,7 @@ class Lane:
         self._resources.close()
 
     def _placed(self, name: str, value: Any) -> Placed:
-        if type(value) is DeviceArray or isinstance(value, np.ndarray):
+        if isinstance(value, np.ndarray):
             return value
         spec = self._inputs[name]
         view = from_device(spec, value, self._stream, self._device)
@@ -188,8 +199,6 @@ class Lane:
         return view
 
     def _address(self, name: str, value: Placed) -> int:
-        if type(value) is DeviceArray:
-            return value.address
         if isinstance(value, np.ndarray):
             return self._tensors.send(name, value)
         if value.address and value.address % ALIGNMENT == 0:
@@ -209,7 +218,8 @@ class Lane:
             shape = self._context.known_shape_of(name)
             # Its allocator stays with the context, and is asked even where the shape is known beforehand.
             if shape is not None and name not in self._growing:
-                self._fixed[name] = shape, self._dtypes[name]
+                dtype = self._dtypes[name]
+                self._fixed[name] = shape, dtype, block_bytes(shape, dtype)
             elif name not in self._growing:
                 self._growing[name] = self._context.grow_output(name)
         for name, output in self._growing.items():
@@ -252,7 +262,8 @@ class Lane:
         found: dict[str, tuple[int, Shape, np.dtype[Any]]] = {}
         for name in self._output_names:
             if name in self._fixed:
-                found[name] = addresses.get(name, 0), *self._fixed[name]
+                shape, dtype, _ = self._fixed[name]
+                found[name] = addresses.get(name, 0), shape, dtype
             else:
                 output = self._growing[name]
                 output.check()

@@ -56,9 +56,9 @@ class LeasePool(Generic[T]):
         ExecutionError : the pool is closed.
         """
         with self._lock:
-            self._check_open()
-            if self._idle:
+            if self._idle and self._is_open:
                 return self._idle.pop()
+            self._check_open()
             may_make = self._size < self.max_size
             if may_make:
                 self._size += 1
@@ -70,14 +70,18 @@ class LeasePool(Generic[T]):
     def release(self, item: T) -> None:
         """Take one back, for the thread that has waited longest."""
         with self._lock:
-            if self._is_open and self._size > self.max_size:
-                is_surplus = True
-                self._size -= 1
-            else:
-                is_surplus = False
-                self._pass_on(item)
-        if is_surplus:
-            self._dispose(item)
+            if self._size <= self.max_size or not self._is_open:
+                if self._waiting:
+                    waiter = self._waiting.popleft()
+                    waiter.items.append(item)
+                    waiter.served.set()
+                else:
+                    self._idle.append(item)
+                    if not self._is_open:
+                        self._all_back.notify_all()
+                return
+            self._size -= 1
+        self._dispose(item)
 
     def discard(self, item: T) -> None:
         """Take one back for good; a thread that waits may make another."""
@@ -138,16 +142,6 @@ class LeasePool(Generic[T]):
         if waiter.is_refused:
             raise ExecutionError("the session was closed while this call waited", hint="make another Session")
         return waiter.items[0] if waiter.items else self._made()
-
-    def _pass_on(self, item: T) -> None:
-        if self._waiting:
-            waiter = self._waiting.popleft()
-            waiter.items.append(item)
-            waiter.served.set()
-        else:
-            self._idle.append(item)
-            if not self._is_open:
-                self._all_back.notify_all()
 
     def _one_less(self) -> None:
         with self._lock:

@@ -188,16 +188,22 @@ class Session:
         ExecutionError : the engine did not run, gave values that ``on_nonfinite`` refuses, or the session is
             closed.
         """
-        to_host = self._is_to_host(outputs)
-        self._check_not_lost()
+        to_host = outputs == "numpy"
+        if not to_host:
+            self._check_outputs(outputs)
+        if self._noting_loss.lost is not None:
+            self._check_not_lost()
         given = self._accepts.checked(arrays)
-        with self._noting_loss:
-            try:
-                results = self._run_leased(given, to_host)
-            except OutOfMemoryError:
-                self._counts.add(memory_retries=1)
+        try:
+            results = self._run_leased(given, to_host)
+        except OutOfMemoryError:
+            self._counts.add(memory_retries=1)
+            with self._noting_loss:
                 self.free_idle()
                 results = self._run_leased(given, to_host)
+        except DeviceLostError as error:
+            self._noting_loss.lost = error
+            raise
         if to_host and self._on_nonfinite != "pass":
             masked = check_finite(results, self._on_nonfinite)
             if masked:
@@ -263,7 +269,10 @@ class Session:
         self._check_not_lost()
         given = self._accepts.checked(arrays)
         with self._noting_loss:
-            lane = self._lease()
+            try:
+                lane = self._lanes.acquire()
+            except (OutOfMemoryError, ProfileInUseError) as error:
+                lane = self._lease_existing(error)
             try:
                 set_device(self.device)
                 times = lane.time_layers(given, self._accepts.choose, repeats)
@@ -318,9 +327,7 @@ class Session:
             with suppress(TrtforgeError):
                 self._resources.close()
 
-    def _is_to_host(self, outputs: str) -> bool:
-        if outputs == "numpy":
-            return True
+    def _check_outputs(self, outputs: str) -> None:
         if outputs != "device":
             raise ConfigError(f"outputs must be 'numpy' or 'device', got {outputs!r}", settings=("outputs",))
         if self._on_nonfinite != "pass":
@@ -330,7 +337,6 @@ class Session:
                 hint="take the outputs as NumPy arrays, or set on_nonfinite='pass'",
                 settings=("on_nonfinite", "outputs"),
             )
-        return False
 
     def _check_not_lost(self) -> None:
         lost = self._noting_loss.lost
@@ -338,7 +344,10 @@ class Session:
             raise DeviceLostError(f"the GPU was lost in an earlier call: {lost.message}", hint=lost.hint)
 
     def _run_leased(self, given: Mapping[str, Any], to_host: bool) -> dict[str, Any]:
-        lane = self._lease()
+        try:
+            lane = self._lanes.acquire()
+        except (OutOfMemoryError, ProfileInUseError) as error:
+            lane = self._lease_existing(error)
         try:
             if self._has_other_gpus:
                 set_device(self.device)
@@ -349,19 +358,16 @@ class Session:
         finally:
             self._lanes.release(lane)
 
-    def _lease(self) -> Lane:
-        try:
-            return self._lanes.acquire()
-        except (OutOfMemoryError, ProfileInUseError) as error:
-            existing = self._lanes.size
-            if not existing:
-                raise
-            self._lanes.limit(existing)
-            self._counts.warn_once(
-                f"no more than {existing} of max_contexts={self._max_contexts} contexts are used: "
-                f"{error.message}"
-            )
-            return self._lanes.acquire()
+    def _lease_existing(self, error: TrtforgeError) -> Lane:
+        """Lease a context where another cannot be made, or raise why it cannot."""
+        existing = self._lanes.size
+        if not existing:
+            raise error
+        self._lanes.limit(existing)
+        self._counts.warn_once(
+            f"no more than {existing} of max_contexts={self._max_contexts} contexts are used: {error.message}"
+        )
+        return self._lanes.acquire()
 
     def _new_lane(self) -> Lane:
         set_device(self.device)
