@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -25,7 +29,7 @@ from benchmarks.networks.whisper_encoder import NUM_MEL_FRAMES, EncoderShape, wh
 from benchmarks.pages import to_text
 from trtforge._files import write_text
 from trtforge.calibration.clip_tally import ClipTally
-from trtforge.errors import CalibrationError, TrtforgeError
+from trtforge.errors import BuildError, CalibrationError, TrtforgeError
 from trtforge.feeds import Feed
 from trtforge.graph import prepare, tensors_to_observe
 from trtforge.nvidia import select
@@ -98,6 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         require_collecting_gpu(args.device)
         result = run(args)
+        if args.write_plan is not None:
+            return 0
     except TrtforgeError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
@@ -127,17 +133,21 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             activation_bytes=int(free_memory_bytes() * 0.4),
             item_share=0.5 if precision == "float16" else 1.0,
         )
+        make = partial(
+            build_observed,
+            model,
+            plan=plan,
+            flavor=flavor,
+            precision=precision,
+            optimization_level=args.optimization_level,
+        )
+        if args.write_plan is not None:
+            args.write_plan.write_bytes(make(names))
+            return {}
         engines = {}
-        for contender, observed in (("inference", []), ("calibration", names)):
-            with stage(f"build {contender} in {precision}", seconds):
-                engines[contender] = build_observed(
-                    model,
-                    observed,
-                    plan,
-                    flavor=flavor,
-                    precision=precision,
-                    optimization_level=args.optimization_level,
-                )
+        with stage(f"build both in {precision}", seconds), _built_elsewhere(args, precision) as elsewhere:
+            engines["inference"] = make([])
+            engines["calibration"] = make(names) if elsewhere is None else elsewhere()
         with (
             DeviceCollector(model, [], plan, flavor, engines["inference"], device=args.device) as plain,
             DeviceCollector(model, names, plan, flavor, engines["calibration"], device=args.device) as ours,
@@ -219,6 +229,37 @@ def check_counts(collector: DeviceCollector, num_windows: int, names: Sequence[s
 
 
 @contextmanager
+def _built_elsewhere(args: argparse.Namespace, precision: str) -> Iterator[Callable[[], bytes] | None]:
+    """Have the observed engine built in another process on another GPU of the kind, if one was named.
+
+    Yields
+    ------
+    What waits for the engine and returns it; None where this process is to build it.
+    """
+    if args.build_on is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "observed.plan"
+        settings = ("windows", "rounds", "batch", "layers", "width", "heads", "optimization_level")
+        words = [f"--{name.replace('_', '-')}={getattr(args, name)}" for name in settings]
+        words += [f"--write-plan={file}", f"--precisions={precision}"]
+        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": args.build_on}
+        child = subprocess.Popen([sys.executable, "-m", MODULE, *words], cwd=ROOT, env=environment)  # noqa: S603
+
+        def wait() -> bytes:
+            if child.wait():
+                raise BuildError(f"the build on GPU {args.build_on} ended with status {child.returncode}")
+            return file.read_bytes()
+
+        try:
+            yield wait
+        finally:
+            child.kill()
+            child.wait()
+
+
+@contextmanager
 def stage(name: str, seconds: dict[str, float]) -> Iterator[None]:
     """Print a stage as it begins, and its time when it is done."""
     print(f"{name} ...", flush=True)
@@ -245,6 +286,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--optimization-level", type=int, default=1, metavar="0-5")
     parser.add_argument("--device", type=int, default=0, metavar="N", help="CUDA device ordinal")
+    parser.add_argument(
+        "--build-on", metavar="GPU", help="build the observed engine meanwhile on this GPU, of the same kind"
+    )
+    parser.add_argument("--write-plan", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, metavar="PATH", help="the JSON")
     return parser
 

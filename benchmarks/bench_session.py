@@ -184,11 +184,21 @@ def measure_threads(
 
 
 def measure_growth(
-    engine: Engine, feeds: Sequence[Arrays], *, requests: int, warm_up: int = 2000, checks: int = 10
+    engine: Engine,
+    feeds: Sequence[Arrays],
+    *,
+    requests: int,
+    cuda_graphs: int,
+    warm_up: int = 2000,
+    checks: int = 20,
 ) -> dict[str, Any]:
-    """Watch host and GPU memory over many requests; after the warm-up nothing should grow."""
+    """Watch host and GPU memory over many requests.
+
+    Contexts are made, and graphs recorded, as threads happen to meet; their number is bounded. From the check
+    on after which it stays, nothing should grow.
+    """
     rows: list[dict[str, int]] = []
-    with Session(engine, max_contexts=GROWING_THREADS, cuda_graphs=6) as session:
+    with Session(engine, max_contexts=GROWING_THREADS, cuda_graphs=cuda_graphs) as session:
         given = [{name: session.to_device(array) for name, array in arrays.items()} for arrays in feeds]
         failures: list[str] = []
 
@@ -208,20 +218,25 @@ def measure_growth(
 
         _run_threads(serve(warm_up), GROWING_THREADS)
         done = 0
-        rows.append(_memory_now(0))
+        rows.append(_memory_now(session, 0))
         for check in range(1, checks + 1):
             upto = requests * check // checks
             _run_threads(serve(upto - done), GROWING_THREADS)
             done = upto
-            rows.append(_memory_now(done))
+            rows.append(_memory_now(session, done))
         given.clear()
-    first, last = rows[0], rows[-1]
+    last = rows[-1]
+    settled = next(row for row in rows if row["num_contexts"] == last["num_contexts"])
     return {
         "requests": requests,
         "warm_up": warm_up,
+        "threads": GROWING_THREADS,
+        "cuda_graphs": cuda_graphs,
+        "most_contexts": GROWING_THREADS * (1 + cuda_graphs),
         "failures": failures,
-        "host_growth_bytes": last["host_bytes"] - first["host_bytes"],
-        "device_growth_bytes": first["device_free_bytes"] - last["device_free_bytes"],
+        "settled_after_requests": settled["requests"],
+        "host_growth_bytes": last["host_bytes"] - settled["host_bytes"],
+        "device_growth_bytes": settled["device_free_bytes"] - last["device_free_bytes"],
         "checks": rows,
     }
 
@@ -277,7 +292,9 @@ def _parts(engine: Engine, args: argparse.Namespace) -> dict[str, Callable[[], l
         "threads": lambda: [
             measure_threads(engine, several, each=args.each, cuda_graphs=graphs) for graphs in (0, 4)
         ],
-        "growth": lambda: [measure_growth(engine, few, requests=args.requests)],
+        "growth": lambda: [
+            measure_growth(engine, few, requests=args.requests, cuda_graphs=graphs) for graphs in (0, 2)
+        ],
     }
 
 
@@ -301,12 +318,13 @@ def _run_threads(work: Callable[[int], None], count: int) -> None:
         thread.join()
 
 
-def _memory_now(requests: int) -> dict[str, int]:
+def _memory_now(session: Session, requests: int) -> dict[str, int]:
     gc.collect()
     set_device(0)
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return {
         "requests": requests,
+        "num_contexts": session.memory().num_contexts,
         "host_bytes": pages * os.sysconf("SC_PAGE_SIZE"),
         "device_free_bytes": free_memory_bytes(),
     }

@@ -152,3 +152,10 @@ def test_the_whole_benchmark_runs_on_a_gpu_made_of_python(monkeypatch, tmp_path,
     assert [found["contender"] for found in result["rounds"]] == ["inference", "calibration"] * 2
     assert [request.observed == () for request in requests] == [True, False]
     assert {request.precision for request in requests} == {"float16"}
+
+    plan = tmp_path / "observed.plan"
+    assert main([*words.split(), "--write-plan", str(plan)]) == 0
+    assert plan.read_bytes() == b"2"
+    capsys.readouterr()
+    assert main([*words.split(), "--build-on", "7"]) == 1  # where the other process has no GPU
+    assert "BuildError: the build on GPU 7 ended with status 1" in capsys.readouterr().err

@@ -49,9 +49,15 @@ def test_results_of_threads_are_compared(machine, monkeypatch, graphs):
 
 
 def test_growth_is_zero_where_nothing_grows(machine):
-    found = bench_session.measure_growth(fake_gpu.ENGINE, feeds()[:2], requests=40, warm_up=20, checks=4)
+    found = bench_session.measure_growth(
+        fake_gpu.ENGINE, feeds()[:2], requests=40, cuda_graphs=2, warm_up=20, checks=4
+    )
     assert [row["requests"] for row in found["checks"]] == [0, 10, 20, 30, 40]
     assert (found["device_growth_bytes"], found["failures"]) == (0, [])
+    last = found["checks"][-1]["num_contexts"]
+    assert last <= found["most_contexts"] == 12
+    settled = next(row for row in found["checks"] if row["num_contexts"] == last)
+    assert found["settled_after_requests"] == settled["requests"]
 
 
 def test_every_part_is_written(machine, monkeypatch, tmp_path, capsys):
