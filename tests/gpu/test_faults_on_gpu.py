@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.environment import describe_run
 from tests.engine.networks import PROFILE, conv_net
 from tests.gpu.needs import why_not
 from trtforge._files import write_json
@@ -96,11 +97,12 @@ def test_damaged_plans_never_reach_the_library_which_does_what_is_recorded(engin
         record[name] = in_a_child(path, engine.manifest)
     folder = Path(os.environ.get("OUT", tmp_path))
     write_json(
-        folder / "faults.json",
+        folder / "faulty_plans.json",
         {
             "format": "trtforge.faults/1",
             "library": f"{engine.manifest.library} {engine.manifest.library_version}",
             "gpu": str(gpus()[0]),
+            "run": describe_run("pytest", ["tests/gpu/test_faults_on_gpu.py"], packages=("tensorrt",)),
             "plan_bytes": len(engine.plan),
             "what_the_library_did": record,
         },

@@ -92,22 +92,6 @@ def _filter(x: Tensor, gain: Tensor) -> Tensor:
     return torch.fft.irfft(spectrum * response[:, 0], size)
 
 
-def _code(x: Tensor) -> Tensor:
-    """Imitate a lossy codec on [batch, samples]: round each bin to a step that its neighbours' power sets.
-
-    The coarser the step, the more of the weak bins between the strong ones fall silent.
-    """
-    window = torch.hann_window(512, device=x.device)
-    spectrum = torch.stft(x, 512, 256, window=window, center=True, pad_mode="constant", return_complex=True)
-    power = torch.view_as_real(spectrum).square().sum(-1)[:, None]
-    envelope = functional.avg_pool2d(power, (17, 1), 1, (8, 0), count_include_pad=False)[:, 0].sqrt()
-    coarse = _rand(len(x), 0.8, 2.7, x.device)[..., None]
-    hertz = torch.linspace(0, 1, 257, device=x.device)[:, None]
-    step = (coarse * (0.4 + 1.2 * hertz) * envelope + 1e-7)[..., None]
-    rounded = torch.view_as_complex(torch.round(torch.view_as_real(spectrum) / step) * step)
-    return torch.istft(rounded, 512, 256, window=window, center=True, length=x.shape[1])
-
-
 def distort(audio: Tensor, lengths: Tensor, banks: Banks) -> Tensor:
     """Room, noise, channel and loudness, each for a random share of the batch."""
     batch, samples = audio.shape
@@ -117,7 +101,7 @@ def distort(audio: Tensor, lengths: Tensor, banks: Banks) -> Tensor:
     power = (audio**2).sum(1, keepdim=True) / lengths[:, None]
 
     rooms = banks.impulse_responses[torch.randint(len(banks.impulse_responses), (batch,), device=device)]
-    audio = torch.where(_chance(batch, 0.6, device), _convolve(audio, rooms), audio)
+    audio = torch.where(_chance(batch, 0.5, device), _convolve(audio, rooms), audio)
 
     start = torch.randint(banks.noises.shape[1] - samples, (batch, 1), device=device)
     which = torch.randint(len(banks.noises), (batch, 1), device=device)
@@ -127,9 +111,9 @@ def distort(audio: Tensor, lengths: Tensor, banks: Banks) -> Tensor:
     voices = (share * others) @ audio
     noise = torch.where(_chance(batch, 0.3, device), voices, noise)
     noise_power = (noise**2).mean(1, keepdim=True).clamp(min=1e-10)
-    snr = _rand(batch, -2, 22, device)
+    snr = _rand(batch, 0, 25, device)
     gain = torch.sqrt(1.4 * power / noise_power * 10 ** (-snr / 10))
-    audio = torch.where(_chance(batch, 0.75, device), audio + gain * noise, audio)
+    audio = torch.where(_chance(batch, 0.7, device), audio + gain * noise, audio)
 
     hertz = torch.linspace(0, SAMPLING_RATE / 2, 257, device=device)[None]
     octave = torch.log2(hertz.clamp(min=50) / 1000)
@@ -147,9 +131,6 @@ def distort(audio: Tensor, lengths: Tensor, banks: Banks) -> Tensor:
     on_phone = _chance(batch, 0.3, device)
     response = torch.where(on_phone, phone, tilt * ripple * lowpass)
     audio = torch.where(on_phone | _chance(batch, 0.6, device), _filter(audio, response), audio)
-
-    some = torch.randperm(batch, device=device)[: -(-batch // 4)]
-    audio = audio.index_copy(0, some, _code(audio[some]))
 
     peak = audio.abs().amax(1, keepdim=True).clamp(min=1e-6)
     limit = torch.where(_chance(batch, 0.15, device), _rand(batch, 0.2, 1, device), torch.ones_like(peak))

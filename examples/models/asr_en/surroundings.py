@@ -106,7 +106,7 @@ def room_row(seed: int) -> Samples:
         response[int(delay * SAMPLING_RATE)] += (
             rng.choice([-1, 1]) * rng.uniform(0.1, 0.7) * 10 ** (-3 * delay / rt60)
         )
-    direct_to_tail = 10 ** (rng.uniform(-1, 11) / 10)
+    direct_to_tail = 10 ** (rng.uniform(0, 15) / 10)
     return np.asarray(response + tail / np.sqrt(np.sum(tail**2) * direct_to_tail), np.float32)
 
 
@@ -120,7 +120,7 @@ def through_codec(audio: Samples, rng: np.random.Generator) -> Samples:
         SAMPLING_RATE,
         format=container,
         subtype=subtype,
-        compression_level=float(rng.uniform(0.6, 0.99)),  # some libsndfile refuse more
+        compression_level=float(rng.uniform(0.6, 0.99)),  # some builds of libsndfile refuse more
     )
     file.seek(0)
     decoded = soundfile.read(file, dtype="float32")[0]
