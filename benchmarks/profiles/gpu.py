@@ -5,7 +5,8 @@ from __future__ import annotations
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def measure_gpu(
     workload : what they are, for the record.
     max_profiles : most profiles of the planned engine.
     turns : repetitions of all requests; the median counts.
-    calls : calls that one latency is the median of.
+    calls : calls in each turn that latencies are taken in.
     note : told each step.
 
     Raises
@@ -60,10 +61,9 @@ def measure_gpu(
         note(f"building: {name}, {len(plan.buckets)} of them")
         engines[name] = (plan, _build(plan))
     throughput = []
-    for name, (plan, engine) in engines.items():
-        for batch in (1, BATCH):
-            for padded in (True, False):
-                seconds = _throughput(engine, plan, frames, batch=batch, padded=padded, turns=turns)
+    for batch in (1, BATCH):
+        for padded in (True, False):
+            for name, seconds in _seconds(engines, frames, batch=batch, padded=padded, turns=turns).items():
                 row = {
                     "engine": name,
                     "inputs": "padded to the tuned length" if padded else "padded to the batch's longest",
@@ -78,11 +78,17 @@ def measure_gpu(
         shape = (BATCH, bucket.frames[1])
         note(f"building: the single shape {shape}")
         alone = plan_buckets([shape[1]], batch_sizes=(BATCH,), multiple_of=1)
+        pair = {"planned": engines["planned profiles"][1], "single": _build(alone)}
+        times = _latencies_ms(pair, shape, calls)
+        ratios = [ours / single for ours, single in zip(times["planned"], times["single"], strict=True)]
         row = {
             "frames": shape[1],
             "batch": BATCH,
-            "planned_ms": round(_latency_ms(engines["planned profiles"][1], shape, calls), 4),
-            "single_ms": round(_latency_ms(_build(alone), shape, calls), 4),
+            "planned_ms": round(statistics.median(times["planned"]), 4),
+            "single_ms": round(statistics.median(times["single"]), 4),
+            "ratio": round(statistics.median(ratios), 3),
+            "ratio_least": round(min(ratios), 3),
+            "ratio_most": round(max(ratios), 3),
         }
         note(str(row))
         latency.append(row)
@@ -132,32 +138,51 @@ def _feed(rows: int, frames: int) -> Arrays:
     return {spec.name: np.random.default_rng(frames).standard_normal(sizes).astype(np.float32)}
 
 
-def _throughput(
-    engine: Engine, plan: ProfilePlan, frames: Sequence[int], *, batch: int, padded: bool, turns: int
-) -> float:
-    shapes = batches_of(frames, plan, batch=batch, padded=padded)
-    feeds = {shape: _feed(*shape) for shape in dict.fromkeys(shapes)}
-    seconds = []
-    with Session(engine) as session:
-        for feed in feeds.values():
-            session.run(feed)
-        for _ in range(turns):
-            begin = time.perf_counter()
-            for shape in shapes:
+def _seconds(
+    engines: Mapping[str, tuple[ProfilePlan, Engine]],
+    frames: Sequence[int],
+    *,
+    batch: int,
+    padded: bool,
+    turns: int,
+) -> dict[str, float]:
+    """Let the engines serve all requests in turns; return the median time of each."""
+    shapes = {
+        name: batches_of(frames, plan, batch=batch, padded=padded) for name, (plan, _) in engines.items()
+    }
+    feeds = {shape: _feed(*shape) for each in shapes.values() for shape in each}
+    seconds: dict[str, list[float]] = {name: [] for name in engines}
+    with ExitStack() as stack:
+        sessions = {name: stack.enter_context(Session(engine)) for name, (_, engine) in engines.items()}
+        for name, session in sessions.items():
+            for shape in dict.fromkeys(shapes[name]):
                 session.run(feeds[shape])
-            seconds.append(time.perf_counter() - begin)
-    return statistics.median(seconds)
+        for _ in range(turns):
+            for name, session in sessions.items():
+                begin = time.perf_counter()
+                for shape in shapes[name]:
+                    session.run(feeds[shape])
+                seconds[name].append(time.perf_counter() - begin)
+    return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def _latency_ms(engine: Engine, shape: tuple[int, int], calls: int) -> float:
-    times = []
-    with Session(engine) as session:
+def _latencies_ms(
+    engines: Mapping[str, Engine], shape: tuple[int, int], calls: int, turns: int = 20
+) -> dict[str, list[float]]:
+    """Time one call after another with inputs on the GPU, the engines in turns; return each turn's median."""
+    times: dict[str, list[float]] = {name: [] for name in engines}
+    with ExitStack() as stack:
+        sessions = {name: stack.enter_context(Session(engine)) for name, engine in engines.items()}
+        session = next(iter(sessions.values()))
         given = {name: session.to_device(array) for name, array in _feed(*shape).items()}
-        for _ in range(calls):
-            session.run(given, outputs="device")
-        for _ in range(calls):
-            begin = time.perf_counter()
-            session.run(given, outputs="device")
-            times.append(1e3 * (time.perf_counter() - begin))
+        for turn in range(turns + 1):
+            for name, session in sessions.items():
+                taken = []
+                for _ in range(calls):
+                    begin = time.perf_counter()
+                    session.run(given, outputs="device")
+                    taken.append(1e3 * (time.perf_counter() - begin))
+                if turn:  # the first one warms up
+                    times[name].append(statistics.median(taken))
         given.clear()
-    return statistics.median(times)
+    return times

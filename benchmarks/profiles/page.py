@@ -81,7 +81,7 @@ def _gpu(gpu: Mapping[str, Any] | None) -> str:
             row["batch"],
             f"{row['planned_ms']:.3f}",
             f"{row['single_ms']:.3f}",
-            f"{100 * (row['planned_ms'] / row['single_ms'] - 1):+.1f}",
+            f"{_percent(row['ratio'])} ({_percent(row['ratio_least'])} to {_percent(row['ratio_most'])})",
         )
         for row in gpu["latency"]
     ]
@@ -90,10 +90,15 @@ def _gpu(gpu: Mapping[str, Any] | None) -> str:
             f"{gpu['gpu']}, TensorRT {gpu['tensorrt']}, FP16: {gpu['num_requests']} lengths of "
             f"{gpu['workload']}, {gpu['num_profiles']} planned profiles. Median of {gpu['turns']} turns.",
             table(("Engine", "Inputs", "Batch", "Clips a second", "Exact frames a second"), speed, right=3),
-            "Median latency at each profile's tuned-for shape, against an engine built for that shape alone:",
+            "Median latency at each profile's tuned-for shape, against an engine built for that shape alone; "
+            "the two take turns, and the difference is the median of the turns', with their range:",
             table(("Frames", "Batch", "Planned, ms", "Single shape, ms", "Difference, %"), latency, right=5),
         )
     )
+
+
+def _percent(ratio: float) -> str:
+    return f"{100 * (ratio - 1):+.1f}"
 
 
 def _origin(result: Mapping[str, Any]) -> str:

@@ -1,10 +1,13 @@
+import numpy as np
 import pytest
 
 from benchmarks.bench_profiles import PAGE, RESULT, load, main, padding
 from benchmarks.pages import BEGIN, END
+from benchmarks.profiles import gpu
 from benchmarks.profiles.gpu import batches_of, measure_gpu
 from benchmarks.profiles.page import draw, fill
 from benchmarks.profiles.workloads import podcast_frames
+from tests.runtime import fake_gpu
 from trtforge.errors import NoGpuError
 from trtforge.nvidia import gpus
 from trtforge.profiles import Workload, plan_buckets
@@ -43,7 +46,7 @@ def test_a_trial_writes_json_plot_and_tables(tmp_path, capsys):
     assert ">planner</text>" in (tmp_path / "a.svg").read_text()
     result = load(tmp_path / "a.json")
     assert draw(result) == draw(result)
-    gpu = {
+    measured = {
         "gpu": "abacus",
         "tensorrt": "8.6.0",
         "workload": "some",
@@ -51,11 +54,21 @@ def test_a_trial_writes_json_plot_and_tables(tmp_path, capsys):
         "num_profiles": 2,
         "turns": 3,
         "throughput": [{"engine": "e", "inputs": "i", "batch": 8, "clips_per_s": 12.0, "frames_per_s": 3400}],
-        "latency": [{"frames": 400, "batch": 8, "planned_ms": 1.05, "single_ms": 1.0}],
+        "latency": [
+            {
+                "frames": 400,
+                "batch": 8,
+                "planned_ms": 1.05,
+                "single_ms": 1.0,
+                "ratio": 1.04,
+                "ratio_least": 0.99,
+                "ratio_most": 1.1,
+            }
+        ],
     }
-    told = fill(f"{BEGIN}\n{END}", {**result, "gpu": gpu})
+    told = fill(f"{BEGIN}\n{END}", {**result, "gpu": measured})
     assert "| e | i | 8 | 12 | 3400 |" in told
-    assert "| 400 | 8 | 1.050 | 1.000 | +5.0 |" in told
+    assert "| 400 | 8 | 1.050 | 1.000 | +4.0 (-1.0 to +10.0) |" in told
 
 
 def test_requests_are_grouped_by_bucket_in_their_order():
@@ -63,6 +76,21 @@ def test_requests_are_grouped_by_bucket_in_their_order():
     assert [bucket.frames for bucket in plan.buckets] == [(10, 30, 30), (31, 100, 100)]
     assert batches_of([10, 20, 100, 90, 30], plan, batch=2, padded=False) == [(2, 20), (1, 30), (2, 100)]
     assert batches_of([10, 20, 100, 90, 30], plan, batch=2, padded=True) == [(2, 30), (1, 30), (2, 100)]
+
+
+def test_engines_take_turns(monkeypatch):
+    fake_gpu.install(monkeypatch)
+    monkeypatch.setattr(
+        gpu, "_feed", lambda rows, _: {"x": np.ones((rows, 3), np.float32), "n": np.ones(rows, np.int32)}
+    )
+    engines = {"a": fake_gpu.ENGINE, "b": fake_gpu.ENGINE}
+    times = gpu._latencies_ms(engines, (2, 100), 3, turns=4)
+    assert [len(times[name]) for name in engines] == [4, 4]
+    plan = plan_buckets([100, 200], batch_sizes=(1, 2), max_profiles=2)
+    served = {name: (plan, engine) for name, engine in engines.items()}
+    seconds = gpu._seconds(served, [100, 200, 100], batch=2, padded=True, turns=2)
+    assert list(seconds) == ["a", "b"]
+    assert all(value > 0 for value in seconds.values())
 
 
 @pytest.mark.skipif(bool(gpus()), reason="there is a GPU")
