@@ -72,7 +72,10 @@ class FakeTensorRT:
             else:
                 layers.append(("OTHER", list(node.input), list(node.output)))
         self.network.__init__([value.name for value in graph.input], layers)
-        tensors = [SimpleNamespace(name=v.name, dtype=kind, shape=(-1, 4, -1)) for v in graph.input]
+        tensors = [
+            SimpleNamespace(name=v.name, dtype=kind, shape=(-1, 4, -1), is_shape_tensor=False)
+            for v in graph.input
+        ]
         self.network.get_input = lambda index: tensors[index]
         self.network.num_outputs = 1
         logits = SimpleNamespace(name="logits", dtype=kind, shape=(-1, 5, -1))

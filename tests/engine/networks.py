@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import onnx.parser
 from onnx import TensorProto, helper, numpy_helper
 
 from trtforge.profiles import OptimizationProfile
@@ -65,3 +66,14 @@ def one_op_net(op_type: str, *, domain: str = "", dtype: int = TensorProto.FLOAT
     )
     imports = [helper.make_opsetid("", 17), *([helper.make_opsetid(domain, 1)] if domain else [])]
     return helper.make_model(graph, opset_imports=imports, ir_version=8)
+
+
+def reshaping_net() -> onnx.ModelProto:
+    """Twice ``x`` [rows, 8] in the shape that the values of ``target`` int64 [2] say."""
+    return onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["": 17]>
+        net (float[rows, 8] x, int64[2] target) => (float[a, b] y)
+        <float two = {2.0}>
+        { doubled = Mul(x, two)
+          y = Reshape(doubled, target) }"""
+    )

@@ -1,13 +1,15 @@
+import onnx.parser
 import pytest
 
-from tests.engine.networks import PROFILE, conv_net, one_op_net
-from trtforge.engine import BuildConfig, build, network_precision
+from tests.engine.networks import PROFILE, conv_net, one_op_net, reshaping_net
+from trtforge.engine import BuildConfig, Engine, build, network_precision
 from trtforge.engine.precision import agreed_precision, network_to_build
 from trtforge.errors import BuildError, ConfigError, NoGpuError, PluginMissingError, ProfileError
 from trtforge.model import TensorSpec, model_digest
 from trtforge.nvidia import gpus
 from trtforge.nvidia.generations import cannot_run_on
 from trtforge.nvidia.selection import flavor_for
+from trtforge.profiles import OptimizationProfile
 from trtforge.scales import Scales, TensorScale
 
 needs_rtx = pytest.mark.usefixtures("_rtx")
@@ -43,6 +45,49 @@ def test_rtx_builds_without_a_gpu(dtype, quantized, opset, precision):
     assert made.plan_bytes == len(engine.plan) > 10_000
     assert made.layer_precisions[precision] >= 1
     assert ("int8" in made.layer_precisions) == quantized
+
+
+X = ((1, 8), (4, 8), (16, 8))
+
+
+@needs_rtx
+def test_rtx_builds_for_values_that_decide_shapes(tmp_path):
+    profile = OptimizationProfile({"x": X}, values={"target": ((1, 4), (8, 4), (64, 8))})
+    engine = build(reshaping_net(), profiles=[profile], flavor="tensorrt_rtx")
+    engine.save(tmp_path / "net.engine")
+    assert Engine.load(tmp_path / "net.engine").manifest.profiles == (profile,)
+
+
+@needs_rtx
+@pytest.mark.parametrize(
+    ("network", "profile", "message"),
+    [
+        (
+            reshaping_net(),
+            OptimizationProfile({"x": X}),
+            "input 'target' decides shapes by its values, and a profile has none for it",
+        ),
+        (
+            reshaping_net(),
+            OptimizationProfile({"x": X}, values={"target": ((1,), (1,), (2,))}),
+            "profile 'target': 1 values are given, the network wants 2 (target: int64 [2])",
+        ),
+        (
+            onnx.parser.parse_model(
+                """<ir_version: 8, opset_import: ["": 17]>
+                net (float[rows, 8] x, int64[2] n) => (float[rows, 8] y, int64[2] m)
+                { y = Relu(x)
+                  m = Add(n, n) }"""
+            ),
+            OptimizationProfile({"x": X}, values={"n": ((1, 1), (1, 1), (2, 2))}),
+            "profile 'n': values are given, but those of this input decide no shape",
+        ),
+    ],
+)
+def test_values_are_given_for_just_the_inputs_that_need_them(network, profile, message):
+    with pytest.raises(ProfileError) as caught:
+        build(network, profiles=[profile], flavor="tensorrt_rtx")
+    assert caught.value.message == message
 
 
 @needs_rtx

@@ -31,6 +31,16 @@ ranges = shapes.map(lambda shape: (shape, shape, shape))
 profiles = st.lists(st.dictionaries(names, ranges, min_size=1, max_size=3), min_size=1, max_size=3)
 
 
+def test_values_that_decide_shapes_are_written_alike_and_read_by_name():
+    profile = OptimizationProfile({"x": ((1, 8),) * 3}, values={"target": ((1, 4), (8, 4), (64, 8))})
+    assert to_trtexec([profile])[2] == "--maxShapes=x:1x8,target:64x8"
+    assert from_trtexec(to_trtexec([profile]), value_inputs=["target"]) == (profile,)
+    assert from_polygraphy(to_polygraphy([profile]), value_inputs=["target"]) == (profile,)
+    negative = OptimizationProfile({}, values={"target": ((-1, 4), (8, 4), (64, 8))})
+    with pytest.raises(ProfileError, match="a command line cannot be told the negative values"):
+        to_trtexec([negative])
+
+
 @given(profiles)
 def test_profiles_come_back_from_both_notations(found):
     made = tuple(map(OptimizationProfile, found))

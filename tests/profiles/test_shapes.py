@@ -54,6 +54,27 @@ def test_a_profile_must_fit_the_network(shapes, message):
         OptimizationProfile(shapes).check_inputs([MEL, LENGTHS])
 
 
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (TensorSpec("n", "float32", (2,)), "only whole numbers in an input of fixed shape can decide shapes"),
+        (TensorSpec("n", "int64", ("rows",)), "only whole numbers in an input of fixed shape can decide"),
+        (TensorSpec("n", "int32", ()), "2 values are given, the network wants 1"),
+        (TensorSpec("m", "int32", (2,)), r"the network has no such input, only \['m'\]"),
+    ],
+)
+def test_values_must_fit_the_network(spec, message):
+    profile = OptimizationProfile({}, values={"n": ((-1, 0), (1, 2), (3, 4))})
+    profile.check_inputs([TensorSpec("n", "int64", (2,))])
+    with pytest.raises(ProfileError, match=message):
+        profile.check_inputs([spec])
+
+
+def test_an_input_has_shapes_or_values():
+    with pytest.raises(ProfileError, match="profile 'n': shapes and values are given"):
+        OptimizationProfile({"n": ((1,), (1,), (2,))}, values={"n": ((1,), (1,), (2,))})
+
+
 def test_the_narrowest_profile_that_fits_is_chosen():
     wide = OptimizationProfile({"mel": ((1, 80, 10), (4, 80, 500), (8, 80, 2000))})
     narrow = OptimizationProfile({"mel": ((1, 80, 10), (1, 80, 100), (1, 80, 200))})

@@ -74,7 +74,10 @@ def build_key(
             if item.name not in _NOT_IN_THE_KEY
         },
         "profiles": [
-            {name: [value.min, value.opt, value.max] for name, value in profile.shapes.items()}
+            {
+                kind: {name: [value.min, value.opt, value.max] for name, value in ranges.items()}
+                for kind, ranges in (("shapes", profile.shapes), ("values", profile.values))
+            }
             for profile in profiles
         ],
         "unquantized": unquantized_sha256,

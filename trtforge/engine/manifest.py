@@ -10,7 +10,7 @@ from typing import Any
 from trtforge._files import sha256
 from trtforge.errors import EngineIntegrityError, ProfileError
 from trtforge.model import TensorSpec
-from trtforge.profiles import OptimizationProfile
+from trtforge.profiles import OptimizationProfile, ShapeRange
 
 FORMAT = "trtforge.engine/1"
 _TYPES: Mapping[type, tuple[str, ...]] = {
@@ -124,15 +124,18 @@ def _render(record: Mapping[str, Any]) -> str:
 
 def _to_json(manifest: Manifest) -> dict[str, Any]:
     record = {"format": FORMAT, **vars(manifest)}
-    record["profiles"] = [
-        {name: [list(value.min), list(value.opt), list(value.max)] for name, value in profile.shapes.items()}
-        for profile in manifest.profiles
-    ]
+    record["profiles"] = [_triples(profile.shapes) for profile in manifest.profiles]
+    if any(profile.values for profile in manifest.profiles):
+        record["profile_values"] = [_triples(profile.values) for profile in manifest.profiles]
     for side in ("inputs", "outputs"):
         record[side] = [
             {"name": spec.name, "dtype": spec.dtype, "shape": list(spec.shape)} for spec in record[side]
         ]
     return record
+
+
+def _triples(ranges: Mapping[str, ShapeRange]) -> dict[str, list[list[int]]]:
+    return {name: [list(value.min), list(value.opt), list(value.max)] for name, value in ranges.items()}
 
 
 def _from_json(record: Mapping[str, Any]) -> Manifest:
@@ -143,7 +146,11 @@ def _from_json(record: Mapping[str, Any]) -> Manifest:
                 raise TypeError(f"{name} is {values[name]!r}")
     for key in ("compute_capabilities", "warnings"):
         values[key] = tuple(map(str, values[key]))
-    values["profiles"] = tuple(OptimizationProfile(shapes) for shapes in values["profiles"])
+    of_values = values.pop("profile_values", [{} for _ in values["profiles"]])
+    values["profiles"] = tuple(
+        OptimizationProfile(shapes, decisive)
+        for shapes, decisive in zip(values["profiles"], of_values, strict=True)
+    )
     for side in ("inputs", "outputs"):
         values[side] = tuple(
             TensorSpec(str(spec["name"]), str(spec["dtype"]), tuple(spec["shape"])) for spec in values[side]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trtforge.errors import BuildError, ProfileError, TrtforgeError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 # Input name to its min, opt and max shape.
 Ranges: TypeAlias = Mapping[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]
+_NOTHING: Ranges = {}
 
 # The vendor's names for types, and NumPy's.
 _DTYPES = {
@@ -50,6 +52,7 @@ class BuildRequest:
     model : the network.
     precision : ``float32``, ``float16`` or ``int8``; only flavors with precision flags act on it.
     profiles : shape ranges, one mapping for each optimization profile.
+    profile_values : ranges of the values of inputs that decide shapes, one mapping for each profile.
     options : what differs from the library's defaults, by the fields of `trtforge.nvidia.options.OPTIONS`.
     timing_cache : a cache that an earlier build gave, empty to start one, None to use none.
     keep_timings : called after the build with the new cache, and with what adds another cache to it: given
@@ -63,6 +66,7 @@ class BuildRequest:
     model: onnx.ModelProto
     precision: str
     profiles: Sequence[Ranges] = ()
+    profile_values: Sequence[Ranges] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     timing_cache: bytes | None = None
     keep_timings: KeepTimings | None = None
@@ -147,8 +151,9 @@ def _build(flavor: Flavor, request: BuildRequest, progress: BuildProgress) -> Bu
     flavor.set_compute_capabilities(trt, config, request.options.get("compute_capabilities", ()))
     if request.timing_cache is not None:
         set_timing_cache(config, request.timing_cache, log)
-    for ranges in request.profiles:
-        _add_profile(builder, config, ranges, log)
+    _check_values(network, request)
+    for ranges, values in zip_longest(request.profiles, request.profile_values, fillvalue=_NOTHING):
+        _add_profile(builder, config, ranges, values, log)
     inputs = tuple(tensor_spec(network.get_input(index)) for index in range(network.num_inputs))
     calibration = None
     if request.calibration is not None:
@@ -245,11 +250,28 @@ def _node_at(model: onnx.ModelProto, index: int) -> onnx.NodeProto | None:
     return model.graph.node[index] if 0 <= index < len(model.graph.node) else None
 
 
-def _add_profile(builder: Any, config: Any, ranges: Ranges, log: VendorLog) -> None:
+def _check_values(network: Any, request: BuildRequest) -> None:
+    """Raise ProfileError unless each profile has values for just those inputs whose values decide shapes."""
+    inputs = [network.get_input(index) for index in range(network.num_inputs)]
+    decisive = {tensor.name for tensor in inputs if tensor.is_shape_tensor}
+    given = [set(values) for values in request.profile_values] or [set()]
+    for name in sorted(decisive.union(*given)):
+        if name not in decisive:
+            raise ProfileError(f"profile {name!r}: values are given, but those of this input decide no shape")
+        if any(name not in names for names in given):
+            raise ProfileError(
+                f"input {name!r} decides shapes by its values, and a profile has none for it",
+                hint=f"give their min, opt and max: OptimizationProfile(shapes, values={{{name!r}: ...}})",
+            )
+
+
+def _add_profile(builder: Any, config: Any, ranges: Ranges, values: Ranges, log: VendorLog) -> None:
     profile = builder.create_optimization_profile()
     try:
         for name, (low, opt, high) in ranges.items():
             profile.set_shape(name, low, opt, high)
+        for name, (low, opt, high) in values.items():
+            profile.set_shape_input(name, low, opt, high)
     except (RuntimeError, ValueError) as error:  # what the bindings raise for shapes out of order
         raise ProfileError(f"the library refuses profile {dict(ranges)}: {error}") from None
     if config.add_optimization_profile(profile) < 0:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from trtforge.errors import ProfileError
 from trtforge.profiles.shapes import OptimizationProfile, Shape, ShapeRange
@@ -34,18 +34,20 @@ def to_polygraphy(profiles: Sequence[OptimizationProfile]) -> list[str]:
         for kind in _KINDS:
             words.append(f"--trt-{kind}-shapes")
             words += [
-                f"{name}:[{','.join(map(str, _shape(value, kind)))}]"
-                for name, value in profile.shapes.items()
+                f"{name}:[{','.join(map(str, _shape(value, kind)))}]" for name, value in _entries(profile)
             ]
     return words
 
 
-def from_polygraphy(arguments: str | Sequence[str]) -> tuple[OptimizationProfile, ...]:
+def from_polygraphy(
+    arguments: str | Sequence[str], *, value_inputs: Collection[str] = ()
+) -> tuple[OptimizationProfile, ...]:
     """Read the profiles that Polygraphy's command line would take; other options are passed over.
 
     Parameters
     ----------
     arguments : the words, or one text as typed in a shell.
+    value_inputs : inputs whose entries are values that decide shapes; the notation tells no difference.
 
     Raises
     ------
@@ -67,7 +69,7 @@ def from_polygraphy(arguments: str | Sequence[str]) -> tuple[OptimizationProfile
             raise ProfileError(f"{word!r} is no shape as Polygraphy writes it, such as mel:[1,80,64]")
         sizes = [size.strip() for size in entry["shape"].split(",")] if entry["shape"].strip() else []
         _add(groups[kind][-1], entry["name"], sizes, word)
-    return _profiles(groups)
+    return _profiles(groups, value_inputs)
 
 
 def to_trtexec(profiles: Sequence[OptimizationProfile]) -> list[str]:
@@ -84,18 +86,21 @@ def to_trtexec(profiles: Sequence[OptimizationProfile]) -> list[str]:
         for kind in _KINDS:
             entries = (
                 f"{_quoted(name)}:{'x'.join(map(str, _shape(value, kind))) or 'scalar'}"
-                for name, value in profile.shapes.items()
+                for name, value in _entries(profile)
             )
             words.append(f"--{kind}Shapes={','.join(entries)}")
     return words
 
 
-def from_trtexec(arguments: str | Sequence[str]) -> tuple[OptimizationProfile, ...]:
+def from_trtexec(
+    arguments: str | Sequence[str], *, value_inputs: Collection[str] = ()
+) -> tuple[OptimizationProfile, ...]:
     """Read the profiles that trtexec would take; other options are passed over.
 
     Parameters
     ----------
     arguments : the words, or one text as typed in a shell.
+    value_inputs : inputs whose entries are values that decide shapes; the notation tells no difference.
 
     Raises
     ------
@@ -116,7 +121,7 @@ def from_trtexec(arguments: str | Sequence[str]) -> tuple[OptimizationProfile, .
             _add(shapes, entry["name"].strip("'"), sizes, word)
             at = entry.end()
         groups[_TRTEXEC[option]].append(shapes)
-    return _profiles(groups)
+    return _profiles(groups, value_inputs)
 
 
 def _words(arguments: str | Sequence[str]) -> list[str]:
@@ -126,6 +131,19 @@ def _words(arguments: str | Sequence[str]) -> list[str]:
         return shlex.split(arguments)
     except ValueError as error:
         raise ProfileError(f"{arguments!r} is no command line: {error}") from None
+
+
+def _entries(profile: OptimizationProfile) -> Iterator[tuple[str, ShapeRange]]:
+    """Yield shapes and values alike.
+
+    Raises
+    ------
+    ProfileError : a value is negative, which neither command line can be told.
+    """
+    for name, value in profile.values.items():
+        if min(value.min, default=0) < 0:
+            raise ProfileError(f"profile {name!r}: a command line cannot be told the negative values {value}")
+    yield from (*profile.shapes.items(), *profile.values.items())
 
 
 def _shape(value: ShapeRange, kind: str) -> Shape:
@@ -146,7 +164,9 @@ def _add(shapes: dict[str, Shape], name: str, sizes: Sequence[str], word: str) -
     shapes[name] = tuple(map(int, sizes))
 
 
-def _profiles(groups: Mapping[str, Sequence[Mapping[str, Shape]]]) -> tuple[OptimizationProfile, ...]:
+def _profiles(
+    groups: Mapping[str, Sequence[Mapping[str, Shape]]], value_inputs: Collection[str]
+) -> tuple[OptimizationProfile, ...]:
     found = {kind: len(group) for kind, group in groups.items()}
     if len(set(found.values())) > 1:
         raise ProfileError(f"each profile needs its min, opt and max shapes, got {found} of them")
@@ -156,7 +176,10 @@ def _profiles(groups: Mapping[str, Sequence[Mapping[str, Shape]]]) -> tuple[Opti
             raise ProfileError(
                 f"min, opt and max name different inputs: {sorted(low)}, {sorted(opt)}, {sorted(high)}"
             )
-        profiles.append(
-            OptimizationProfile({name: ShapeRange(low[name], opt[name], high[name]) for name in low})
-        )
+        shapes: dict[str, ShapeRange] = {}
+        values: dict[str, ShapeRange] = {}
+        for name in low:
+            kept = values if name in value_inputs else shapes
+            kept[name] = ShapeRange(low[name], opt[name], high[name])
+        profiles.append(OptimizationProfile(shapes, values))
     return tuple(profiles)

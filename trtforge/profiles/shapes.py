@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from trtforge.errors import ProfileError
@@ -14,6 +14,7 @@ Shape: TypeAlias = tuple[int, ...]
 
 # How `trtforge.model` names a dynamic axis that the network leaves without a name.
 UNNAMED_AXIS = "?"
+_VALUE_DTYPES = ("int32", "int64")
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,18 @@ class ShapeRange:
         axes = zip(self.min, self.max, strict=True)
         return f"({', '.join(f'{low}' if low == high else f'{low} to {high}' for low, high in axes)})"
 
-    def check(self, name: str) -> None:
-        """Raise ProfileError, naming the input, unless the three shapes agree."""
+    def check(self, name: str, *, least: int | None = 1) -> None:
+        """Raise ProfileError, naming the input, unless the three agree and no size is below ``least``."""
         ranks = {len(self.min), len(self.opt), len(self.max)}
         if len(ranks) > 1:
             raise ProfileError(
                 f"profile {name!r}: min {self.min}, opt {self.opt} and max {self.max} differ in rank; "
                 "give each one size for every axis"
             )
-        if any(size < 1 for size in self.min):
-            raise ProfileError(f"profile {name!r}: min {self.min} has an axis below 1; raise it to 1 or more")
+        if least is not None and any(size < least for size in self.min):
+            raise ProfileError(
+                f"profile {name!r}: min {self.min} has an axis below {least}; raise it to {least} or more"
+            )
         for low_name, low, high_name, high in (
             ("min", self.min, "opt", self.opt),
             ("opt", self.opt, "max", self.max),
@@ -69,19 +72,30 @@ class OptimizationProfile:
     ----------
     shapes : input name to `ShapeRange`, or to a (min, opt, max) tuple of shapes; a profile of
         Polygraphy is such a mapping.
+    values : the same for inputs whose values decide shapes inside the network (TensorRT calls them shape
+        tensors), as `ShapeRange` of the values in their order instead of sizes.
 
     Raises
     ------
-    ProfileError : a range is empty, not positive, or of mixed rank.
+    ProfileError : a range is empty or of mixed rank, a size is not positive, or an input has both.
     """
 
     shapes: Mapping[str, ShapeRange]
+    values: Mapping[str, ShapeRange] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        ranges = {name: _as_range(name, value) for name, value in self.shapes.items()}
-        for name, value in ranges.items():
-            value.check(name)
-        object.__setattr__(self, "shapes", ranges)
+        for kind in ("shapes", "values"):
+            given = getattr(self, kind)
+            ranges = {name: _as_range(name, value) for name, value in given.items()}
+            for name, value in ranges.items():
+                value.check(name, least=1 if kind == "shapes" else None)
+            object.__setattr__(self, kind, ranges)
+        both = sorted(self.shapes.keys() & self.values.keys())
+        if both:
+            raise ProfileError(
+                f"profile {both[0]!r}: shapes and values are given; an input whose values decide shapes has "
+                "a fixed shape of its own"
+            )
 
     def __contains__(self, shapes: Mapping[str, Sequence[int]]) -> bool:
         return all(name in shapes and shapes[name] in value for name, value in self.shapes.items())
@@ -115,12 +129,32 @@ class OptimizationProfile:
                         f"but the network fixes it at {size} ({spec})"
                     )
         _check_shared_axes(inputs, self.shapes)
+        for name, value in self.values.items():
+            _check_values(name, value, specs)
         for spec in inputs:
             if spec.name not in self.shapes and any(isinstance(size, str) for size in spec.shape):
                 raise ProfileError(
                     f"profile for input {spec.name!r} is missing: {spec} has dynamic axes",
                     hint="give min, opt and max shapes for it, or use plan_profiles",
                 )
+
+
+def _check_values(name: str, value: ShapeRange, specs: Mapping[str, TensorSpec]) -> None:
+    """Raise ProfileError unless an input can hold values that decide shapes, as many as are given."""
+    spec = specs.get(name)
+    if spec is None:
+        raise ProfileError(f"profile {name!r}: the network has no such input, only {sorted(specs)}")
+    sizes = [size for size in spec.shape if isinstance(size, int)]
+    if spec.dtype not in _VALUE_DTYPES or len(sizes) < len(spec.shape):
+        raise ProfileError(
+            f"profile {name!r}: values are given for {spec}; only whole numbers in an input of fixed shape "
+            "can decide shapes"
+        )
+    if math.prod(sizes) != len(value.min):
+        count = math.prod(sizes)
+        raise ProfileError(
+            f"profile {name!r}: {len(value.min)} values are given, the network wants {count} ({spec})"
+        )
 
 
 def _check_shared_axes(inputs: Sequence[TensorSpec], shapes: Mapping[str, ShapeRange]) -> None:
