@@ -9,7 +9,7 @@ import numpy as np
 import onnx.parser
 import pytest
 
-from tests.engine.networks import PROFILE, conv_net
+from tests.engine.networks import PROFILE, conv_net, reshaping_net
 from tests.gpu.needs import why_not
 from trtforge.engine import build
 from trtforge.errors import ExecutionError, InputError, OutOfMemoryError
@@ -224,6 +224,20 @@ def test_an_output_whose_shape_depends_on_the_data(selecting):
                 np.testing.assert_array_equal(values["twice"], wanted["twice"])
                 assert values["places"].shape == wanted["places"].shape
                 np.testing.assert_array_equal(values["places"].astype(np.int64), wanted["places"])
+
+
+def test_values_that_decide_shapes():
+    profile = OptimizationProfile(
+        {"x": ((1, 8), (4, 8), (16, 8))}, values={"target": ((1, 4), (8, 4), (64, 8))}
+    )
+    reference = OnnxRunner(reshaping_net())
+    rng = np.random.default_rng(0)
+    with Session(build(reshaping_net(), profiles=[profile], flavor="tensorrt")) as session:
+        for rows, target in ((4, (8, 4)), (4, (4, 8)), (2, (4, 4)), (16, (32, 4)), (4, (8, 4))):
+            arrays = {"x": rng.standard_normal((rows, 8), np.float32), "target": np.array(target, np.int64)}
+            got, wanted = session.run(arrays)["y"], reference.run(arrays)["y"]
+            assert got.shape == target
+            np.testing.assert_array_equal(got, wanted)
 
 
 def test_layers_are_timed(engine, feeds):

@@ -19,8 +19,10 @@ from trtforge.errors import (
     PluginMissingError,
     ProfileError,
 )
+from trtforge.model import TensorSpec
 from trtforge.nvidia import gpus
 from trtforge.nvidia.devices import Gpu
+from trtforge.profiles import OptimizationProfile
 from trtforge.runtime import Session
 
 
@@ -204,9 +206,40 @@ def test_a_manifest_of_other_tensors_is_refused(machine):
         Session(fake_gpu.ENGINE)
     library.tensors = type(library).tensors
     library.shape_inputs = ("n",)
-    with pytest.raises(ConfigError, match=r"inputs \['n'\] decide shapes by their values"):
+    with pytest.raises(
+        ConfigError, match=r"inputs \['n'\] decide shapes by their values, and a profile lacks"
+    ):
         Session(fake_gpu.ENGINE)
     assert driver.streams == 0
+
+
+def test_values_that_decide_shapes_are_read_on_the_host_and_choose_the_profile(machine):
+    library, driver = machine
+    library.shape_inputs = ("n",)
+    x = {"x": ((2, 3), (2, 3), (2, 3))}
+    profiles = tuple(
+        OptimizationProfile(x, values={"n": (low, low, high)})
+        for low, high in (((0, 1), (2, 3)), ((4, 4), (9, 9)))
+    )
+    inputs = (TensorSpec("x", "float32", (2, 3)), TensorSpec("n", "int32", (2,)))
+    manifest = dataclasses.replace(fake_gpu.MANIFEST, profiles=profiles, inputs=inputs)
+    with Session(Engine(fake_gpu.PLAN, manifest), cuda_graphs=2) as session:
+        for values in ((0, 1), (4, 5), (2, 2), (2, 2), (2, 2), (9, 9)):
+            arrays = {"x": feed(2)["x"], "n": np.array(values, np.int32)}
+            np.testing.assert_array_equal(session.run(arrays)["y"], expected(arrays))
+        (context,) = library.contexts
+        assert context.addresses["n"] not in driver.memory
+        assert session.counts["graph_replays"] == 0
+        with pytest.raises(ProfileError) as caught:
+            session.run({"x": feed(2)["x"], "n": np.array((2, 5), np.int32)})
+        assert caught.value.message == (
+            "the values of input 'n' are (2, 5), the engine accepts (0 to 2, 1 to 3) or (4 to 9, 4 to 9)"
+        )
+        on_gpu = session.to_device(np.array((0, 1), np.int32))
+        with pytest.raises(InputError, match="'n' decides shapes by its values, which are read on the host"):
+            session.run({"x": feed(2)["x"], "n": on_gpu})
+        del on_gpu
+    assert library.profiles_used == [1, 0, 1]
 
 
 def test_faults_before_the_library_is_touched(machine, monkeypatch, tmp_path):

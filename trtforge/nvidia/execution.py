@@ -217,6 +217,11 @@ class Context:
         """Tell where a tensor lies in GPU memory."""
         self.set_addresses({name: address})
 
+    def set_host_values(self, name: str, address: int) -> None:
+        """Tell where values lie that decide shapes, in host memory; again whenever they have changed."""
+        self._addresses.pop(name, None)
+        self.set_address(name, address)
+
     def set_addresses(self, addresses: Mapping[str, int]) -> None:
         """Tell where tensors lie in GPU memory."""
         known = self._addresses

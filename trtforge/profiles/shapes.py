@@ -15,6 +15,7 @@ Shape: TypeAlias = tuple[int, ...]
 # How `trtforge.model` names a dynamic axis that the network leaves without a name.
 UNNAMED_AXIS = "?"
 _VALUE_DTYPES = ("int32", "int64")
+_NOTHING: Mapping[str, Sequence[int]] = {}
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,10 @@ class OptimizationProfile:
 
     def __contains__(self, shapes: Mapping[str, Sequence[int]]) -> bool:
         return all(name in shapes and shapes[name] in value for name, value in self.shapes.items())
+
+    def holds(self, values: Mapping[str, Sequence[int]]) -> bool:
+        """Say whether the values of the inputs that decide shapes lie in their ranges."""
+        return all(name in values and values[name] in value for name, value in self.values.items())
 
     @property
     def num_elements(self) -> int:
@@ -186,13 +191,18 @@ def _as_range(name: str, given: ShapeRange | Iterable[Sequence[int]]) -> ShapeRa
     return ShapeRange(low, opt, high)
 
 
-def choose_profile(profiles: Sequence[OptimizationProfile], shapes: Mapping[str, Sequence[int]]) -> int:
-    """Return the index of the narrowest profile that holds all the shapes.
+def choose_profile(
+    profiles: Sequence[OptimizationProfile],
+    shapes: Mapping[str, Sequence[int]],
+    values: Mapping[str, Sequence[int]] = _NOTHING,
+) -> int:
+    """Return the index of the narrowest profile that holds all the shapes, and the values that decide shapes.
 
     Parameters
     ----------
     profiles : the engine's profiles; none means that every input is fixed.
     shapes : input name to the shape that arrived.
+    values : name of an input that decides shapes to its values, in their order.
 
     Raises
     ------
@@ -200,10 +210,19 @@ def choose_profile(profiles: Sequence[OptimizationProfile], shapes: Mapping[str,
     """
     if not profiles:
         return 0
-    fitting = [index for index, profile in enumerate(profiles) if shapes in profile]
+    fitting = [index for index, profile in enumerate(profiles) if shapes in profile and profile.holds(values)]
     if fitting:
         return min(fitting, key=lambda index: (profiles[index].num_elements, index))
     hint = "pad or cut the input, or build with wider profiles"
+    for name in profiles[0].values:
+        ranges = [profile.values[name] for profile in profiles]
+        if not any(values.get(name, ()) in value for value in ranges):
+            accepted = " or ".join(map(str, ranges))
+            arrived = tuple(values.get(name, ()))
+            raise ProfileError(
+                f"the values of input {name!r} are {arrived}, the engine accepts {accepted}",
+                hint="build with wider profiles",
+            )
     raise ProfileError(_why_outside(profiles, shapes), hint=hint)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -30,6 +30,7 @@ class Acceptance:
     device : CUDA device ordinal.
     narrow_int64 : take int64 arrays for int32 inputs.
     counts : where copies of another layout are counted.
+    by_value : inputs whose values decide shapes, which are read on the host.
     """
 
     def __init__(
@@ -40,11 +41,13 @@ class Acceptance:
         device: int,
         narrow_int64: bool,
         counts: Counts,
+        by_value: Collection[str] = (),
     ) -> None:
         self._inputs, self._profiles, self._device = inputs, profiles, device
         self._narrow_int64, self._counts = narrow_int64, counts
         self._expected = tuple((spec.name, np.dtype(spec.dtype), spec) for spec in inputs)
-        self._chosen: dict[tuple[tuple[int, ...], ...], int | None] = {}
+        self._by_value = frozenset(by_value)
+        self._chosen: dict[tuple[tuple[tuple[int, ...], ...], ...], int | None] = {}
 
     def checked(self, arrays: Inputs) -> dict[str, Any]:
         """Return the inputs in the engine's order, those on the host checked and in C order.
@@ -63,7 +66,7 @@ class Acceptance:
                 check_names(self._inputs, tuple(arrays))
                 raise
             if type(value) is DeviceArray:
-                if value.dtype != dtype or value.device != self._device:
+                if value.dtype != dtype or value.device != self._device or name in self._by_value:
                     self._refuse(spec, dtype, value)
                 checked[name] = value
             else:
@@ -73,13 +76,19 @@ class Acceptance:
     def _refuse(self, spec: TensorSpec, dtype: np.dtype[Any], value: DeviceArray) -> None:
         if value.dtype != dtype:
             raise InputError(f"input {spec.name!r} has dtype {value.dtype}, wanted {spec}")
+        if spec.name in self._by_value:
+            raise InputError(
+                f"input {spec.name!r} decides shapes by its values, which are read on the host, and lies on "
+                "a GPU",
+                hint="pass a NumPy array",
+            )
         raise InputError(
             f"input {spec.name!r} lies on GPU {value.device}, the session runs on GPU {self._device}"
         )
 
     def _checked_one(self, spec: TensorSpec, value: Any) -> Any:
         if not isinstance(value, np.ndarray):
-            if is_on_gpu(value):
+            if is_on_gpu(value) and spec.name not in self._by_value:
                 return value
             lent = from_host(spec.name, value)
             value = value if lent is None else lent
@@ -87,22 +96,29 @@ class Acceptance:
             self._counts.add(layout_copies=1)
         return check_array(spec, value, narrow_int64=self._narrow_int64)
 
-    def choose(self, shapes: Mapping[str, tuple[int, ...]]) -> int | None:
+    def choose(
+        self, shapes: Mapping[str, tuple[int, ...]], values: Mapping[str, tuple[int, ...]]
+    ) -> int | None:
         """Return the index of the narrowest profile, None where the engine has none.
+
+        Parameters
+        ----------
+        shapes : of all inputs, in the engine's order.
+        values : of the inputs whose values decide shapes.
 
         Raises
         ------
         InputError : a rank or fixed size does not fit.
         ProfileError : no profile holds the shapes.
         """
-        key = tuple(shapes.values())
+        key = tuple(shapes.values()), tuple(values.values())
         try:
             return self._chosen[key]
         except KeyError:
             pass
         for spec in self._inputs:
             check_shape(spec, shapes[spec.name])
-        chosen = choose_profile(self._profiles, shapes) if self._profiles else None
+        chosen = choose_profile(self._profiles, shapes, values) if self._profiles else None
         if len(self._chosen) >= _MAX_KNOWN_SHAPES:
             self._chosen.clear()
         self._chosen[key] = chosen

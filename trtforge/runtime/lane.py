@@ -22,8 +22,9 @@ from trtforge.runtime.graphs import GraphCache
 
 Shape: TypeAlias = tuple[int, ...]
 Placed: TypeAlias = "NDArray[Any] | DeviceArray | DeviceView"
-# Chooses the profile for the shapes of the inputs, or raises; None where the engine has none.
-Choose: TypeAlias = Callable[[Mapping[str, Shape]], "int | None"]
+# Chooses the profile for the shapes of the inputs and the values of those that decide shapes, or raises; None
+# where the engine has none.
+Choose: TypeAlias = Callable[[Mapping[str, Shape], Mapping[str, tuple[int, ...]]], "int | None"]
 
 
 class Lane:
@@ -38,6 +39,7 @@ class Lane:
     max_graphs : most CUDA graphs; 0 for none.
     counts : where copies and fallbacks are counted.
     has_profiles : whether the engine's inputs have ranges of shapes.
+    by_value : inputs whose values decide shapes; CUDA graphs are not recorded then.
 
     Raises
     ------
@@ -56,6 +58,7 @@ class Lane:
         max_graphs: int,
         counts: Counts,
         has_profiles: bool,
+        by_value: tuple[str, ...] = (),
     ) -> None:
         self._inputs = {spec.name: spec for spec in inputs}
         self._dtypes = {spec.name: np.dtype(spec.dtype) for spec in (*inputs, *outputs)}
@@ -67,6 +70,12 @@ class Lane:
         self._fixed: dict[str, tuple[Shape, np.dtype[Any], int]] = {}
         self._growing: dict[str, GrowingOutput] = {}
         self._replays_before = 0
+        # What the library reads on the host, where it lies as long as the lane.
+        self._host_values = {
+            spec.name: np.zeros([int(size) for size in spec.shape], self._dtypes[spec.name])
+            for spec in inputs
+            if spec.name in by_value
+        }
         with ExitStack() as stack:
             self._tensors = stack.enter_context(Tensors())
             self._stream = self._tensors.stream
@@ -76,7 +85,7 @@ class Lane:
             if has_profiles and self._context.use_profile(0, self._stream.handle):
                 self._stream.synchronize()
             self._graphs: GraphCache | None = None
-            if max_graphs:
+            if max_graphs and not by_value:
                 self._graphs = GraphCache(loaded.new_context, self._stream, max_graphs)
                 stack.callback(self._graphs.close)
             self._resources = stack.pop_all()
@@ -122,6 +131,8 @@ class Lane:
         for name, value in given.items():
             inputs[name] = value if type(value) is DeviceArray else self._placed(name, value)
         key = tuple([value.shape for value in inputs.values()])
+        if self._host_values:
+            key += self._take_values(inputs)
         if key != self._key:
             self._reshape(inputs, key, choose)
         addresses: dict[str, int] = {}
@@ -198,7 +209,14 @@ class Lane:
             self._counts.add(layout_copies=1)
         return view
 
+    def _take_values(self, inputs: Mapping[str, Placed]) -> tuple[tuple[int, ...], ...]:
+        for name, held in self._host_values.items():
+            np.copyto(held, np.asarray(inputs[name]).reshape(held.shape))
+        return tuple([tuple(held.ravel().tolist()) for held in self._host_values.values()])
+
     def _address(self, name: str, value: Placed) -> int:
+        if name in self._host_values:
+            return int(self._host_values[name].ctypes.data)
         if isinstance(value, np.ndarray):
             return self._tensors.send(name, value)
         if value.address and value.address % ALIGNMENT == 0:
@@ -208,10 +226,13 @@ class Lane:
 
     def _reshape(self, inputs: Mapping[str, Placed], key: tuple[Shape, ...], choose: Choose) -> None:
         shapes = {name: value.shape for name, value in inputs.items()}
-        profile = choose(shapes)
+        values = {name: tuple(held.ravel().tolist()) for name, held in self._host_values.items()}
+        profile = choose(shapes, values)
         self._key = None
         if profile is not None and self._context.use_profile(profile, self._stream.handle):
             self._stream.synchronize()
+        for name, held in self._host_values.items():
+            self._context.set_host_values(name, held.ctypes.data)
         self._context.set_shapes(shapes)
         self._fixed.clear()
         for name in self._output_names:

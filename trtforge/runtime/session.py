@@ -102,6 +102,7 @@ class Session:
                 device=device,
                 narrow_int64=not flavor.has_int64,
                 counts=self._counts,
+                by_value=self._loaded.shape_inputs,
             )
             self._memory = DeviceMemory(device)
             stack.callback(self._memory.close)
@@ -380,6 +381,7 @@ class Session:
             max_graphs=self._max_graphs,
             counts=self._counts,
             has_profiles=bool(self.profiles),
+            by_value=self._loaded.shape_inputs,
         )
         self._lanes_alive.add(lane)
         return lane

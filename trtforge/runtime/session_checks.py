@@ -10,7 +10,10 @@ import numpy as np
 from trtforge.engine.artifact import Engine
 from trtforge.errors import ConfigError, DeviceLostError, EngineIntegrityError
 from trtforge.nvidia.execution import LoadedEngine
+from trtforge.profiles import OptimizationProfile
 from trtforge.runtime.nonfinite import OnNonfinite
+
+_NO_PROFILE = OptimizationProfile({})
 
 
 def check_settings(max_contexts: int, cuda_graphs: int, on_nonfinite: str) -> None:
@@ -41,17 +44,21 @@ def check_tensors(engine: Engine, loaded: LoadedEngine) -> None:
     Raises
     ------
     EngineIntegrityError : the plan's tensors are not those of the manifest.
-    ConfigError : an input decides shapes by its values, or a tensor has a type that NumPy lacks.
+    ConfigError : a profile lacks the values of an input that decides shapes by them, or a tensor has a type that
+        NumPy lacks.
     """
     manifest = engine.manifest
     declared = {spec.name: spec.dtype for spec in (*manifest.inputs, *manifest.outputs)}
     found = {spec.name: spec.dtype for spec in (*loaded.inputs, *loaded.outputs)}
     if declared != found:
         raise EngineIntegrityError(f"the plan's tensors are {found}, its manifest says {declared}")
-    if loaded.shape_inputs:
+    by_value = set(loaded.shape_inputs)
+    if by_value and not all(
+        by_value <= profile.values.keys() for profile in manifest.profiles or [_NO_PROFILE]
+    ):
         raise ConfigError(
-            f"inputs {list(loaded.shape_inputs)} decide shapes by their values, which a session cannot feed",
-            hint="make them constants of the network",
+            f"inputs {sorted(by_value)} decide shapes by their values, and a profile lacks ranges of them",
+            hint="build the engine with OptimizationProfile(shapes, values)",
         )
     for spec in (*manifest.inputs, *manifest.outputs):
         if not is_known(spec.dtype):
