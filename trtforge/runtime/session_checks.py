@@ -13,8 +13,6 @@ from trtforge.nvidia.execution import LoadedEngine
 from trtforge.profiles import OptimizationProfile
 from trtforge.runtime.nonfinite import OnNonfinite
 
-_NO_PROFILE = OptimizationProfile({})
-
 
 def check_settings(max_contexts: int, cuda_graphs: int, on_nonfinite: str) -> None:
     """Raise ConfigError where a setting of `Session` is out of range."""
@@ -44,8 +42,8 @@ def check_tensors(engine: Engine, loaded: LoadedEngine) -> None:
     Raises
     ------
     EngineIntegrityError : the plan's tensors are not those of the manifest.
-    ConfigError : a profile lacks the values of an input that decides shapes by them, or a tensor has a type that
-        NumPy lacks.
+    ConfigError : a profile lacks the values of an input that decides shapes by them, or a tensor has a type
+        that NumPy lacks.
     """
     manifest = engine.manifest
     declared = {spec.name: spec.dtype for spec in (*manifest.inputs, *manifest.outputs)}
@@ -53,9 +51,8 @@ def check_tensors(engine: Engine, loaded: LoadedEngine) -> None:
     if declared != found:
         raise EngineIntegrityError(f"the plan's tensors are {found}, its manifest says {declared}")
     by_value = set(loaded.shape_inputs)
-    if by_value and not all(
-        by_value <= profile.values.keys() for profile in manifest.profiles or [_NO_PROFILE]
-    ):
+    profiles = manifest.profiles or (OptimizationProfile({}),)
+    if any(by_value - profile.values.keys() for profile in profiles):
         raise ConfigError(
             f"inputs {sorted(by_value)} decide shapes by their values, and a profile lacks ranges of them",
             hint="build the engine with OptimizationProfile(shapes, values)",
