@@ -1,8 +1,8 @@
 """Time and peak memory of calibration, against plain inference over the same windows.
 
 ``python -m benchmarks.bench_collection`` runs each contender in a process of its own, one after another, and
-writes the JSON and the page's tables. With ``--modelopt-python`` an interpreter that has NVIDIA's modelopt
-runs that contender too.
+writes the JSON and the page's tables; rows of networks that are not measured stay. With ``--modelopt-python``
+an interpreter that has NVIDIA's modelopt runs that contender too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from benchmarks.pages import fill_between, load_result, table, to_text
 from trtforge._files import write_text
 
 MODULE = "benchmarks.bench_collection"
-FORMAT = "trtforge.bench.collection/1"
+FORMAT = "trtforge.bench.collection/2"
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks/results/collection.json"
 TRIAL = ROOT / "out/collection.json"
@@ -46,7 +46,6 @@ _HEADING = ("Windows", "Contender", "Tensors", "Time, s", "Ratio", "Choosing, s"
 # What ONNX Runtime's calibrator holds for each window until the end, measured at 8 windows; it doubles when
 # the windows are joined.
 _HELD_BYTES = {"whisper_tiny_encoder": 750_000_000, "recogniser": 60_000_000}
-_HOLDS_ALL = ("onnxruntime", "modelopt")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,18 +55,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.redraw:
         write_page(load_result(args.output or RESULT, kind=FORMAT, module=MODULE))
         return 0
-    published = tuple(args.windows) == WINDOWS and tuple(args.networks) == NETWORKS
+    published = tuple(args.windows) == WINDOWS and args.contenders == list(CONTENDERS)
     output: Path = args.output or (RESULT if published else TRIAL)
-    rows = []
+    before = load_result(output, kind=FORMAT, module=MODULE) if output.is_file() else {"rows": [], "runs": {}}
+    rows = [row for row in before["rows"] if row["network"] not in args.networks]
+    runs = {name: run for name, run in before["runs"].items() if name not in args.networks}
     for network in args.networks:
+        runs[network] = describe_run(MODULE, given)
         for num_windows in args.windows:
-            measured = measure(network, num_windows, args)
-            rows += compared(measured)
-            for row in rows[-len(measured) :]:
+            measured = compared(measure(network, num_windows, args))
+            rows += measured
+            for row in measured:
                 print(json.dumps(row), flush=True)
-    result = {"format": FORMAT, "rows": rows, "run": describe_run(MODULE, given)}
+    rows.sort(key=lambda row: NETWORKS.index(row["network"]))
+    result = {"format": FORMAT, "rows": rows, "runs": runs}
     write_text(output, to_text(result))
-    if published and output == RESULT:
+    if output == RESULT:
         write_page(result)
     print(output)
     return 0
@@ -106,7 +109,7 @@ def measure(network: str, num_windows: int, args: argparse.Namespace) -> list[di
 def run_once(contender: str, network: str, num_windows: int, args: argparse.Namespace) -> dict[str, Any]:
     """Run one contender in a process of its own; return its numbers, or why there are none."""
     needed = 2 * _HELD_BYTES[network] * num_windows
-    if contender in _HOLDS_ALL and needed > 0.9 * _memory_bytes():
+    if contender == "onnxruntime" and needed > 0.9 * _memory_bytes():
         return {"skipped": f"holds all windows at once: about {needed / 1e9:.0f} GB"}
     python = args.modelopt_python if contender == "modelopt" else sys.executable
     if python is None:
@@ -149,14 +152,14 @@ def tables(result: dict[str, Any]) -> str:
     for network in dict.fromkeys(row["network"] for row in result["rows"]):
         rows = [_cells(row) for row in result["rows"] if row["network"] == network and "run_s" in row]
         parts.append(f"### {TITLES[network]}\n\n{table(_HEADING, rows, right=5)}")
-    run = result["run"]
+    made = [f"* {TITLES[network]}: {_origin(result['runs'][network])}" for network in result["runs"]]
+    return "\n\n".join([*parts, "### Made with\n\n" + "\n".join(made)])
+
+
+def _origin(run: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
-    made = [
-        f"`{run['command']}`",
-        f"{run['date']}, {run['machine']['num_cpus']} cores of {run['machine']['processor']}",
-        versions,
-    ]
-    return "\n\n".join([*parts, "### Made with\n\n" + "\n".join(f"* {line}" for line in made)])
+    cores = f"{run['machine']['num_cpus']} cores of {run['machine']['processor']}"
+    return f"`{run['command']}`, {run['date']}, {cores}; {versions}"
 
 
 def _cells(row: dict[str, Any]) -> tuple[object, ...]:
