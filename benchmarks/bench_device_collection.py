@@ -124,13 +124,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     rows, rounds = [], []
     for precision in args.precisions:
         set_device(args.device)
+        # Said to the process that builds elsewhere, where other memory may be free.
+        args.activation_bytes = args.activation_bytes or int(free_memory_bytes() * 0.4)
         windows = NoiseWindows(args.windows // args.rounds, args.batch, shape.mel_bins)
         plan = plan_collection(
             model,
             windows,
             names,
             max_batch=args.batch,
-            activation_bytes=int(free_memory_bytes() * 0.4),
+            activation_bytes=args.activation_bytes,
             item_share=0.5 if precision == "float16" else 1.0,
         )
         make = partial(
@@ -241,7 +243,16 @@ def _built_elsewhere(args: argparse.Namespace, precision: str) -> Iterator[Calla
         return
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "observed.plan"
-        settings = ("windows", "rounds", "batch", "layers", "width", "heads", "optimization_level")
+        settings = (
+            "windows",
+            "rounds",
+            "batch",
+            "layers",
+            "width",
+            "heads",
+            "optimization_level",
+            "activation_bytes",
+        )
         words = [f"--{name.replace('_', '-')}={getattr(args, name)}" for name in settings]
         words += [f"--write-plan={file}", f"--precisions={precision}"]
         environment = {**os.environ, "CUDA_VISIBLE_DEVICES": args.build_on}
@@ -289,6 +300,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--build-on", metavar="GPU", help="build the observed engine meanwhile on this GPU, of the same kind"
     )
+    parser.add_argument("--activation-bytes", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--write-plan", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, metavar="PATH", help="the JSON")
     return parser

@@ -227,6 +227,8 @@ def measure_growth(
         given.clear()
     last = rows[-1]
     settled = next(row for row in rows if row["num_contexts"] == last["num_contexts"])
+    # Too few requests after the last context was made say nothing about growth.
+    is_telling = requests - settled["requests"] >= requests // 4
     return {
         "requests": requests,
         "warm_up": warm_up,
@@ -235,8 +237,10 @@ def measure_growth(
         "most_contexts": GROWING_THREADS * (1 + cuda_graphs),
         "failures": failures,
         "settled_after_requests": settled["requests"],
-        "host_growth_bytes": last["host_bytes"] - settled["host_bytes"],
-        "device_growth_bytes": settled["device_free_bytes"] - last["device_free_bytes"],
+        "host_growth_bytes": last["host_bytes"] - settled["host_bytes"] if is_telling else None,
+        "device_growth_bytes": (
+            settled["device_free_bytes"] - last["device_free_bytes"] if is_telling else None
+        ),
         "checks": rows,
     }
 

@@ -22,6 +22,7 @@ from trtforge.runtime import Session
 
 MODEL = Path(__file__).parents[2] / "examples/models/asr_en/asr_en.onnx"
 BATCH = 8
+LATENCY_TURNS = 20
 
 
 def measure_gpu(
@@ -99,6 +100,8 @@ def measure_gpu(
         "num_requests": len(frames),
         "num_profiles": len(planned.buckets),
         "turns": turns,
+        "latency_turns": LATENCY_TURNS,
+        "calls_a_turn": calls,
         "throughput": throughput,
         "latency": latency,
     }
@@ -167,7 +170,7 @@ def _seconds(
 
 
 def _latencies_ms(
-    engines: Mapping[str, Engine], shape: tuple[int, int], calls: int, turns: int = 20
+    engines: Mapping[str, Engine], shape: tuple[int, int], calls: int, turns: int = LATENCY_TURNS
 ) -> dict[str, list[float]]:
     """Time one call after another with inputs on the GPU, the engines in turns; return each turn's median."""
     times: dict[str, list[float]] = {name: [] for name in engines}

@@ -91,7 +91,8 @@ def _gpu(gpu: Mapping[str, Any] | None) -> str:
             f"{gpu['workload']}, {gpu['num_profiles']} planned profiles. Median of {gpu['turns']} turns.",
             table(("Engine", "Inputs", "Batch", "Clips a second", "Exact frames a second"), speed, right=3),
             "Median latency at each profile's tuned-for shape, against an engine built for that shape alone; "
-            "the two take turns, and the difference is the median of the turns', with their range:",
+            f"the two take {gpu['latency_turns']} turns of {gpu['calls_a_turn']} calls; the difference is "
+            "the median of the turns', with their range:",
             table(("Frames", "Batch", "Planned, ms", "Single shape, ms", "Difference, %"), latency, right=5),
         )
     )

@@ -11,6 +11,7 @@ from tests.runtime import fake_gpu
 from trtforge.errors import NoGpuError
 from trtforge.nvidia import gpus
 from trtforge.profiles import Workload, plan_buckets
+from trtforge.runtime import Session
 
 
 @pytest.mark.skipif(not RESULT.is_file(), reason="python -m benchmarks.bench_profiles has not been run")
@@ -53,6 +54,8 @@ def test_a_trial_writes_json_plot_and_tables(tmp_path, capsys):
         "num_requests": 10,
         "num_profiles": 2,
         "turns": 3,
+        "latency_turns": 4,
+        "calls_a_turn": 5,
         "throughput": [{"engine": "e", "inputs": "i", "batch": 8, "clips_per_s": 12.0, "frames_per_s": 3400}],
         "latency": [
             {
@@ -83,9 +86,17 @@ def test_engines_take_turns(monkeypatch):
     monkeypatch.setattr(
         gpu, "_feed", lambda rows, _: {"x": np.ones((rows, 3), np.float32), "n": np.ones(rows, np.int32)}
     )
-    engines = {"a": fake_gpu.ENGINE, "b": fake_gpu.ENGINE}
+    engines, asked, run = {"a": fake_gpu.ENGINE, "b": fake_gpu.ENGINE}, [], Session.run
+
+    def note(session, *arguments, **settings):
+        asked.append(session)
+        return run(session, *arguments, **settings)
+
+    monkeypatch.setattr(Session, "run", note)
     times = gpu._latencies_ms(engines, (2, 100), 3, turns=4)
     assert [len(times[name]) for name in engines] == [4, 4]
+    first, second = dict.fromkeys(asked)
+    assert asked == 5 * [first, first, first, second, second, second]
     plan = plan_buckets([100, 200], batch_sizes=(1, 2), max_profiles=2)
     served = {name: (plan, engine) for name, engine in engines.items()}
     seconds = gpu._seconds(served, [100, 200, 100], batch=2, padded=True, turns=2)

@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -58,6 +59,20 @@ def test_growth_is_zero_where_nothing_grows(machine):
     assert last <= found["most_contexts"] == 12
     settled = next(row for row in found["checks"] if row["num_contexts"] == last)
     assert found["settled_after_requests"] == settled["requests"]
+
+
+@pytest.mark.parametrize(
+    ("contexts", "settled", "growth"),
+    [([1, 1, 1, 1, 1], 0, 400), ([1, 2, 2, 2, 2], 10, 300), ([1, 1, 1, 1, 2], 40, None)],
+)
+def test_growth_is_seen_once_contexts_have_settled(machine, monkeypatch, contexts, settled, growth):
+    free, counts = iter(range(1000, 0, -100)), iter(contexts)
+    monkeypatch.setattr(bench_session, "free_memory_bytes", lambda: next(free))
+    monkeypatch.setattr(bench_session.Session, "memory", lambda _: SimpleNamespace(num_contexts=next(counts)))
+    found = bench_session.measure_growth(
+        fake_gpu.ENGINE, feeds()[:2], requests=40, cuda_graphs=0, warm_up=20, checks=4
+    )
+    assert (found["settled_after_requests"], found["device_growth_bytes"]) == (settled, growth)
 
 
 def test_every_part_is_written(machine, monkeypatch, tmp_path, capsys):

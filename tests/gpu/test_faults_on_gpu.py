@@ -107,6 +107,6 @@ def test_damaged_plans_never_reach_the_library_which_does_what_is_recorded(engin
             "what_the_library_did": record,
         },
     )
-    print(f"\n{folder / 'faults.json'}\n{json.dumps(record, indent=2)}")
+    print(f"\n{folder / 'faulty_plans.json'}\n{json.dumps(record, indent=2)}")
     assert record["whole"]["exit_code"] == 0, record["whole"]
     assert record["whole"]["result"]["context"] is True, record["whole"]

@@ -36,7 +36,7 @@ def test_an_output_grows_and_never_shrinks(load, driver):
     assert (output.buffer.address, output.buffer.capacity_bytes) == (second, 200)
     listener.notify_shape("y", (2, 5))
     assert output.shape(itemsize=4) == (2, 5)
-    with pytest.raises(ExecutionError, match=r"of shape \(2, 5\) and asked for 200 bytes"):
+    with pytest.raises(ExecutionError, match=r"of shape \(2, 5\), for which there are only 200 bytes"):
         output.shape(itemsize=40)
     output.check()
     output.begin()

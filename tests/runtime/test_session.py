@@ -20,7 +20,7 @@ from trtforge.errors import (
     ProfileError,
 )
 from trtforge.model import TensorSpec
-from trtforge.nvidia import gpus
+from trtforge.nvidia import gpus, log
 from trtforge.nvidia.devices import Gpu
 from trtforge.profiles import OptimizationProfile
 from trtforge.runtime import Session
@@ -199,6 +199,57 @@ def test_a_plan_that_the_library_refuses_carries_its_reason(machine):
         Session(fake_gpu.ENGINE)
 
 
+def test_a_failure_is_told_by_what_the_library_said_of_it_alone(machine):
+    library, _ = machine
+    found = []
+
+    def work(session, ready, go):
+        session.run(feed(2))
+        ready.wait()
+        go.wait()
+        with pytest.raises(OutOfMemoryError) as caught:
+            session.run(feed(2))
+        found.append(caught.value.message)
+
+    with Session(fake_gpu.ENGINE, max_contexts=1) as session:
+        session.run(feed(2))
+        heard_before = log.own_log()
+        heard_before.errors.append("OutOfMemory while something was built")
+        library.enqueue_error = "Error Code 1: kernel"
+        with pytest.raises(ExecutionError, match=r"the engine did not run: Error Code 1: kernel$"):
+            session.run(feed(2))
+        library.enqueue_error = None
+        ready, go = threading.Barrier(3), threading.Event()
+        threads = [threading.Thread(target=work, args=(session, ready, go)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        ready.wait()
+        library.enqueue_error = "OutOfMemory (Requested 8)"
+        go.set()
+        for thread in threads:
+            thread.join()
+    assert found == ["no GPU memory left to run the engine: OutOfMemory (Requested 8)"] * 2
+
+
+@pytest.mark.parametrize(("num_gpus", "more"), [(1, 1), (2, 4)])
+def test_threads_are_put_on_the_gpu(machine, monkeypatch, num_gpus, more):
+    _, driver = machine
+    monkeypatch.setattr(
+        "trtforge.runtime.session.gpus", lambda: (Gpu(0, "NVIDIA H200", "9.0", 1, "580", "13.0"),) * num_gpus
+    )
+    with Session(fake_gpu.ENGINE) as session:
+        before = driver.calls.count("cudaSetDevice")
+
+        def work():
+            for _ in range(4):
+                session.run(feed(2))
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        assert driver.calls.count("cudaSetDevice") - before == more
+
+
 def test_a_manifest_of_other_tensors_is_refused(machine):
     library, driver = machine
     library.tensors = {**library.tensors, "x": ("in", "HALF", (-1, 3))}
@@ -223,7 +274,9 @@ def test_values_that_decide_shapes_are_read_on_the_host_and_choose_the_profile(m
     )
     inputs = (TensorSpec("x", "float32", (2, 3)), TensorSpec("n", "int32", (2,)))
     manifest = dataclasses.replace(fake_gpu.MANIFEST, profiles=profiles, inputs=inputs)
-    with Session(Engine(fake_gpu.PLAN, manifest), cuda_graphs=2) as session:
+    with pytest.warns(RuntimeWarning, match=r"CUDA graphs are not used.*of inputs \['n'\] decide shapes"):
+        session = Session(Engine(fake_gpu.PLAN, manifest), cuda_graphs=2)
+    with session:
         for values in ((0, 1), (4, 5), (2, 2), (2, 2), (2, 2), (9, 9)):
             arrays = {"x": feed(2)["x"], "n": np.array(values, np.int32)}
             np.testing.assert_array_equal(session.run(arrays)["y"], expected(arrays))

@@ -236,8 +236,7 @@ def _manifest_facts(manifest: Manifest) -> dict[str, str]:
         "outputs": "; ".join(map(str, manifest.outputs)),
     }
     for index, profile in enumerate(manifest.profiles):
-        ranges = (f"{name} {value}, tuned for {value.opt}" for name, value in profile.shapes.items())
-        facts[f"profile {index}"] = "; ".join(ranges)
+        facts[f"profile {index}"] = str(profile)
     if manifest.layer_precisions:
         counts = ", ".join(f"{count} {name}" for name, count in manifest.layer_precisions.items())
         facts["layers"] = f"{counts} (narrowest type that each reads)"

@@ -69,6 +69,14 @@ def calibration_request(
         return _from_scales(scales, config.calibrator or "entropy", flavor)
     if feeds is None:
         return None
+    decisive = sorted({name for profile in profiles for name in profile.values})
+    if decisive:
+        raise ConfigError(
+            f"the values of inputs {decisive} decide shapes, and the library's own calibrators are not fed "
+            "such networks here",
+            hint="calibrate with trtforge.calibrate, and give scales instead of feeds",
+            settings=("feeds",),
+        )
     inputs = model_inputs(network)
     shapes = {name: ranges.opt for name, ranges in profiles[0].shapes.items()} if profiles else {}
     # Inputs that no profile names have fixed shapes.

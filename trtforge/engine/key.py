@@ -16,7 +16,7 @@ from trtforge.engine.manifest import FORMAT
 from trtforge.errors import ConfigError
 from trtforge.nvidia import Flavor, Gpu
 from trtforge.nvidia.plugins import Plugin, checked_plugin
-from trtforge.profiles import OptimizationProfile
+from trtforge.profiles import OptimizationProfile, triples
 
 # Settings that change how long a build takes, not what it must give.
 _NOT_IN_THE_KEY = frozenset({"timing_cache"})
@@ -74,10 +74,7 @@ def build_key(
             if item.name not in _NOT_IN_THE_KEY
         },
         "profiles": [
-            {
-                kind: {name: [value.min, value.opt, value.max] for name, value in ranges.items()}
-                for kind, ranges in (("shapes", profile.shapes), ("values", profile.values))
-            }
+            triples(profile.shapes) | ({"values of": triples(profile.values)} if profile.values else {})
             for profile in profiles
         ],
         "unquantized": unquantized_sha256,

@@ -135,7 +135,7 @@ def _to_json(manifest: Manifest) -> dict[str, Any]:
 
 
 def _triples(ranges: Mapping[str, ShapeRange]) -> dict[str, list[list[int]]]:
-    return {name: [list(value.min), list(value.opt), list(value.max)] for name, value in ranges.items()}
+    return {name: [list(each) for each in value.triple] for name, value in ranges.items()}
 
 
 def _from_json(record: Mapping[str, Any]) -> Manifest:

@@ -135,7 +135,7 @@ def network_to_build(
     stated = state_kernel_shapes(model)
     if has_quantized_1d_convolutions(stated):
         return convolutions_in_2d(stated), {"convolutions": "2-D"}
-    return stated, {}
+    return stated, {} if stated is model else {"kernel_shapes": "stated"}
 
 
 def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,11 +24,11 @@ from trtforge.errors import BuildError, EngineError, OutOfMemoryError, ProfileEr
 from trtforge.feeds import Feeds
 from trtforge.model import TensorSpec, model_digest, model_inputs, model_outputs
 from trtforge.nvidia import Flavor, gpus
-from trtforge.nvidia.building import BuildRequest, Ranges, build_plan
+from trtforge.nvidia.building import BuildRequest, build_plan
 from trtforge.nvidia.execution import LoadedEngine
 from trtforge.nvidia.plugins import checked_plugin
 from trtforge.nvidia.progress import OnProgress
-from trtforge.profiles import OptimizationProfile, ShapeRange
+from trtforge.profiles import OptimizationProfile, triples
 from trtforge.scales import Scales
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ class SingleBuild:
             BuildRequest(
                 model=given,
                 precision=precision,
-                profiles=[_triples(profile.shapes) for profile in self.profiles],
-                profile_values=[_triples(profile.values) for profile in self.profiles],
+                profiles=[triples(profile.shapes) for profile in self.profiles],
+                profile_values=[triples(profile.values) for profile in self.profiles],
                 options={**config.asked(), **({"plugins": plugins} if plugins else {})},
                 timing_cache=timings.read() if timings else None,
                 keep_timings=timings.keep if timings else None,
@@ -146,10 +146,6 @@ def check_profiles(inputs: Sequence[TensorSpec], profiles: Sequence[Optimization
         )
     for profile in profiles:
         profile.check_inputs(inputs)
-
-
-def _triples(ranges: Mapping[str, ShapeRange]) -> Ranges:
-    return {name: (value.min, value.opt, value.max) for name, value in ranges.items()}
 
 
 def _check_plan(flavor: Flavor, plan: bytes) -> None:

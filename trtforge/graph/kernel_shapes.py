@@ -16,6 +16,7 @@ def state_kernel_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     """Write down kernel shapes that ONNX lets a network leave to be read off the weights.
 
     TensorRT 8.6 reads them off constant weights alone, not off those that are dequantized in the network.
+    Convolutions in nested graphs, and weights that are not initializers, are left as they are.
 
     Parameters
     ----------

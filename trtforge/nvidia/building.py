@@ -266,13 +266,13 @@ def _check_values(network: Any, request: BuildRequest) -> None:
 
 
 def _add_profile(builder: Any, config: Any, ranges: Ranges, values: Ranges, log: VendorLog) -> None:
-    profile = builder.create_optimization_profile()
+    profile, given = builder.create_optimization_profile(), {**ranges, **values}
     try:
         for name, (low, opt, high) in ranges.items():
             profile.set_shape(name, low, opt, high)
         for name, (low, opt, high) in values.items():
             profile.set_shape_input(name, low, opt, high)
     except (RuntimeError, ValueError) as error:  # what the bindings raise for shapes out of order
-        raise ProfileError(f"the library refuses profile {dict(ranges)}: {error}") from None
+        raise ProfileError(f"the library refuses profile {given}: {error}") from None
     if config.add_optimization_profile(profile) < 0:
-        raise ProfileError(f"the library refuses profile {dict(ranges)}: {log.reason}")
+        raise ProfileError(f"the library refuses profile {given}: {log.reason}")

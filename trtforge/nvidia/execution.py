@@ -20,7 +20,7 @@ from trtforge.nvidia.cuda import check_last_error, set_device
 from trtforge.nvidia.flavor import Flavor
 from trtforge.nvidia.layer_times import LayerTimer
 from trtforge.nvidia.layers import count_from_inspector
-from trtforge.nvidia.log import VendorLog, heard, listen, logger_of
+from trtforge.nvidia.log import VendorLog, heard, listen, logger_of, own_log
 from trtforge.nvidia.output_allocator import GrowingOutput
 
 
@@ -261,10 +261,10 @@ class Context:
         OutOfMemoryError : the GPU had no memory left.
         ExecutionError : the library refused; the outputs hold nothing.
         """
+        said = own_log()
+        before = len(said.errors)
         if not self._context.execute_async_v3(stream):
-            # A new log for every inference would cost more than all else here, so a failure begins the next.
-            log = heard()
-            listen()
+            log = said.since(before)
             check_last_error("run the engine")
             _raise_if_out_of_memory(log, "run the engine")
             raise ExecutionError(f"the engine did not run: {log.reason}")

@@ -47,7 +47,7 @@ def _told_types(layer: Mapping[str, Any]) -> list[str]:
     """List the types of what a layer reads; where TensorRT 8.6 keeps them back, that of its weights."""
     told = [str(tensor.get("Format/Datatype") or tensor.get("Datatype") or "") for tensor in layer["Inputs"]]
     weights = layer.get("Weights")
-    if isinstance(weights, Mapping) and all(text.startswith("N/A") for text in told):
+    if isinstance(weights, Mapping) and told and all(text.startswith("N/A") for text in told):
         return [str(weights.get("Type", ""))]
     return told
 

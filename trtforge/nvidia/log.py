@@ -27,6 +27,7 @@ _MIN_NAME_LENGTH = 4
 _LAYER_LIST = re.compile(r"\s*Layers:\s*\nName: |(?:Engine Layer Information:\s*)?Layer\(\w+\): ")
 # Follows every error where there is no driver and explains nothing.
 _NOISE = re.compile(r"cudaError 35: CUDA driver version is insufficient")
+_MAX_WARNINGS = 1000
 _HINTS = (
     (
         re.compile(r"Could not find any implementation for node"),
@@ -68,6 +69,10 @@ class VendorLog:
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     layer_list: str | None = None
+
+    def since(self, num_errors: int) -> VendorLog:
+        """Return a log of the errors after the first ``num_errors``."""
+        return VendorLog(self.errors[num_errors:])
 
     @property
     def reason(self) -> str:
@@ -149,6 +154,12 @@ def listen() -> VendorLog:
     return _latest
 
 
+def own_log() -> VendorLog:
+    """Return the log of this thread as it stands, for calls that come too often for a new one each."""
+    log: VendorLog | None = getattr(_heard, "log", None)
+    return listen() if log is None else log
+
+
 def heard() -> VendorLog:
     """Return the log of this thread."""
     log: VendorLog = getattr(_heard, "log", _latest)
@@ -169,7 +180,7 @@ def logger_of(trt: Any) -> Any:
             log = heard()
             if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
                 log.errors.append(" ".join(message.split()))
-            elif severity == trt.ILogger.Severity.WARNING:
+            elif severity == trt.ILogger.Severity.WARNING and len(log.warnings) < _MAX_WARNINGS:
                 log.warnings.append(" ".join(message.split()))
             elif _LAYER_LIST.match(message):
                 # TensorRT 8.6 may give its layers one by one.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import Any
 
-from trtforge.errors import ExecutionError
+from trtforge.errors import ExecutionError, OutOfMemoryError
 from trtforge.nvidia.cuda import DeviceBuffer
 
 _MOST_BEFOREHAND_BYTES = 256 << 20
@@ -53,14 +54,10 @@ class GrowingOutput:
         self.listener = Allocator()
 
     def prepare(self, most_bytes: int) -> None:
-        """Make room beforehand for the most that an inference can give, unless that is out of all proportion.
-
-        Raises
-        ------
-        OutOfMemoryError : the GPU has no room for it.
-        """
+        """Make room beforehand for the most that an inference can give, within reason."""
         if most_bytes <= _MOST_BEFOREHAND_BYTES:
-            self.buffer.reserve(most_bytes)
+            with suppress(OutOfMemoryError):  # an inference may give less
+                self.buffer.reserve(most_bytes)
 
     def begin(self) -> None:
         """Forget the inference before; to be called before each."""
@@ -86,8 +83,8 @@ class GrowingOutput:
             raise ExecutionError(f"the engine ran and did not tell the shape of its output {self.name!r}")
         if math.prod(self._shape) * itemsize > self.buffer.capacity_bytes:
             raise ExecutionError(
-                f"the engine gave output {self.name!r} of shape {self._shape} and asked for "
-                f"{self.buffer.capacity_bytes} bytes to put it in"
+                f"the engine gave output {self.name!r} of shape {self._shape}, for which there are only "
+                f"{self.buffer.capacity_bytes} bytes"
             )
         return self._shape
 

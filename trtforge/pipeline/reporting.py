@@ -121,9 +121,6 @@ def _engine(engine: Engine) -> dict[str, Any]:
         "compute_capabilities": list(manifest.compute_capabilities),
         "precision": manifest.precision,
         "layer_precisions": dict(manifest.layer_precisions) if manifest.layer_precisions else None,
-        "profiles": [
-            "; ".join(f"{name} {value}, tuned for {value.opt}" for name, value in profile.shapes.items())
-            for profile in manifest.profiles
-        ],
+        "profiles": [str(profile) for profile in manifest.profiles],
         "validity": verdict,
     }

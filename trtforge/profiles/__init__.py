@@ -3,7 +3,7 @@
 from trtforge.profiles.costs import AffineCost, CostModel, MeasuredCost
 from trtforge.profiles.plan import Bucket, Coverage, ProfilePlan, WastePoint
 from trtforge.profiles.planner import buckets_for, plan_buckets, plan_profiles
-from trtforge.profiles.shapes import OptimizationProfile, ShapeRange, choose_profile
+from trtforge.profiles.shapes import OptimizationProfile, ShapeRange, choose_profile, triples
 from trtforge.profiles.symbols import profile_from_axes
 from trtforge.profiles.workload import Workload
 
@@ -23,4 +23,5 @@ __all__ = [
     "plan_buckets",
     "plan_profiles",
     "profile_from_axes",
+    "triples",
 ]

@@ -31,6 +31,11 @@ class ShapeRange:
     opt: Shape
     max: Shape
 
+    @property
+    def triple(self) -> tuple[Shape, Shape, Shape]:
+        """Minimum, optimum and maximum."""
+        return self.min, self.opt, self.max
+
     def __contains__(self, shape: Sequence[int]) -> bool:
         return len(shape) == len(self.min) and all(
             low <= size <= high for low, size, high in zip(self.min, shape, self.max, strict=True)
@@ -98,12 +103,19 @@ class OptimizationProfile:
                 "a fixed shape of its own"
             )
 
+    def __str__(self) -> str:
+        ranges = (
+            *self.shapes.items(),
+            *((f"values of {name}", value) for name, value in self.values.items()),
+        )
+        return "; ".join(f"{name} {value}, tuned for {value.opt}" for name, value in ranges)
+
     def __contains__(self, shapes: Mapping[str, Sequence[int]]) -> bool:
         return all(name in shapes and shapes[name] in value for name, value in self.shapes.items())
 
     def holds(self, values: Mapping[str, Sequence[int]]) -> bool:
-        """Say whether the values of the inputs that decide shapes lie in their ranges."""
-        return all(name in values and values[name] in value for name, value in self.values.items())
+        """Say whether values of inputs that decide shapes lie in their ranges."""
+        return all(values[name] in self.values[name] for name in values if name in self.values)
 
     @property
     def num_elements(self) -> int:
@@ -162,6 +174,11 @@ def _check_values(name: str, value: ShapeRange, specs: Mapping[str, TensorSpec])
         )
 
 
+def triples(ranges: Mapping[str, ShapeRange]) -> dict[str, tuple[Shape, Shape, Shape]]:
+    """Return minimum, optimum and maximum by input, as vendors take them."""
+    return {name: value.triple for name, value in ranges.items()}
+
+
 def _check_shared_axes(inputs: Sequence[TensorSpec], shapes: Mapping[str, ShapeRange]) -> None:
     """Raise ProfileError where axes of one name are given different ranges: they can only move together."""
     first: dict[str, tuple[str, int, Shape]] = {}
@@ -214,13 +231,12 @@ def choose_profile(
     if fitting:
         return min(fitting, key=lambda index: (profiles[index].num_elements, index))
     hint = "pad or cut the input, or build with wider profiles"
-    for name in profiles[0].values:
-        ranges = [profile.values[name] for profile in profiles]
-        if not any(values.get(name, ()) in value for value in ranges):
+    for name, arrived in values.items():
+        ranges = [profile.values[name] for profile in profiles if name in profile.values]
+        if ranges and not any(arrived in value for value in ranges):
             accepted = " or ".join(map(str, ranges))
-            arrived = tuple(values.get(name, ()))
             raise ProfileError(
-                f"the values of input {name!r} are {arrived}, the engine accepts {accepted}",
+                f"the values of input {name!r} are {tuple(arrived)}, the engine accepts {accepted}",
                 hint="build with wider profiles",
             )
     raise ProfileError(_why_outside(profiles, shapes), hint=hint)

@@ -6,6 +6,7 @@ import math
 import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -138,10 +139,12 @@ class DeviceMemory:
         """
         size = size or block_bytes(shape, dtype)
         with self._lock:
+            # An array may be collected at any point here and come back, so each step leaves all in order.
             fitting = self._idle_of_size.get(size)
-            if fitting:
+            while fitting:
                 block = fitting.pop()
-                del self._idle[block.address]
+                if self._idle.pop(block.address, None) is None:
+                    continue  # it was put away as too old meanwhile
                 self.idle_bytes -= size
                 self.lent_bytes += size
                 return DeviceArray(block, shape, dtype, self._device, self._take_back)
@@ -161,11 +164,10 @@ class DeviceMemory:
     def free_idle(self) -> None:
         """Free what is kept for later arrays."""
         with self._lock:
-            idle = tuple(self._idle.values())
-            self._idle.clear()
-            self._idle_of_size.clear()
-            self.idle_bytes = 0
-        for block in idle:
+            idle, self._idle = self._idle, OrderedDict()
+            self._idle_of_size = defaultdict(list)
+            self.idle_bytes -= sum(block.capacity_bytes for block in idle.values())
+        for block in idle.values():
             block.close()
 
     def close(self) -> None:
@@ -185,8 +187,12 @@ class DeviceMemory:
                 self.idle_bytes += size
                 while len(self._idle) > _MAX_IDLE or self.idle_bytes > _MAX_IDLE_BYTES:
                     _, oldest = self._idle.popitem(last=False)
-                    self._idle_of_size[oldest.capacity_bytes].remove(oldest)
                     self.idle_bytes -= oldest.capacity_bytes
+                    same = self._idle_of_size[oldest.capacity_bytes]
+                    with suppress(ValueError):  # just now taken out
+                        same.remove(oldest)
+                    if not same:
+                        self._idle_of_size.pop(oldest.capacity_bytes, None)
                     unwanted.append(oldest)
             else:
                 unwanted.append(block)

@@ -23,6 +23,7 @@ from trtforge.nvidia.building import BuildRequest, build_plan
 from trtforge.nvidia.cuda import Event, Stream, check_last_error, free_memory_bytes, set_device
 from trtforge.nvidia.magnitude_tables import Lying
 from trtforge.nvidia.magnitudes import Findings, MagnitudeCounter
+from trtforge.profiles import triples
 from trtforge.runtime.collection_plan import CollectionPlan, plan_collection
 from trtforge.runtime.device_batches import DeviceBatch, regroup
 from trtforge.runtime.observed_engine import ObservedEngine, StagedInputs
@@ -160,10 +161,7 @@ def build_observed(
     request = BuildRequest(
         model=model,
         precision="float16" if precision == "float16" else "float32",
-        profiles=[
-            {name: (shape.min, shape.opt, shape.max) for name, shape in profile.shapes.items()}
-            for profile in plan.profiles
-        ],
+        profiles=[triples(profile.shapes) for profile in plan.profiles],
         options={
             **({} if optimization_level is None else {"optimization_level": optimization_level}),
             **({"tf32": False} if precision == "float32" else {}),

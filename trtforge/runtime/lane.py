@@ -85,7 +85,12 @@ class Lane:
             if has_profiles and self._context.use_profile(0, self._stream.handle):
                 self._stream.synchronize()
             self._graphs: GraphCache | None = None
-            if max_graphs and not by_value:
+            if max_graphs and by_value:
+                counts.warn_once(
+                    "CUDA graphs are not used, inferences are enqueued instead: the values of inputs "
+                    f"{sorted(by_value)} decide shapes"
+                )
+            elif max_graphs:
                 self._graphs = GraphCache(loaded.new_context, self._stream, max_graphs)
                 stack.callback(self._graphs.close)
             self._resources = stack.pop_all()

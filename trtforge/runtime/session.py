@@ -82,8 +82,8 @@ class Session:
         flavor = check_runs_here(self.engine.manifest, device=device)
         self.device, self._max_graphs, self._on_nonfinite = device, cuda_graphs, on_nonfinite
         self._max_contexts = max_contexts
-        # Where there is but one GPU, every thread is on it.
-        self._has_other_gpus = len(gpus()) > 1
+        # Where there is but one GPU, a thread that was put on it once stays there.
+        self._has_other_gpus, self._here = len(gpus()) > 1, threading.local()
         self._counts, self._replays_before = Counts(), 0
         self._noting_loss = LossNote()
         self._closing, self._is_closed = threading.Lock(), False
@@ -350,8 +350,9 @@ class Session:
         except (OutOfMemoryError, ProfileInUseError) as error:
             lane = self._lease_existing(error)
         try:
-            if self._has_other_gpus:
+            if self._has_other_gpus or not hasattr(self._here, "is_set"):
                 set_device(self.device)
+                self._here.is_set = True
             return lane.run(given, self._accepts.choose, to_host=to_host)
         except BaseException as error:
             lane.recover(error)

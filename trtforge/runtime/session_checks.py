@@ -65,7 +65,7 @@ def check_tensors(engine: Engine, loaded: LoadedEngine) -> None:
 
 
 class LossNote:
-    """A context that remembers the loss of the GPU; not a generator, as every call passes through it."""
+    """A context that notes the loss of the GPU, for good."""
 
     def __init__(self) -> None:
         self.lost: DeviceLostError | None = None
