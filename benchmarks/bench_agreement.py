@@ -233,9 +233,10 @@ def compare(
                 elif values.size:
                     found = measure_output(values, got[name])
                     metrics[name] = metrics.get(name, OutputMetrics()) + found
-    worst = min(metrics, key=lambda name: (metrics[name].num_skipped == 0, metrics[name].snr_db))
+    order = sorted(metrics, key=lambda name: (metrics[name].num_skipped == 0, metrics[name].snr_db))
+    worst = order[0] if order else ""
     return {
-        "within": equal and is_within(metrics[worst], least_snr_db),
+        "within": equal and bool(worst) and is_within(metrics[worst], least_snr_db),
         "requests": len(requests),
         "inputs": [
             {name: list(array.shape) for name, array in list(arrays.items())[:3]} for arrays in requests
@@ -310,6 +311,8 @@ def _told(row: Mapping[str, Any]) -> str:
     if not row["built"]:
         return f"not built: {row['reason']}"
     worst = row["worst_output"]
+    if not worst:
+        return "built, no output of the shape that was wanted"
     return (
         f"built in {row['build_s']} s, {worst} {row['outputs'][worst]['snr_db']} dB, "
         f"others equal: {row['others_equal']}, within: {row['within']}"
