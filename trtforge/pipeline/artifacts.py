@@ -29,7 +29,7 @@ class Compilation:
     engine : the built engine.
     model : the network that it was built from: Q/DQ for INT8, typed otherwise.
     scales : the INT8 ranges; None where nothing was quantized.
-    observations : the histograms behind them; None likewise.
+    observations : the histograms behind them and behind what stays in FP32; None where nothing was observed.
     accuracy : what evaluation found; None where no clips were given for it.
     report : everything about the run as plain JSON values.
     """
