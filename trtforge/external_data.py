@@ -2,75 +2,78 @@
 
 from __future__ import annotations
 
+import math
 import os
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
-from trtforge._files import write_bytes
+from trtforge._files import write_together
 
 if TYPE_CHECKING:
     import onnx
 
-# Protobuf serializes up to 2 GiB; what is not weights must fit as well.
 MAX_BYTES = 1_900_000_000
-# Weights below this stay in the file itself, as parsers look at the values of small constants.
+"""Weights in one file with their network: protobuf serializes up to 2 GiB, and the rest must fit as well."""
+
+# Weights below this stay in the network's file, as parsers look at the values of small constants.
 _MIN_EXTERNAL_BYTES = 1024
 
 
-def fits_one_file(model: onnx.ModelProto, *, max_bytes: int = MAX_BYTES) -> bool:
-    """Say whether a network's weights leave room for the rest of it below protobuf's limit."""
-    return sum(int(tensor.ByteSize()) for tensor in model.graph.initializer) <= max_bytes
+def fits_one_file(model: onnx.ModelProto) -> bool:
+    """Say whether a network, its weights in memory, can be serialized as a whole."""
+    return sum(map(tensor_bytes, model.graph.initializer)) <= MAX_BYTES
 
 
-def save_model(
-    model: onnx.ModelProto, path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES
-) -> tuple[Path, ...]:
-    """Write a network; a large one with its weights in ``NAME.onnx.data`` beside it.
+def tensor_bytes(tensor: onnx.TensorProto) -> int:
+    """Return the size of a constant's values from its type and dimensions; protobuf would serialize it."""
+    import onnx
 
-    Each file is written beside its place, flushed to disk and renamed, the weights first.
+    if tensor.data_type == onnx.TensorProto.STRING:
+        return int(tensor.ByteSize())
+    itemsize = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    return int(itemsize * math.prod(tensor.dims))
+
+
+def save_model(model: onnx.ModelProto, path: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """Write a network; one above 1.9 GB with its weights in ``NAME.onnx.data`` beside it.
+
+    Both are written in full before the first takes its place. A weights file that an earlier network left
+    under this name is removed where it is no longer needed.
 
     Parameters
     ----------
     model : the network, its weights in memory; not changed.
     path : the ``.onnx`` file to write.
-    max_bytes : size of the weights from which on they get a file of their own.
 
     Returns
     -------
-    The files written. Of an earlier network under this name, a weights file that is no longer needed is
-    removed.
+    The files written.
 
     Raises
     ------
     OSError : a file cannot be written; what was there stands.
+    """
+    files = network_files(model, path)
+    write_together(files)
+    weights = _weights_beside(Path(path))
+    if weights not in files:
+        weights.unlink(missing_ok=True)
+    return tuple(files)
+
+
+def network_files(model: onnx.ModelProto, path: str | os.PathLike[str]) -> dict[Path, bytes]:
+    """Return what `save_model` writes: path to content, the weights first.
 
     References
     ----------
     ONNX, "External Data".
     """
     target = Path(path)
-    weights = target.with_name(f"{target.name}.data")
-    if fits_one_file(model, max_bytes=max_bytes):
-        write_bytes(target, model.SerializeToString())
-        weights.unlink(missing_ok=True)
-        return (target,)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{weights.name}.", suffix=".tmp", dir=target.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            apart = _apart(model, file, weights.name)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(weights)
-    finally:
-        temporary.unlink(missing_ok=True)
-    write_bytes(target, apart.SerializeToString())
-    return target, weights
+    if fits_one_file(model):
+        return {target: model.SerializeToString()}
+    weights = _weights_beside(target)
+    apart, pieces = _apart(model, weights.name)
+    return {weights: b"".join(pieces), target: apart.SerializeToString()}
 
 
 def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -89,14 +92,20 @@ def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     return rest
 
 
-def _apart(model: onnx.ModelProto, file: BinaryIO, location: str) -> onnx.ModelProto:
-    """Write the large weights to a file, and return the network that refers to it."""
+def _weights_beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.data")
+
+
+def _apart(model: onnx.ModelProto, location: str) -> tuple[onnx.ModelProto, list[bytes]]:
+    """Return the network that refers to its large weights at a location, and these, one after another."""
     import onnx
     from onnx import numpy_helper
 
     apart = without_weights(model)
+    pieces: list[bytes] = []
+    offset = 0
     for tensor in model.graph.initializer:
-        if tensor.ByteSize() < _MIN_EXTERNAL_BYTES or tensor.data_type == onnx.TensorProto.STRING:
+        if tensor_bytes(tensor) < _MIN_EXTERNAL_BYTES or tensor.data_type == onnx.TensorProto.STRING:
             apart.graph.initializer.append(tensor)
             continue
         raw = tensor.raw_data
@@ -106,7 +115,8 @@ def _apart(model: onnx.ModelProto, file: BinaryIO, location: str) -> onnx.ModelP
         entry.name, entry.data_type = tensor.name, tensor.data_type
         entry.dims.extend(tensor.dims)
         entry.data_location = onnx.TensorProto.EXTERNAL
-        for key, value in (("location", location), ("offset", file.tell()), ("length", len(raw))):
+        for key, value in (("location", location), ("offset", offset), ("length", len(raw))):
             entry.external_data.add(key=key, value=str(value))
-        file.write(raw)
-    return apart
+        pieces.append(raw)
+        offset += len(raw)
+    return apart, pieces

@@ -36,6 +36,14 @@ def test_scalars_keep_their_shape():
     assert numpy_helper.to_array(FLOAT16.tensor(np.float32(0.5), "half")) == np.float16(0.5)
 
 
+def test_overflow_begins_half_a_step_above_the_largest_number():
+    for half in (FLOAT16, BFLOAT16):
+        least = np.float32(half.overflow)
+        assert half.round(least) == np.inf
+        assert np.isfinite(half.round(np.nextafter(least, np.float32(0))))
+        assert half.loses(np.append(np.ones(3 << 20, np.float32), least), each=False)
+
+
 def test_constants_that_are_moved_by_more_than_a_hundredth_are_lost():
     assert FLOAT16.loses(np.float32(1e-7), each=False)
     assert not FLOAT16.loses(np.float32(1e-5), each=False)

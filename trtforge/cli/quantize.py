@@ -32,9 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Quantize, write the network, say what it holds."""
-    from trtforge._files import write_bytes
     from trtforge.calibration import Observations
     from trtforge.cli.inspect import graph_table
+    from trtforge.external_data import save_model
     from trtforge.graph import describe
     from trtforge.pipeline import quantize
     from trtforge.scales import Scales
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
         keep_float32=args.keep_float32,
         observations=Observations.load(args.observations) if args.observations else None,
     )
-    write_bytes(args.output, model.SerializeToString())
+    save_model(model, args.output)
     console = make_console()
     console.print(graph_table(describe(model)))
     console.print(f"[bold]network[/]  {args.output}", soft_wrap=True)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # A constant that rounding moves by more than this says something else than was written.
 _MAX_MOVE = 0.01
+# Values looked at together, so that large weights need no copies in double precision.
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,13 @@ class HalfType:
     name : as in ``tensor(float16)``.
     label : as people write it.
     opset : the first in which all operators that take the type at all do so.
+    overflow : the least magnitude that rounds to infinity: half a step above the largest number.
     """
 
     name: str
     label: str
     opset: int
+    overflow: float
 
     @property
     def elem_type(self) -> int:
@@ -63,18 +67,23 @@ class HalfType:
         values : float32.
         each : whether one moved value is enough.
         """
-        wide = np.asarray(values, dtype=np.float32)
-        rounded = self.round(wide)
-        if (np.isinf(rounded) & np.isfinite(wide)).any():
-            return True
-        written = wide[np.isfinite(wide) & (wide != 0)].astype(np.float64)
-        kept = rounded[np.isfinite(wide) & (wide != 0)].astype(np.float64)
-        moved = np.abs(kept - written) > _MAX_MOVE * np.abs(written)
-        return bool(moved.size and (moved.any() if each else moved.all()))
+        wide = np.asarray(values, dtype=np.float32).reshape(-1)
+        num_moved = num_kept = 0
+        for start in range(0, wide.size, _PIECE):
+            piece = wide[start : start + _PIECE]
+            piece = piece[np.isfinite(piece) & (piece != 0)]
+            if np.abs(piece).max(initial=0.0) >= self.overflow:
+                return True
+            if num_kept and not each:
+                continue
+            written, rounded = piece.astype(np.float64), self.round(piece).astype(np.float64)
+            moved = int(np.count_nonzero(np.abs(rounded - written) > _MAX_MOVE * np.abs(written)))
+            num_moved, num_kept = num_moved + moved, num_kept + piece.size - moved
+        return num_moved > 0 and (each or not num_kept)
 
 
-FLOAT16 = HalfType("float16", "FP16", 13)
-BFLOAT16 = HalfType("bfloat16", "BF16", 22)
+FLOAT16 = HalfType("float16", "FP16", 13, 65520.0)
+BFLOAT16 = HalfType("bfloat16", "BF16", 22, (2 - 2.0**-8) * 2.0**127)
 
 
 def _bfloat16_bits(wide: NDArray[np.float32]) -> NDArray[np.uint16]:

@@ -12,6 +12,7 @@ from trtforge.accuracy import AccuracyReport
 from trtforge.calibration import Observations
 from trtforge.engine import Engine
 from trtforge.engine.config import Precision
+from trtforge.external_data import network_files
 from trtforge.report import render_html
 from trtforge.scales import Scales
 
@@ -49,7 +50,7 @@ class Compilation:
         """Return what `save` writes into ``folder``: path to content."""
         target = Path(folder)
         network = f"{self.name}.{self.engine.manifest.precision}.onnx"
-        files = {target / network: self.model.SerializeToString()}
+        files = network_files(self.model, target / network)
         if self.scales is not None:
             files[target / "scales.json"] = json_bytes(self.scales.to_json())
         if self.observations is not None:
@@ -71,7 +72,8 @@ class Compilation:
         """
         files = self.files(folder)
         write_together(files)
-        others = (f"{self.name}.{precision}.onnx" for precision in get_args(Precision))
+        networks = [f"{self.name}.{precision}.onnx" for precision in get_args(Precision)]
+        others = [*networks, *(f"{network}.data" for network in networks)]
         for name in ("scales.json", "observations.npz", f"{self.name}.engine.sig", *others):
             if Path(folder) / name not in files:
                 (Path(folder) / name).unlink(missing_ok=True)
