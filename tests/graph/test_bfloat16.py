@@ -24,7 +24,9 @@ from trtforge.graph import (
     quantize_graph,
     tensors_to_observe,
     to_bfloat16,
+    to_float16,
     widen_bfloat16,
+    widen_float16,
 )
 from trtforge.runtime import OnnxRunner
 
@@ -72,6 +74,27 @@ def test_every_result_is_a_bfloat16_number():
     (y,) = run(widen_bfloat16(typed), feed(typed)).values()
     assert y.any()
     assert not (np.ascontiguousarray(y).view(np.uint32) & 0xFFFF).any()
+
+
+def test_float16_is_rounded_in_the_same_way_and_shows_its_overflow():
+    for make in (quartznet, transformer_block):
+        model = prepare(make())
+        typed, arrays = to_float16(model), feed(make())
+        widened = widen_float16(typed)
+        check(widened)
+        got, exact = run(widened, arrays), run_exactly(typed, arrays)
+        for name, expected in run(model, arrays).items():
+            assert abs(snr_db(expected, got[name]) - snr_db(expected, exact[name])) < 6.0
+    net = Net()
+    net.node(
+        "MatMul",
+        [net.node("Mul", ["x", net.constant("c", np.float32(300))], "large"), net.normal("w", 4, 4)],
+        "y",
+    )
+    model = net.model({"x": ["b", 4]}, {"y": ["b", 4]})
+    x = np.full((1, 4), 1000, np.float32)
+    assert np.isfinite(run(to_float16(model), {"x": x})["y"]).all()
+    assert not np.isfinite(run(widen_float16(to_float16(model)), {"x": x})["y"]).any()
 
 
 def test_what_overflows_float16_does_not_overflow_bfloat16():

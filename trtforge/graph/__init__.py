@@ -19,7 +19,7 @@ from trtforge.graph.receptive_field import ReceptiveField, receptive_field
 from trtforge.graph.rules import KeepFloat
 from trtforge.graph.two_dimensional import convolutions_in_2d, has_quantized_1d_convolutions
 from trtforge.graph.weights import QuantizedWeight, quantize_weight
-from trtforge.graph.widen_bfloat16 import widen_bfloat16
+from trtforge.graph.widen import widen_bfloat16, widen_float16
 
 __all__ = [
     "GraphSummary",
@@ -46,4 +46,5 @@ __all__ = [
     "to_bfloat16",
     "to_float16",
     "widen_bfloat16",
+    "widen_float16",
 ]
