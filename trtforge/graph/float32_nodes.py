@@ -35,6 +35,8 @@ _SELF_TYPED = frozenset({
     "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike",
 })
 # fmt: on
+# They read the bits of their input, whose number a cast would change.
+_BITWISE = frozenset({"BitCast"})
 # TensorRT-RTX 1.7 fails to build them in BF16: "Could not infer output types for operation: deconv".
 _NOT_BUILT_IN_BFLOAT16 = frozenset({"ConvTranspose"})
 # Their output has the values of their input, each as often.
@@ -77,6 +79,8 @@ def float32_nodes(
             kept[position] = f"{node.op_type} is computed in FP32"
         elif node.op_type in _SELF_TYPED:
             kept[position] = f"{node.op_type} has a type of its own"
+        elif node.op_type in _BITWISE:
+            kept[position] = f"{node.op_type} reads bits"
         elif any(name in index.captured for name in outputs):
             kept[position] = "a nested graph reads it"
         elif any(name in counts for name in outputs) or _turns_into_integers(node, counts, types):

@@ -104,7 +104,7 @@ def kept_float32(model: onnx.ModelProto) -> dict[str, str]:
     text = next((item.value for item in model.metadata_props if item.key == FLOAT32_KEY), "{}")
     try:
         kept = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return {}
     return {str(node): str(reason) for node, reason in kept.items()} if isinstance(kept, dict) else {}
 

@@ -24,12 +24,16 @@ _WIDENING = frozenset({
 # fmt: on
 
 
+_CENTRES = {"ReduceMax": "the maximum", "ReduceMean": "a mean"}
+
+
 def wide_tensors(index: GraphIndex, types: dict[str, ValueType]) -> dict[int, str]:
     """Return the positions of elementwise nodes that must not compute in 16 bits, each with the reason.
 
     Matched are: products of a tensor with itself, which overflow FP16 from 256 on; differences of a tensor
-    and its own mean, as both may be large and near each other; and what reads a sum, power or root, directly
-    or after arithmetic with constants, such as the epsilon of a normalisation and the division by its root.
+    and its own mean or maximum, as both may be large and near each other; and what reads a sum, power or
+    root, directly or after arithmetic with constants, such as the epsilon of a normalisation and the division
+    by its root.
     Refused is what reads a plain mean, whose size is that of the values.
 
     Parameters
@@ -56,8 +60,10 @@ def wide_tensors(index: GraphIndex, types: dict[str, ValueType]) -> dict[int, st
             wide.update(node.output)
         if _is_square(node):
             found[position] = "it squares, which overflows from 256 on"
-        elif _is_centring(node, index):
-            found[position] = "it takes a mean off its own values"
+        elif (maker := _centre(node, index)) is not None:
+            op_type = index.nodes[maker].op_type
+            found[position] = f"it takes {_CENTRES[op_type]} off its own values"
+            found.setdefault(maker, f"{op_type} is taken off its own values")
         elif node.op_type in ELEMENTWISE and (read := [name for name in variables if name in wide]):
             found[position] = f"it computes with a sum, power or root, {read[0]!r}"
             if len(read) == len(variables):
@@ -69,11 +75,15 @@ def _is_square(node: onnx.NodeProto) -> bool:
     return node.op_type == "Mul" and node.input[0] == node.input[1]
 
 
-def _is_centring(node: onnx.NodeProto, index: GraphIndex) -> bool:
+def _centre(node: onnx.NodeProto, index: GraphIndex) -> int | None:
+    """Return the node that makes the mean or the maximum which a node takes off the values it is of."""
     if node.op_type != "Sub":
-        return False
-    makers = [index.producer(name) for name in node.input]
-    return any(
-        maker is not None and maker.op_type == "ReduceMean" and maker.input[0] == other
-        for maker, other in zip(makers, reversed(node.input), strict=True)
-    )
+        return None
+    for name, other in zip(node.input, reversed(node.input), strict=True):
+        position = index.producers.get(name)
+        if position is None:
+            continue
+        maker = index.nodes[position]
+        if maker.op_type in _CENTRES and maker.input[0] == other:
+            return position
+    return None
