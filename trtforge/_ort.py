@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trtforge._optional import require
 from trtforge.errors import ModelError
+from trtforge.external_data import fits_one_file, save_model
 
 if TYPE_CHECKING:
     import onnx
@@ -21,7 +24,7 @@ def make_session(
 
     Parameters
     ----------
-    model : the network; up to 2 GiB serialized.
+    model : the network; one too large to be serialized goes through files in a temporary folder.
     purpose : what it is for, named if ONNX Runtime is not installed.
     num_threads : threads inside an operator; all usable cores by default.
     in_turns : the session takes turns with other sessions, whose memory it shares inside `shared_memory`, and
@@ -48,11 +51,18 @@ def make_session(
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         model = _ort_rounding.round_to_nearest(model, onnxruntime)
     try:
-        return onnxruntime.InferenceSession(
-            model.SerializeToString(), sess_options=options, providers=["CPUExecutionProvider"]
-        )
+        if fits_one_file(model):
+            return _load(onnxruntime, model.SerializeToString(), options)
+        with tempfile.TemporaryDirectory(prefix="trtforge-") as folder:
+            path = Path(folder) / "network.onnx"
+            save_model(model, path)
+            return _load(onnxruntime, str(path), options)
     except Exception as error:  # the bindings raise their own unexported kinds
         raise ModelError(f"ONNX Runtime cannot load the network: {error}") from error
+
+
+def _load(onnxruntime: Any, network: bytes | str, options: Any) -> Any:
+    return onnxruntime.InferenceSession(network, sess_options=options, providers=["CPUExecutionProvider"])
 
 
 @contextmanager

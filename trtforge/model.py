@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from trtforge.errors import ModelError
+from trtforge.external_data import fits_one_file, without_weights
 
 if TYPE_CHECKING:
     import onnx
@@ -98,7 +99,7 @@ def load_model(source: ModelSource) -> onnx.ModelProto:
         _check_tensor(tensor, path.parent)
     try:
         onnx.load_external_data_for_model(model, str(path.parent))
-        onnx.checker.check_model(model)
+        onnx.checker.check_model(model if fits_one_file(model) else _with_weights_as_inputs(model))
     except Exception as error:
         raise ModelError(f"{path} is not a valid ONNX network: {error}") from error
     return model
@@ -129,19 +130,28 @@ def model_metadata(model: onnx.ModelProto) -> dict[str, str]:
 
 
 def _digest_in_pieces(model: onnx.ModelProto) -> str:
-    import onnx
-
-    rest = onnx.ModelProto()
-    rest.ir_version = model.ir_version
-    rest.opset_import.extend(model.opset_import)
-    rest.functions.extend(model.functions)
-    rest.metadata_props.extend(model.metadata_props)
-    for part in ("node", "input", "output", "sparse_initializer"):
-        getattr(rest.graph, part).extend(getattr(model.graph, part))
+    rest = without_weights(model)
+    # Inferred types say nothing of a network that it does not say itself.
+    del rest.graph.value_info[:]
     digest = hashlib.sha256(rest.SerializeToString(deterministic=True))
     for tensor in model.graph.initializer:
         digest.update(tensor.SerializeToString(deterministic=True))
     return digest.hexdigest()
+
+
+def _with_weights_as_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a network small enough for the checker, to which its weights are inputs."""
+    import onnx
+
+    rest = without_weights(model)
+    rest.ir_version = max(rest.ir_version, 4)
+    listed = {value.name for value in rest.graph.input}
+    rest.graph.input.extend(
+        onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+        for tensor in model.graph.initializer
+        if tensor.name not in listed
+    )
+    return rest
 
 
 def _spec(value: onnx.ValueInfoProto) -> TensorSpec:

@@ -5,7 +5,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from trtforge.calibration import Observations, Observer
+from trtforge.calibration import Histogram, Observations, Observer
 from trtforge.errors import CalibrationError
 
 
@@ -144,3 +144,15 @@ def test_repr():
     assert repr(observations()) == (
         "Observations(2 tensors, num_clips=4, rejected=1, model=aaaaaaaaaaaa, feeds=111111111111)"
     )
+
+
+def test_what_was_observed_can_be_narrowed_to_some_tensors():
+    histogram = Histogram()
+    whole = Observations(
+        {"a": histogram, "b": histogram}, "0" * 64, "1" * 64, num_clips=3, rejected={"c": "short"}
+    )
+    narrowed = whole.only(["b"])
+    assert set(narrowed.tensors) == {"b"}
+    assert (narrowed.num_clips, narrowed.rejected, narrowed.feeds_sha256) == (3, {"c": "short"}, "1" * 64)
+    with pytest.raises(CalibrationError, match="tensor 'd' is not among the 2 observed"):
+        whole.only(["a", "d"])

@@ -7,6 +7,7 @@ from pathlib import Path
 import onnx
 import pytest
 
+import trtforge
 from tests.bundled import CALIBRATION_SET, MODEL, TEST_SET
 from trtforge.cli import COMMANDS, main, make_parser
 from trtforge.nvidia import gpus
@@ -38,6 +39,49 @@ def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, s
     status = main([str(word) for word in words])
     out, err = capsys.readouterr()
     return status, out, err
+
+
+def test_lowering(capsys: pytest.CaptureFixture[str], tmp_path: Path, calibration_set: Path) -> None:
+    seen, half = tmp_path / "seen.npz", tmp_path / "half.onnx"
+    status, out, _ = run(
+        capsys, "calibrate", MODEL, "--calibration-set", calibration_set, "-o", tmp_path / "scales.json",
+        "--observe", "all", "--save-observations", seen, "--method", "max",
+    )  # fmt: skip
+    assert status == 0
+    num_scales = len(json.loads((tmp_path / "scales.json").read_text())["tensors"])
+    assert num_scales < len(trtforge.Observations.load(seen).tensors)
+    status, out, _ = run(capsys, "lower", MODEL, "-o", half, "--observations", seen)
+    assert status == 0
+    assert "in float16" in out
+    status, out, _ = run(
+        capsys,
+        "lower",
+        MODEL,
+        "-o",
+        half,
+        "--precision",
+        "bfloat16",
+        "--lower-io",
+        "--keep-float32",
+        "classifier*",
+    )
+    assert status == 0
+    assert "1 in float32" in " ".join(out.split())
+    assert "FP32: " in out
+    assert ": asked for" in out
+    assert onnx.load(half).graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.BFLOAT16
+    status, out, _ = run(
+        capsys, "quantize", MODEL, "--scales", tmp_path / "scales.json", "-o", tmp_path / "qdq.onnx",
+        "--observations", seen,
+    )  # fmt: skip
+    assert status == 0
+    assert "in int8" in out
+    status, _, err = run(
+        capsys, "lower", MODEL, "-o", half, "--precision", "bfloat16", "--observations", seen
+    )
+    assert status == 2
+    assert "observations have no effect on bfloat16" in err
+    assert "option observations: --observations" in " ".join(err.split())
 
 
 def test_each_stage_alone(

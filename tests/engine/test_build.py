@@ -1,3 +1,4 @@
+import numpy as np
 import onnx.parser
 import pytest
 
@@ -9,6 +10,7 @@ from trtforge.model import TensorSpec, model_digest
 from trtforge.nvidia import gpus
 from trtforge.nvidia.generations import cannot_run_on
 from trtforge.nvidia.selection import flavor_for
+from trtforge.pipeline import observe
 from trtforge.profiles import OptimizationProfile
 from trtforge.scales import Scales, TensorScale
 
@@ -88,6 +90,33 @@ def test_values_are_given_for_just_the_inputs_that_need_them(network, profile, m
     with pytest.raises(ProfileError) as caught:
         build(network, profiles=[profile], flavor="tensorrt_rtx")
     assert caught.value.message == message
+
+
+@needs_rtx
+def test_rtx_types_a_float32_network_that_is_to_become_bfloat16():
+    model = conv_net()
+    config = BuildConfig(precision="bfloat16")
+    made = build(model, profiles=[PROFILE], config=config, flavor="tensorrt_rtx").manifest
+    assert made.precision == "bfloat16"
+    assert made.layer_precisions["bfloat16"] >= 2
+    assert "float16" not in made.layer_precisions
+    assert made.options == {"precision": "bfloat16", "typed": "bfloat16"}
+    assert made.inputs == (TensorSpec("mel", "float32", ("batch", 4, "frames")),)
+
+
+def test_bfloat16_is_for_libraries_that_run_the_types_of_the_network():
+    with pytest.raises(ConfigError, match=r"'float32'; tensorrt 8\.6\.0 can only lower float32 to float16\n"):
+        agreed_precision(conv_net(), "bfloat16", flavor_for("tensorrt", "8.6.0"))
+
+
+@needs_rtx
+def test_observations_without_effect_are_refused():
+    model = conv_net()
+    observed = observe(model, [{"mel": np.ones((1, 4, 16), np.float32)}], tensors="float16")
+    for precision in ("float32", "bfloat16"):
+        config = BuildConfig(precision=precision)
+        with pytest.raises(ConfigError, match=r"observations have no effect: tensorrt_rtx .* is not to type"):
+            build(model, profiles=[PROFILE], config=config, flavor="tensorrt_rtx", observations=observed)
 
 
 @needs_rtx
@@ -216,7 +245,7 @@ def test_a_networks_own_precision():
             False,
             "float32",
             "int8",
-            "'float32'; .* can only lower float32 to float16\n.*quantize the network first, by trtforge",
+            "'float32'; .* can only lower float32 to float16 or bfloat16\n.*quantize the network first, by",
         ),
         ("tensorrt_rtx", True, "float32", "float16", "holds 'int8'; .*\n.*before it was quantized"),
         ("tensorrt_rtx", True, "float32", "float32", "holds 'int8'; .*\n.*before it was quantized"),
@@ -238,7 +267,10 @@ def test_a_precision_that_the_network_cannot_give_is_refused(flavor, quantized, 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"precision": "int4"}, "precision must be one of 'int8', 'float16', 'float32' or None, got 'int4'"),
+        (
+            {"precision": "int4"},
+            "precision must be one of 'int8', 'float16', 'bfloat16', 'float32' or None, got 'int4'",
+        ),
         ({"optimization_level": 6}, "optimization_level must lie in 0 to 5, got 6"),
         ({"workspace_bytes": 0}, "workspace_bytes must be positive, got 0"),
         ({"compute_capabilities": "8.9"}, "compute_capabilities must be a tuple of strings, got '8.9'"),

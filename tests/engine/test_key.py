@@ -61,6 +61,7 @@ def test_all_that_decides_the_result_is_in_the_key(monkeypatch):
         key(unquantized_sha256="c" * 64),
         key(scales_sha256="c" * 64),
         key(feeds_sha256="c" * 64),
+        key(observations_sha256="c" * 64),
     ]
     monkeypatch.setattr(key_module.trtforge, "__version__", "9.9")
     keys.append(key())

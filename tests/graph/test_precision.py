@@ -17,7 +17,7 @@ from tests.graph.networks import (
     transformer_block,
 )
 from trtforge.errors import QuantizationError
-from trtforge.graph import describe, prepare, to_float16
+from trtforge.graph import describe, kept_float32, prepare, to_float16
 from trtforge.graph.index import GraphIndex
 from trtforge.graph.tensor_types import infer_types
 
@@ -242,3 +242,19 @@ def test_a_tensor_of_unknown_dtype_is_named():
         QuantizationError, match="the dtype of tensor 'made', which Mystery makes, is not known"
     ):
         to_float16(helper.make_model(graph, opset_imports=opsets))
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", "[" * 100_000, '"x"', "{}"])
+def test_notes_that_a_stranger_wrote_into_a_network_are_taken_for_none(text):
+    model = quartznet()
+    model.metadata_props.add(key="trtforge.float32", value=text)
+    assert kept_float32(model) == {}
+    assert describe(model).float32_nodes == {}
+
+
+def test_typing_again_renews_the_notes():
+    once = to_float16(transformer_block())
+    assert set(kept_float32(once)) == {"norm1", "norm2", "attention"}
+    again = to_float16(once, keep_float32=["norm1"])
+    assert [item.key for item in again.metadata_props].count("trtforge.float32") == 1
+    assert {item.key for item in again.metadata_props} == {"purpose", "trtforge.float32"}

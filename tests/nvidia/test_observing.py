@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 
+from trtforge import external_data
 from trtforge.errors import CalibrationError
 from trtforge.nvidia import large_networks
 from trtforge.nvidia.observing import expose_tensors
@@ -79,7 +80,7 @@ def test_a_large_network_is_read_from_files(monkeypatch):
             return True
 
     assert large_networks.parse_network(Parser(), model)
-    monkeypatch.setattr(large_networks, "_MAX_WEIGHT_BYTES", 100)
+    monkeypatch.setattr(external_data, "MAX_BYTES", 100)
     assert large_networks.parse_network(Parser(), model)
     assert seen[0] == before == model.SerializeToString()
     (read,) = seen[1].graph.initializer

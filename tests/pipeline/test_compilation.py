@@ -14,7 +14,7 @@ from tests.bundled import CALIBRATION_SET, MODEL, TEST_SET, some_clips
 from trtforge._optional import is_installed
 from trtforge.engine import BuildConfig, Engine
 from trtforge.errors import ConfigError, ExecutionError, ModelError
-from trtforge.graph import describe
+from trtforge.graph import describe, kept_float32, prepare, tensors_for_float16
 from trtforge.pipeline import Compilation
 from trtforge.scales import Scales
 
@@ -123,6 +123,16 @@ def test_float16_needs_no_clips_but_lengths(tmp_path: Path) -> None:
         trtforge.compile(MODEL, precision="float16", flavor="tensorrt_rtx")
 
 
+def test_float16_observes_clips_where_it_has_them() -> None:
+    made = trtforge.compile(MODEL, some_clips(CALIBRATION_SET, 4), precision="float16", flavor="tensorrt_rtx")
+    assert made.scales is None
+    assert made.observations is not None
+    assert set(made.observations.tensors) == set(tensors_for_float16(prepare(onnx.load(MODEL))))
+    assert list(made.report["timings"]) == ["load", "observe", "prepare", "build"]
+    assert made.report["graph"]["float32_nodes"] == kept_float32(made.model)
+    assert made.engine.manifest.options.get("float32_nodes", {}) == kept_float32(made.model)
+
+
 def test_what_is_to_stay_in_floating_point_does() -> None:
     made = trtforge.compile(
         MODEL,
@@ -149,7 +159,10 @@ def test_what_is_to_stay_in_floating_point_does() -> None:
         ({"name": "a/b"}, "name must be a plain file name, got 'a/b'"),
         ({"config": BuildConfig(precision="float16")}, "precision is 'int8' and that of config is 'float16'"),
         ({}, "int8 needs clips to calibrate on, and none were given"),
-        ({"precision": "int4"}, "precision must be one of 'int8', 'float16', 'float32' or None, got 'int4'"),
+        (
+            {"precision": "int4"},
+            "precision must be one of 'int8', 'float16', 'bfloat16', 'float32' or None, got 'int4'",
+        ),
     ],
 )
 def test_a_request_that_cannot_be_met_is_refused_at_once(options: dict[str, Any], message: str) -> None:

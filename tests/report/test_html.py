@@ -80,6 +80,7 @@ def whole():
             "counts": {"int8": 3, "float16": 1, "float32": 0},
             "layers": [{"name": f"l{n}", "op": "Conv", "precision": "int8"} for n in range(3)]
             + [{"name": "l3", "op": "Add", "precision": "float16"}],
+            "float32_nodes": {"norm": "LayerNormalization is computed in FP32"},
         },
         "engine": {
             "library": "TensorRT-RTX",
@@ -147,6 +148,7 @@ def test_the_page_tells_the_whole_story(whole):
         "only zeros were seen",
         "threshold 4 of 8 0.12 % of 120 000 values clipped",
         "3 more",
+        "1 of the graph's nodes kept in FP32, and why norm LayerNormalization is computed in FP32",
         "trtforge compile asr.onnx -o out",
         "a1" * 32,
     ):

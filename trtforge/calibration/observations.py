@@ -6,8 +6,8 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,18 @@ class Observations:
             f"Observations({len(self.tensors)} tensors, num_clips={self.num_clips}, "
             f"rejected={len(self.rejected)}, model={self.model_sha256[:12]}, feeds={self.feeds_sha256[:12]})"
         )
+
+    def only(self, tensors: Iterable[str]) -> Observations:
+        """Return what was observed of these tensors alone.
+
+        Raises
+        ------
+        CalibrationError : one of them was not observed.
+        """
+        names = tuple(tensors)
+        if missing := [name for name in names if name not in self.tensors]:
+            raise CalibrationError(f"tensor {missing[0]!r} is not among the {len(self.tensors)} observed")
+        return replace(self, tensors={name: self.tensors[name] for name in names})
 
     def merge(self, other: Observations) -> Observations:
         """Add what another process or machine observed of the same network, on other clips.

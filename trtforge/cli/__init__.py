@@ -14,6 +14,7 @@ COMMANDS = {
     "audit": "say what a calibration set lacks and whether it is large enough",
     "plan-profiles": "choose optimization profiles for observed lengths",
     "quantize": "write the Q/DQ network that the ranges describe",
+    "lower": "type a network in FP16 or BF16",
     "build": "build a TensorRT engine",
     "evaluate": "word error rates of networks and engines on a clip set",
     "cache": "list, verify and clear the engines that builds keep",

@@ -77,12 +77,27 @@ def add_keep_float(parser: argparse.ArgumentParser) -> None:
         default="none",
         help="layers at the ends that stay unquantized (default: none); for others see --exclude",
     )
+    add_keep_float32(parser)
+
+
+def add_keep_float32(parser: argparse.ArgumentParser) -> None:
+    """Take what stays in FP32 by its name."""
     parser.add_argument(
         "--keep-float32",
         action="append",
         default=[],
         metavar="NODE",
-        help="name or shell pattern of a node that stays FP32 where the rest is FP16; may be given again",
+        help="name or shell pattern of a node that stays FP32 where the rest is 16-bit; may be given again",
+    )
+
+
+def add_observations(parser: argparse.ArgumentParser) -> None:
+    """Take the histograms that tell which tensors FP16 cannot hold."""
+    parser.add_argument(
+        "--observations",
+        metavar="NPZ",
+        help="what trtforge calibrate --save-observations --observe all wrote: nodes around tensors that "
+        "overflow or vanish in FP16 stay FP32",
     )
 
 

@@ -10,6 +10,7 @@ from trtforge.cli._options import (
     add_build,
     add_frames,
     add_model,
+    add_observations,
     add_profiles,
     check_writable,
     make_console,
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--precision",
-        choices=("int8", "float16", "float32"),
+        choices=("int8", "float16", "bfloat16", "float32"),
         help="what the engine must run in (default: what the network holds)",
     )
     group = parser.add_argument_group("lengths to build for", "needed where the time axis is dynamic")
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the FP32 network that MODEL was quantized from: with --scales, TensorRT 8.6 and 10 are given "
         "it where they cannot build MODEL",
     )
+    add_observations(parser)
     add_build(parser)
     add_builder_options(parser)
 
@@ -56,6 +58,7 @@ def run(args: argparse.Namespace) -> None:
     """Build, write the engine."""
     from trtforge._progress import Stages
     from trtforge.audio import ClipSet, features_for_model
+    from trtforge.calibration import Observations
     from trtforge.engine import EngineStore, build
     from trtforge.engine.attempts import describe_way
     from trtforge.model import load_model
@@ -78,6 +81,7 @@ def run(args: argparse.Namespace) -> None:
             config=build_config(args, precision=args.precision),
             flavor=args.flavor,
             scales=Scales.load(args.scales) if args.scales else None,
+            observations=Observations.load(args.observations) if args.observations else None,
             store=store,
             unquantized=args.unquantized,
             on_progress=stage,

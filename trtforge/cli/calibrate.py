@@ -13,7 +13,11 @@ from trtforge.cli._options import (
     make_console,
 )
 
-OPTIONS = {"activation_bytes": ("--activation-memory",), "clips": ("--calibration-set",)}
+OPTIONS = {
+    "tensors": ("--observe",),
+    "activation_bytes": ("--activation-memory",),
+    "clips": ("--calibration-set",),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--save-observations", metavar="NPZ", help="also keep the histograms, to choose from again"
     )
+    parser.add_argument(
+        "--observe",
+        choices=("int8", "all"),
+        default="int8",
+        help="which tensors: those that INT8 touches (default), or also those that FP16 would hold",
+    )
     add_calibration(parser)
     add_activation_memory(parser)
     add_collect_on(parser)
@@ -33,11 +43,10 @@ def run(args: argparse.Namespace) -> None:
     """Observe, choose, write the scales."""
     from trtforge._progress import Stages
     from trtforge.audio import ClipSet, features_for_model
-    from trtforge.calibration import choose
     from trtforge.cli.inspect import scales_table
     from trtforge.model import load_model
     from trtforge.pipeline import observe
-    from trtforge.pipeline.quantization import summarize_scales
+    from trtforge.pipeline.quantization import scales_from, summarize_scales
 
     check_writable(args.output)
     console = make_console()
@@ -50,9 +59,12 @@ def run(args: argparse.Namespace) -> None:
             exclude=args.exclude,
             activation_bytes=args.activation_memory,
             collect_on=args.collect_on,
+            tensors=args.observe,
             on_progress=stage,
         )
-        scales = choose(observations, args.method, percentile=args.percentile)
+        scales = scales_from(
+            observations, model, method=args.method, percentile=args.percentile, exclude=args.exclude
+        )
         stage.note(summarize_scales(scales))
     scales.save(args.output)
     if args.save_observations:

@@ -37,7 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--evaluate", metavar="DIR", help="other clips, to count word errors on")
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="folder for what is made")
     parser.add_argument(
-        "--precision", choices=("int8", "float16", "float32"), default="int8", help="default: int8"
+        "--precision",
+        choices=("int8", "float16", "bfloat16", "float32"),
+        default="int8",
+        help="default: int8",
     )
     add_calibration(parser)
     add_keep_float(parser)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from trtforge.cli._options import add_exclude, add_keep_float, add_model, check_writable, make_console
+from trtforge.cli._options import (
+    add_exclude,
+    add_keep_float,
+    add_model,
+    add_observations,
+    check_writable,
+    make_console,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,14 +25,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="float16",
         help="type of what is not INT8: float32 for TensorRT 8.6, else float16 (default)",
     )
+    add_observations(parser)
     add_exclude(parser)
     add_keep_float(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Quantize, write the network, say what it holds."""
-    from trtforge._files import write_bytes
+    from trtforge.calibration import Observations
     from trtforge.cli.inspect import graph_table
+    from trtforge.external_data import save_model
     from trtforge.graph import describe
     from trtforge.pipeline import quantize
     from trtforge.scales import Scales
@@ -38,8 +47,9 @@ def run(args: argparse.Namespace) -> None:
         exclude=args.exclude,
         keep_float=args.keep_float,
         keep_float32=args.keep_float32,
+        observations=Observations.load(args.observations) if args.observations else None,
     )
-    write_bytes(args.output, model.SerializeToString())
+    save_model(model, args.output)
     console = make_console()
     console.print(graph_table(describe(model)))
     console.print(f"[bold]network[/]  {args.output}", soft_wrap=True)

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trtforge._files import sha256
+from trtforge.calibration import Observations
 from trtforge.engine.artifact import Engine, system_name
 from trtforge.engine.attempts import Attempt, at_level, by_calibration_cache, first_that_builds
 from trtforge.engine.config import BuildConfig
@@ -42,6 +44,7 @@ def build(
     flavor: Flavor | str | None = None,
     scales: Scales | None = None,
     feeds: Feeds | Sequence[Arrays] | None = None,
+    observations: Observations | None = None,
     on_calibration_cache: Callable[[bytes], None] | None = None,
     store: EngineStore | str | os.PathLike[str] | bool | None = None,
     unquantized: ModelSource | None = None,
@@ -51,9 +54,10 @@ def build(
 ) -> Engine:
     """Build an engine from a network.
 
-    A float32 network that is to become ``float16`` is typed so first where the library runs the types of the
-    network (TensorRT 11, TensorRT-RTX). Its inputs and outputs stay float32; the manifest then has the option
-    ``typed`` and the digest of the network as it was given. Others are told by a builder flag.
+    A float32 network that is to become ``float16`` or ``bfloat16`` is typed so first where the library runs
+    the types of the network (TensorRT 11, TensorRT-RTX). Its inputs and outputs stay float32; the manifest
+    then has the option ``typed`` and the digest of the network as it was given. Others are told by a builder
+    flag. The option ``float32_nodes`` names the nodes of a typed network that stay in FP32, with the reasons.
 
     Parameters
     ----------
@@ -66,6 +70,8 @@ def build(
         is to become ``int8``, TensorRT 8.6 and 10 are given them as a calibration cache.
     feeds : what TensorRT 8.6 and 10 calibrate on by themselves, instead of scales or a cache. Clips are cut
         to the first profile's optimal shape.
+    observations : what was observed of a float32 network that is typed ``float16`` first; makers and readers
+        of tensors that FP16 cannot hold then stay in FP32.
     on_calibration_cache : called with the cache that the library wrote after calibrating on ``feeds``; cannot
         be given along with ``store``, which may have the engine without calibrating.
     store : where engines are kept and looked for first: an `EngineStore`, its folder, or True for the one in
@@ -85,7 +91,8 @@ def build(
     ------
     NoGpuError : the library needs a GPU to build, and there is none.
     MissingExtraError : the library is not installed, or what ``store`` needs.
-    ConfigError : network and library cannot give what ``config`` asks.
+    ConfigError : network and library cannot give what ``config`` asks, or ``observations`` have no effect.
+    CalibrationError : ``observations`` are of another network.
     ProfileError : the profiles do not fit the network.
     PluginMissingError : an operator needs a plugin that is not registered.
     CalibrationCacheError : the cache is malformed, of another library version, or of another network.
@@ -107,6 +114,7 @@ def build(
         config=config,
         scales=scales,
         feeds=as_feeds(feeds) if feeds is not None else None,
+        observations=observations,
         on_calibration_cache=on_calibration_cache,
         on_progress=on_progress,
     )
@@ -128,6 +136,7 @@ def build(
         unquantized_sha256=model_digest(load_model(unquantized)) if unquantized is not None else None,
         scales_sha256=scales_digest(scales),
         feeds_sha256=asked.feeds.digest if asked.feeds is not None else None,
+        observations_sha256=sha256(observations.dumps()) if observations is not None else None,
     )
     return open_store(store).get_or_build(key, make)
 

@@ -12,7 +12,7 @@ from trtforge.errors import ConfigError
 from trtforge.nvidia.options import BY_FIELD
 from trtforge.nvidia.plugins import Plugin
 
-Precision = Literal["int8", "float16", "float32"]
+Precision = Literal["int8", "float16", "bfloat16", "float32"]
 Calibrator = Literal["entropy", "minmax"]
 Refit = Literal["any", "identical"]
 HardwareCompatibility = Literal["ampere_plus", "same_compute_capability"]
@@ -34,7 +34,9 @@ class BuildConfig:
     precision : what the engine must compute in, or None for what the network holds. ``int8`` needs a network
         with Q/DQ nodes or, with TensorRT 8.6 and 10, a calibration. ``float16`` needs a network typed FP16
         or float32; the latter is lowered by a builder flag (TensorRT 8.6 and 10) or typed FP16 before it is
-        built (TensorRT 11, TensorRT-RTX). Anything else the network holds than what is asked is an error.
+        built (TensorRT 11, TensorRT-RTX). ``bfloat16`` needs a network typed BF16, or a float32 one and a
+        library that runs the types of the network. Anything else the network holds than what is asked is an
+        error.
     optimization_level : 0 (fastest build) to 5 (fastest engine); None leaves the library's default, 3.
     workspace_bytes : most scratch memory that a layer may use; None allows all there is, which is best.
     memory_pools : bounds of other pools, by the vendor's names in lower case, such as

@@ -33,14 +33,15 @@ def build_key(
     unquantized_sha256: str | None = None,
     scales_sha256: str | None = None,
     feeds_sha256: str | None = None,
+    observations_sha256: str | None = None,
 ) -> str:
     """Return the digest under which a store keeps what this build gives.
 
     In it are: network, library and version, every setting but the place of the timing cache, the content of
-    calibration caches and plugin libraries, profiles in their order, scales, feeds, the compute capabilities
-    built for, and trtforge's version and manifest format. Where the library builds for the GPU that it runs
-    on, so are that GPU's name and the branch of its driver, since tactics are chosen by measuring; where the
-    engine is bound to it, operating system and architecture.
+    calibration caches and plugin libraries, profiles in their order, scales, feeds, observations, the compute
+    capabilities built for, and trtforge's version and manifest format. Where the library builds for the GPU
+    that it runs on, so are that GPU's name and the branch of its driver, since tactics are chosen by
+    measuring; where the engine is bound to it, operating system and architecture.
 
     Parameters
     ----------
@@ -51,7 +52,8 @@ def build_key(
     system : operating system and architecture, such as ``Linux x86_64``.
     gpu : the GPU to build on, or None.
     unquantized_sha256 : digest of the network to build instead where the quantized one fails, or None.
-    scales_sha256, feeds_sha256 : digests of scales and of what is calibrated on, or None.
+    scales_sha256, feeds_sha256, observations_sha256 : digests of scales, of what is calibrated on and of what
+        was observed, or None.
 
     Returns
     -------
@@ -80,6 +82,7 @@ def build_key(
         "unquantized": unquantized_sha256,
         "scales": scales_sha256,
         "feeds": feeds_sha256,
+        "observations": observations_sha256,
         "compute_capabilities": flavor.built_for(config.compute_capabilities, config.hardware_compatibility),
         "system": None if flavor.portable_across_systems else system,
         "gpu": None if gpu is None or flavor.builds_without_gpu else [gpu.name, gpu.driver.split(".")[0]],

@@ -34,7 +34,8 @@ class Manifest:
     system : operating system and architecture, such as ``Linux x86_64``.
     precision : what was built, as `BuildConfig.precision`.
     options : the build options that differ from the library's defaults; ``typed`` is the type that the build
-        itself gave a float32 network.
+        itself gave a float32 network, ``float32_nodes`` the nodes of a typed network that stay in FP32, each
+        with the reason.
     profiles : the optimization profiles, in order.
     inputs, outputs : the tensors, with the engine's dtypes and the network's names of dynamic axes.
     layer_precisions : type to number of layers that read it as their narrowest; None where not known.

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from trtforge.errors import ConfigError
+from trtforge.calibration import Observations
+from trtforge.errors import CalibrationError, ConfigError
 from trtforge.graph import (
+    MagnitudesByTensor,
     convolutions_in_2d,
     has_quantized_1d_convolutions,
+    kept_float32,
     prepare,
     state_kernel_shapes,
+    to_bfloat16,
     to_float16,
 )
+from trtforge.model import model_digest
 from trtforge.nvidia import Flavor
 
 if TYPE_CHECKING:
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
 _COMPUTING = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _HINTS = {
     "int8": "quantize the network first, by trtforge.quantize or the command trtforge quantize",
+    "bfloat16": "pass the network as it was before it was quantized or typed, to a strongly typed library",
     "float16": "pass the network as it was before it was quantized or typed",
     "float32": "pass the network as it was before it was quantized or typed",
 }
@@ -83,7 +89,9 @@ def agreed_precision(
     if asked is None or asked == held:
         return held
     if (held, asked) == ("float32", "float16"):
-        return "float16"
+        return asked
+    if (held, asked) == ("float32", "bfloat16") and flavor.strongly_typed_only:
+        return asked
     if carrier is not None and (held, asked) == ("float32", "int8"):
         if flavor.has_calibrators:
             return "int8"
@@ -97,45 +105,95 @@ def agreed_precision(
     calibrate = "pass scales or feeds to build, " if calibrates else ""
     raise ConfigError(
         f"precision {asked!r} was asked of a network that holds {held!r}; {flavor} can only lower float32 to "
-        "float16",
+        f"{'float16 or bfloat16' if flavor.strongly_typed_only else 'float16'}",
         hint=f"{_HINTS[asked]}, {calibrate}or ask for precision {held!r}",
         settings=("precision", "scales", "feeds") if calibrates else ("precision",),
     )
 
 
 def network_to_build(
-    model: onnx.ModelProto, precision: str, flavor: Flavor
-) -> tuple[onnx.ModelProto, dict[str, str]]:
+    model: onnx.ModelProto, precision: str, flavor: Flavor, *, observations: Observations | None = None
+) -> tuple[onnx.ModelProto, dict[str, Any]]:
     """Return the network in the form that the library needs to be given for a precision.
 
-    Libraries that run the types of the network get a float32 network that is to become ``float16`` typed by
-    `trtforge.graph.to_float16`; its inputs and outputs stay float32. TensorRT 8.6 gets quantized 1-D
-    convolutions as 2-D ones, and every kernel shape in words. Otherwise it is the network as it is.
+    Libraries that run the types of the network get a float32 network that is to become ``float16`` or
+    ``bfloat16`` typed so by `trtforge.graph`; its inputs and outputs stay float32. TensorRT 8.6 gets 1-D
+    quantized convolutions as 2-D ones, and every kernel shape in words. Otherwise it is the network as it is.
 
     Parameters
     ----------
     model : the network; not changed.
     precision : what `agreed_precision` returned.
     flavor : the library.
+    observations : what was observed of the network's tensors, where it is to be typed ``float16``.
 
     Returns
     -------
     network : what to give to the parser.
-    rewritten : what was done to it, as options of the manifest; empty where nothing was.
+    rewritten : what was done to it, as options of the manifest; empty where nothing was. ``typed`` is the
+        type given here, ``float32_nodes`` the nodes of a typed network that stay in FP32, with the reasons.
 
     Raises
     ------
     ModelError : the network's types contradict each other.
     QuantizationError : the dtype of a tensor cannot be inferred.
+    CalibrationError : the observations belong to another network.
+    ConfigError : there are observations, and the network is not typed FP16 here.
     """
-    if flavor.strongly_typed_only and precision == "float16" and network_precision(model) == "float32":
-        return to_float16(prepare(model)), {"typed": precision}
+    typed_here = (
+        flavor.strongly_typed_only
+        and precision in ("float16", "bfloat16")
+        and network_precision(model) == "float32"
+    )
+    if observations is not None and not (typed_here and precision == "float16"):
+        raise ConfigError(
+            f"observations have no effect: {flavor} is not to type a float32 network float16 first",
+            hint="leave observations out",
+            settings=("observations",),
+        )
+    if flavor.strongly_typed_only:
+        rewritten: dict[str, Any] = {}
+        if typed_here:
+            prepared = prepare(model)
+            magnitudes = observed_magnitudes(observations, model)
+            half = precision == "float16"
+            model = to_float16(prepared, magnitudes=magnitudes) if half else to_bfloat16(prepared)
+            rewritten["typed"] = precision
+        if kept := kept_float32(model):
+            rewritten["float32_nodes"] = kept
+        return model, rewritten
     if flavor.reads_every_quantized_convolution:
         return model, {}
     stated = state_kernel_shapes(model)
     if has_quantized_1d_convolutions(stated):
         return convolutions_in_2d(stated), {"convolutions": "2-D"}
     return stated, {} if stated is model else {"kernel_shapes": "stated"}
+
+
+def observed_magnitudes(
+    observations: Observations | None, source: onnx.ModelProto
+) -> MagnitudesByTensor | None:
+    """Return what was observed of a network's tensors; None where nothing was.
+
+    Parameters
+    ----------
+    observations : of this network, or None.
+    source : the network as it was observed, before it was prepared.
+
+    Raises
+    ------
+    CalibrationError : the observations belong to another network.
+    """
+    if observations is None:
+        return None
+    if observations.model_sha256 != (digest := model_digest(source)):
+        raise CalibrationError(
+            f"the observations belong to another network: {observations.model_sha256[:12]}, this one is "
+            f"{digest[:12]}",
+            hint="observe this network; observations do not carry over, even after a small change",
+            settings=("observations",),
+        )
+    return observations.tensors
 
 
 def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

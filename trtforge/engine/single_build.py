@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import trtforge
 from trtforge._files import sha256
 from trtforge._optional import is_installed
+from trtforge.calibration import Observations
 from trtforge.engine.artifact import Engine, system_name
 from trtforge.engine.calibrating import calibration_request, carrier_of
 from trtforge.engine.config import BuildConfig
@@ -46,6 +47,7 @@ class SingleBuild:
     flavor : the library.
     profiles, config, scales, on_calibration_cache, on_progress : as for `trtforge.build`.
     feeds : what the library calibrates on by itself, or None.
+    observations : what was observed of the network's tensors, or None.
     """
 
     network: onnx.ModelProto
@@ -55,6 +57,7 @@ class SingleBuild:
     config: BuildConfig
     scales: Scales | None = None
     feeds: Feeds | None = None
+    observations: Observations | None = None
     on_calibration_cache: Callable[[bytes], None] | None = None
     on_progress: OnProgress | None = None
 
@@ -66,7 +69,7 @@ class SingleBuild:
         network_inputs = model_inputs(network)
         check_profiles(network_inputs, self.profiles)
         calibration = calibration_request(network, chosen, config, self.profiles, self.scales, self.feeds)
-        given, rewritten = network_to_build(network, precision, chosen)
+        given, rewritten = network_to_build(network, precision, chosen, observations=self.observations)
         plugins = [checked_plugin(plugin) for plugin in config.plugin_files]
         gpu = next(iter(gpus()), None)
         timings = timing_cache_for(config, chosen, gpu)
@@ -105,7 +108,7 @@ class SingleBuild:
             driver=gpu.driver if gpu else None,
             system=system_name(),
             precision=precision,
-            options=_options(config, self.feeds) | rewritten,
+            options=_options(config, self.feeds, self.observations) | rewritten,
             profiles=self.profiles,
             inputs=_named_axes(built.inputs, network_inputs),
             outputs=_named_axes(built.outputs, model_outputs(network)),
@@ -175,7 +178,7 @@ def _inspect(flavor: Flavor, config: BuildConfig, plan: bytes) -> dict[str, int]
         return None
 
 
-def _options(config: BuildConfig, feeds: Feeds | None) -> dict[str, Any]:
+def _options(config: BuildConfig, feeds: Feeds | None, observations: Observations | None) -> dict[str, Any]:
     """Return the settings that differ from their defaults as JSON values, files as their digests."""
     values = {
         name: list(value) if isinstance(value, tuple) else value for name, value in config.asked().items()
@@ -191,6 +194,8 @@ def _options(config: BuildConfig, feeds: Feeds | None) -> dict[str, Any]:
         values["calibration_cache"] = sha256(config.calibration_cache)
     if feeds is not None:
         values["calibration_feeds"] = feeds.digest
+    if observations is not None:
+        values["observed_feeds"] = observations.feeds_sha256
     return values
 
 

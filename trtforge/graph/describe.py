@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from trtforge.graph.index import GraphIndex, label
 from trtforge.graph.opset import opset_of
+from trtforge.graph.precision import kept_float32
 from trtforge.graph.tensor_types import ValueType, infer_types
 from trtforge.model import TensorSpec, model_inputs, model_outputs
 
@@ -59,6 +60,7 @@ class GraphSummary:
     num_quantizers : number of ``QuantizeLinear`` nodes.
     num_dequantizers : number of ``DequantizeLinear`` nodes; weights stored in INT8 have one and no quantizer.
     layers : the compute layers, in graph order.
+    float32_nodes : nodes that stayed in FP32 when the rest became FP16 or BF16, each with the reason.
     """
 
     opset: int
@@ -70,6 +72,7 @@ class GraphSummary:
     num_quantizers: int
     num_dequantizers: int
     layers: tuple[LayerPrecision, ...]
+    float32_nodes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -89,6 +92,7 @@ class GraphSummary:
             "num_dequantizers": self.num_dequantizers,
             "counts": dict(self.counts),
             "layers": [vars(layer) for layer in self.layers],
+            "float32_nodes": dict(self.float32_nodes),
         }
 
 
@@ -116,6 +120,7 @@ def describe(model: onnx.ModelProto) -> GraphSummary:
         num_quantizers=operators["QuantizeLinear"],
         num_dequantizers=operators["DequantizeLinear"],
         layers=layers,
+        float32_nodes=kept_float32(model),
     )
 
 

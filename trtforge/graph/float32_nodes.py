@@ -1,24 +1,24 @@
-"""Decide which nodes must go on computing in FP32 when the rest of a network becomes FP16."""
+"""Decide which nodes must go on computing in FP32 when the rest of a network becomes FP16 or BF16."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from trtforge.graph.float16_range import MagnitudesByTensor, float16_fault
+from trtforge.graph.half_types import BFLOAT16, FLOAT16, HalfType
 from trtforge.graph.index import QUANTIZERS, GraphIndex
 from trtforge.graph.opset import opset_of
-from trtforge.graph.tensor_types import ValueType
+from trtforge.graph.tensor_types import ValueType, infer_types
+from trtforge.graph.wide_tensors import ELEMENTWISE, wide_tensors
 
 if TYPE_CHECKING:
     import onnx
-    from numpy.typing import NDArray
 
 Types = dict[str, ValueType]
 
 # Sums over many elements, squares, exponentials and what divides by a small epsilon: FP16 overflows at 65504
-# and loses everything below 6e-8.
+# and loses everything below 6e-8; BF16 has 8 bits of precision.
 # fmt: off
 _SENSITIVE = frozenset({
     "BatchNormalization", "CumSum", "DFT", "Det", "Exp", "GlobalAveragePool", "GlobalLpPool",
@@ -35,46 +35,103 @@ _SELF_TYPED = frozenset({
     "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike",
 })
 # fmt: on
-# fmt: off
-_ELEMENTWISE = frozenset({
-    "Abs", "Add", "Ceil", "Clip", "Cos", "Div", "Expand", "Floor", "Max", "Min", "Mod", "Mul", "Neg",
-    "Reshape", "Round", "Sin", "Squeeze", "Sub", "Tile", "Transpose", "Unsqueeze", "Where",
-})
-# fmt: on
+# They read the bits of their input, whose number a cast would change.
+_BITWISE = frozenset({"BitCast"})
+# TensorRT-RTX 1.7 fails to build them in BF16: "Could not infer output types for operation: deconv".
+_NOT_BUILT_IN_BFLOAT16 = frozenset({"ConvTranspose"})
+# Their output has the values of their input, each as often.
+_SAME_VALUES = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 
 
-def float32_nodes(model: onnx.ModelProto, index: GraphIndex, types: Types, *, asked: set[str]) -> set[int]:
-    """Return the positions of the nodes that must compute in FP32.
+def float32_nodes(
+    model: onnx.ModelProto,
+    index: GraphIndex,
+    types: Types,
+    *,
+    asked: set[str],
+    half: HalfType = FLOAT16,
+    magnitudes: MagnitudesByTensor | None = None,
+) -> dict[int, str]:
+    """Return the positions of the nodes that must compute in FP32, each with the reason.
 
-    These are: what the caller asked for; softmax, normalisation, reductions, powers and the like; operators
-    that take no FP16, are of another domain or hold nested graphs, and the makers of what nested graphs read;
-    nodes with a constant that FP16 cannot hold (above 65504, or all of it lost to zero); arithmetic on
-    counts, which FP16 holds exactly only up to 2048; and elementwise nodes with only such nodes around them.
+    These are: what the caller asked for; softmax, normalisation, reductions, powers and the like, and
+    arithmetic on what sums, powers and roots give; centring on a mean, and squares; operators that do not
+    take the type, are of another domain or hold nested graphs, and the makers of what nested graphs read;
+    nodes with a constant that the type cannot hold; arithmetic on counts, which FP16 holds exactly only up to
+    2048; makers and readers of tensors that were observed to overflow or vanish in FP16; dequantizers that
+    only such nodes read; and elementwise nodes with only such nodes around them.
 
     Parameters
     ----------
     asked : first outputs of the nodes that the caller wants in FP32.
+    half : the type of the rest.
+    magnitudes : what was observed of tensors, by name; it bears on FP16 alone.
     """
     opset = opset_of(model)
     counts = _count_tensors(index, types)
-    kept = set()
+    wide = wide_tensors(index, types)
+    kept: dict[int, str] = {}
     for position, node in enumerate(index.nodes):
         outputs = [name for name in node.output if name]
-        if (
-            any(name in asked or name in index.captured or name in counts for name in outputs)
-            or node.op_type in _SENSITIVE | _SELF_TYPED
-            or _turns_into_integers(node, counts, types)
-            or not takes_float16(node, opset, types)
-            or _loses_constant(node, index, types)
-        ):
-            kept.add(position)
+        if any(name in asked for name in outputs):
+            kept[position] = "asked for"
+        elif node.op_type in _SENSITIVE:
+            kept[position] = f"{node.op_type} is computed in FP32"
+        elif node.op_type in _SELF_TYPED:
+            kept[position] = f"{node.op_type} has a type of its own"
+        elif node.op_type in _BITWISE:
+            kept[position] = f"{node.op_type} reads bits"
+        elif any(name in index.captured for name in outputs):
+            kept[position] = "a nested graph reads it"
+        elif any(name in counts for name in outputs) or _turns_into_integers(node, counts, types):
+            kept[position] = f"it computes with counts, which {half.label} does not hold exactly"
+        elif half is BFLOAT16 and node.op_type in _NOT_BUILT_IN_BFLOAT16:
+            kept[position] = f"TensorRT does not build {node.op_type} in BF16"
+        elif not takes_half(node, opset, types, half):
+            kept[position] = f"{node.op_type} does not take {half.label} here"
+        elif (lost := _lost_constant(node, index, types, half)) is not None:
+            kept[position] = f"{half.label} cannot hold its constant {lost!r}"
+        elif position in wide:
+            kept[position] = wide[position]
+    for name, fault in _faults(index, types, magnitudes or {}, half).items():
+        maker = [index.producers[name]] if name in index.producers else []
+        for position in [*maker, *index.consumers.get(name, ())]:
+            kept.setdefault(position, f"{name!r} {fault}")
+    for position, node in enumerate(index.nodes):
+        readers = index.consumers.get(node.output[0], []) if node.op_type == "DequantizeLinear" else []
+        if readers and kept.keys() >= set(readers) and not index.is_exposed(node.output[0]):
+            kept.setdefault(position, "what it dequantizes for is computed in FP32")
     while surrounded := set(_surrounded(index, types, kept)):
-        kept |= surrounded
+        kept |= dict.fromkeys(surrounded, "only FP32 nodes are around it")
     return kept
 
 
-def takes_float16(node: onnx.NodeProto, opset: int, types: Types) -> bool:
-    """Say whether an operator is defined for an FP16 main input and FP16 outputs."""
+def tensors_for_float16(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Return the tensors of which it should be observed whether FP16 can hold them.
+
+    These are the FP32 tensors that nodes would make or read in FP16. Those that only rearrange another are
+    left out: its values are theirs.
+
+    Parameters
+    ----------
+    model : a float32 network, not changed.
+
+    Raises
+    ------
+    ModelError : the graph's types contradict each other.
+    """
+    types, index = infer_types(model), GraphIndex(model.graph)
+    kept = float32_nodes(model, index, types, asked=set())
+    names: dict[str, None] = {}
+    for position, node in enumerate(index.nodes):
+        if position not in kept:
+            touched = [*_variables(node, index, types), *filter(None, node.output)]
+            names.update((_origin(name, index), None) for name in touched if is_float32(types.get(name)))
+    return tuple(name for name in names if name not in index.initializers)
+
+
+def takes_half(node: onnx.NodeProto, opset: int, types: Types, half: HalfType = FLOAT16) -> bool:
+    """Say whether an operator is defined for a 16-bit main input and 16-bit outputs."""
     import onnx
 
     nested = any(item.HasField("g") or len(item.graphs) for item in node.attribute)
@@ -85,17 +142,17 @@ def takes_float16(node: onnx.NodeProto, opset: int, types: Types) -> bool:
     schema = onnx.defs.get_schema(node.op_type, opset, "")
     for slot, name in enumerate(node.output):
         formal = schema.outputs[min(slot, len(schema.outputs) - 1)]
-        if is_float32(types.get(name)) and "tensor(float16)" not in formal.types:
+        if is_float32(types.get(name)) and f"tensor({half.name})" not in formal.types:
             return False
-    return not node.input or not is_float32(types.get(node.input[0])) or slot_takes_float16(node, 0, opset)
+    return not node.input or not is_float32(types.get(node.input[0])) or slot_takes_half(node, 0, opset, half)
 
 
-def slot_takes_float16(node: onnx.NodeProto, slot: int, opset: int) -> bool:
-    """Say whether one input of an operator may be FP16; the scales of ``Resize`` may not."""
+def slot_takes_half(node: onnx.NodeProto, slot: int, opset: int, half: HalfType = FLOAT16) -> bool:
+    """Say whether one input of an operator may be of a 16-bit type; the scales of ``Resize`` may not."""
     import onnx
 
     formals = onnx.defs.get_schema(node.op_type, opset, "").inputs
-    return "tensor(float16)" in formals[min(slot, len(formals) - 1)].types
+    return f"tensor({half.name})" in formals[min(slot, len(formals) - 1)].types
 
 
 def is_float32(read: ValueType | None) -> bool:
@@ -105,23 +162,45 @@ def is_float32(read: ValueType | None) -> bool:
     return read is not None and read.elem_type == onnx.TensorProto.FLOAT
 
 
-def _loses_constant(node: onnx.NodeProto, index: GraphIndex, types: Types) -> bool:
-    return any(
-        _is_lost(value, each=node.op_type in QUANTIZERS)
-        for value in (index.constant(name) for name in node.input if is_float32(types.get(name)))
-        if value is not None
-    )
+def _faults(
+    index: GraphIndex, types: Types, magnitudes: MagnitudesByTensor, half: HalfType
+) -> dict[str, str]:
+    """Return what is wrong in FP16 with each tensor that FP16 cannot hold."""
+    if half is not FLOAT16 or not magnitudes:
+        return {}
+    found = {name: fault for name, seen in magnitudes.items() if (fault := float16_fault(seen)) is not None}
+    names = [*index.inputs, *(name for node in index.nodes for name in node.output if name)]
+    return {
+        name: found[origin]
+        for name in names
+        if is_float32(types.get(name)) and (origin := _observed_origin(name, index, magnitudes)) in found
+    }
 
 
-def _is_lost(value: NDArray[np.generic], *, each: bool) -> bool:
-    """Say whether FP16 turns a number into infinity, or all (``each``: any) that is not zero into zero."""
-    wide = np.asarray(value, dtype=np.float32)
-    with np.errstate(over="ignore", under="ignore"):
-        half = wide.astype(np.float16)
-    if (np.isinf(half) & np.isfinite(wide)).any():
-        return True
-    lost = (half == 0)[wide != 0]
-    return bool(lost.size and (lost.any() if each else lost.all()))
+def _observed_origin(name: str, index: GraphIndex, magnitudes: MagnitudesByTensor) -> str:
+    """Follow a tensor back, through changes of layout and quantizers, to one that was observed."""
+    while name not in magnitudes:
+        producer = index.producer(name)
+        if producer is None or producer.op_type not in _SAME_VALUES | QUANTIZERS:
+            break
+        name = producer.input[0]
+    return name
+
+
+def _origin(name: str, index: GraphIndex) -> str:
+    producer = index.producer(name)
+    while producer is not None and producer.op_type in _SAME_VALUES:
+        name = producer.input[0]
+        producer = index.producer(name)
+    return name
+
+
+def _lost_constant(node: onnx.NodeProto, index: GraphIndex, types: Types, half: HalfType) -> str | None:
+    for name in map(str, node.input):
+        value = index.constant(name) if is_float32(types.get(name)) else None
+        if value is not None and half.loses(value, each=node.op_type in QUANTIZERS):
+            return name
+    return None
 
 
 def _count_tensors(index: GraphIndex, types: Types) -> set[str]:
@@ -136,7 +215,7 @@ def _count_tensors(index: GraphIndex, types: Types) -> set[str]:
         else:
             starts = node.op_type == "Range" and is_float32(types.get(node.output[0]))
         variables = list(_variables(node, index, types))
-        follows = node.op_type in _ELEMENTWISE and bool(variables) and counts.issuperset(variables)
+        follows = node.op_type in ELEMENTWISE and bool(variables) and counts.issuperset(variables)
         if starts or follows:
             counts.update(node.output)
     return counts
@@ -158,11 +237,11 @@ def _variables(node: onnx.NodeProto, index: GraphIndex, types: Types) -> Iterato
     return (name for name in node.input if is_float32(types.get(name)) and name not in index.initializers)
 
 
-def _surrounded(index: GraphIndex, types: Types, kept: set[int]) -> Iterator[int]:
+def _surrounded(index: GraphIndex, types: Types, kept: dict[int, str]) -> Iterator[int]:
     for position, node in enumerate(index.nodes):
-        if position in kept or node.op_type not in _ELEMENTWISE or node.output[0] in index.outputs:
+        if position in kept or node.op_type not in ELEMENTWISE or node.output[0] in index.outputs:
             continue
         before = [index.producers.get(name) for name in _variables(node, index, types)]
         after = index.consumers.get(node.output[0], [])
-        if before and after and all(maker in kept for maker in before) and kept.issuperset(after):
+        if before and after and all(maker in kept for maker in before) and kept.keys() >= set(after):
             yield position

@@ -14,47 +14,23 @@ if TYPE_CHECKING:
 
 # Between these opsets the changed operators are few enough to be listed.
 _LISTED_FROM = 13
-_LISTED_TO = 19
+_LISTED_TO = 22
 # Operators that changed in that range by taking more dtypes, attributes or inputs, not by meaning something
-# else. fmt: off
-_EXTENDED = frozenset(
-    {
-        "Add",
-        "AveragePool",
-        "BatchNormalization",
-        "Cast",
-        "Constant",
-        "CumSum",
-        "DequantizeLinear",
-        "Div",
-        "Equal",
-        "GRU",
-        "GreaterOrEqual",
-        "Identity",
-        "If",
-        "LSTM",
-        "LeakyRelu",
-        "LessOrEqual",
-        "Loop",
-        "LpPool",
-        "Mul",
-        "PRelu",
-        "Pad",
-        "Pow",
-        "QuantizeLinear",
-        "RNN",
-        "Relu",
-        "Reshape",
-        "Resize",
-        "Scan",
-        "ScatterElements",
-        "ScatterND",
-        "Shape",
-        "Size",
-        "Sub",
-        "Where",
-    }
-)
+# else.
+# fmt: off
+_EXTENDED = frozenset({
+    "Acos", "Acosh", "Add", "Asin", "Asinh", "Atan", "Atanh", "AveragePool", "BatchNormalization",
+    "Bernoulli", "Cast", "CastLike", "Constant", "ConstantOfShape", "Conv", "ConvTranspose", "Cos",
+    "Cosh", "CumSum", "DeformConv", "DequantizeLinear", "Det", "Div", "Dropout", "Elu", "Equal",
+    "EyeLike", "Flatten", "GRU", "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", "GreaterOrEqual",
+    "HardSigmoid", "HardSwish", "Identity", "If", "InstanceNormalization", "IsInf", "IsNaN", "LSTM",
+    "LeakyRelu", "LessOrEqual", "Loop", "LpNormalization", "LpPool", "MaxPool", "MaxRoiPool",
+    "MaxUnpool", "Mish", "Mul", "Multinomial", "NegativeLogLikelihoodLoss", "PRelu", "Pad", "Pow",
+    "QLinearMatMul", "QuantizeLinear", "RNN", "RandomNormal", "RandomNormalLike", "RandomUniform",
+    "RandomUniformLike", "Relu", "Reshape", "Resize", "RoiAlign", "Round", "Scan", "ScatterElements",
+    "ScatterND", "Selu", "Shape", "Sin", "Sinh", "Size", "Softplus", "Softsign", "Squeeze", "Sub",
+    "Tan", "ThresholdedRelu", "Transpose", "Unsqueeze", "Where",
+})
 # fmt: on
 # fmt: off
 _REDUCTIONS = frozenset({
@@ -72,7 +48,7 @@ def opset_of(model: onnx.ModelProto) -> int:
 def raise_opset(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
     """Bring a network to a later opset; one that is there already is returned as it is.
 
-    Between opsets 13 and 19 nodes are kept as they are, and the few whose definition changed are rewritten;
+    Between opsets 13 and 22 nodes are kept as they are, and the few whose definition changed are rewritten;
     elsewhere ONNX's own converter does the work.
 
     Parameters

@@ -1,38 +1,51 @@
-"""Type a network in FP16, with FP32 where numerics demand it."""
+"""Type a network in FP16 or BF16, with FP32 where numerics demand it."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from trtforge.errors import QuantizationError
-from trtforge.graph.float32_nodes import float32_nodes, is_float32, slot_takes_float16
-from trtforge.graph.index import GraphIndex
+from trtforge.graph.float16_range import MagnitudesByTensor
+from trtforge.graph.float32_nodes import float32_nodes, is_float32, slot_takes_half, takes_half
+from trtforge.graph.half_types import BFLOAT16, FLOAT16, HalfType
+from trtforge.graph.index import QUANTIZERS, GraphIndex, label
 from trtforge.graph.names import match_nodes
 from trtforge.graph.opset import opset_of, raise_opset
-from trtforge.graph.tensor_types import drop_inferable_types, infer_types
+from trtforge.graph.split_dequantizers import split_dequantizers
+from trtforge.graph.tensor_types import ValueType, drop_inferable_types, infer_types
 
 if TYPE_CHECKING:
     import onnx
 
 _QUANTIZER_OPSET = 19
 
+FLOAT32_KEY = "trtforge.float32"
+"""Metadata of a typed network: a JSON object, node to the reason why it stays in FP32."""
+
 
 def to_float16(
-    model: onnx.ModelProto, *, keep_io: bool = True, keep_float32: Sequence[str] = ()
+    model: onnx.ModelProto,
+    *,
+    keep_io: bool = True,
+    keep_float32: Sequence[str] = (),
+    magnitudes: MagnitudesByTensor | None = None,
 ) -> onnx.ModelProto:
     """Convert a network's FP32 tensors to FP16, casting where FP16 and FP32 meet.
 
-    Nodes that need FP32 keep it (`trtforge.graph.float32_nodes` says which and why). Scales of quantizers
-    become FP16, so that what they dequantize is FP16 too. A tensor that both precisions read is cast once.
+    Nodes that need FP32 keep it (`trtforge.graph.float32_nodes` says which and why; `kept_float32` reads it
+    from the result). Scales of quantizers become FP16, so that what they dequantize is FP16 too. A tensor
+    that both precisions read is cast once.
 
     Parameters
     ----------
     model : a float32 network, quantized or not; not changed.
     keep_io : whether inputs and outputs stay FP32; if not, they become FP16.
     keep_float32 : further nodes to leave in FP32, by name, output or shell pattern.
+    magnitudes : what was observed of the network's tensors, such as ``Observations.tensors``. Makers and
+        readers of a tensor that overflows or vanishes in FP16 stay in FP32
+        (`trtforge.graph.float16_range.float16_fault`). `tensors_for_float16` says what to observe.
 
     Returns
     -------
@@ -44,17 +57,102 @@ def to_float16(
     QuantizationError : a name in ``keep_float32`` matches no node, a tensor's dtype cannot be inferred, or
         ``keep_io`` is off and a nested graph reads an FP32 input.
     """
+    converted = _copy(model)
+    if any(node.op_type in QUANTIZERS for node in converted.graph.node):
+        converted = raise_opset(converted, _QUANTIZER_OPSET)
+    return _typed(converted, FLOAT16, keep_io=keep_io, keep_float32=keep_float32, magnitudes=magnitudes)
+
+
+def to_bfloat16(
+    model: onnx.ModelProto, *, keep_io: bool = True, keep_float32: Sequence[str] = ()
+) -> onnx.ModelProto:
+    """Convert a network's FP32 tensors to BF16, casting where BF16 and FP32 meet.
+
+    BF16 has the range of FP32 and 8 bits of precision: nothing overflows, and everything is rounded more
+    coarsely. The same nodes keep FP32 as in `to_float16`, but for those that FP16 cannot hold.
+
+    Parameters
+    ----------
+    model : a float32 network without quantizers; not changed.
+    keep_io : whether inputs and outputs stay FP32; if not, they become BF16.
+    keep_float32 : further nodes to leave in FP32, by name, output or shell pattern.
+
+    Returns
+    -------
+    converted : the network with the same input and output names and shapes. The opset is raised to 22 where
+        an operator takes BF16 only there, as convolutions and pooling do.
+
+    Raises
+    ------
+    QuantizationError : the network has quantizers, or as for `to_float16`.
+    """
+    quantizer = next((node for node in model.graph.node if node.op_type in QUANTIZERS), None)
+    if quantizer is not None:
+        raise QuantizationError(
+            f"the network is quantized: {label(quantizer)!r} is a {quantizer.op_type}, and the 8 bits of "
+            "BF16 would move its scale by up to 0.4 %",
+            hint="type it float16, whose scales have 11 bits, or start from the floating-point network",
+        )
+    converted = _copy(model)
+    if _gains_by_raising(converted, infer_types(converted)):
+        converted = raise_opset(converted, BFLOAT16.opset)
+    return _typed(converted, BFLOAT16, keep_io=keep_io, keep_float32=keep_float32, magnitudes=None)
+
+
+def kept_float32(model: onnx.ModelProto) -> dict[str, str]:
+    """Return which nodes of a typed network stay in FP32, each with the reason; empty for other networks."""
+    text = next((item.value for item in model.metadata_props if item.key == FLOAT32_KEY), "{}")
+    try:
+        kept = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return {str(node): str(reason) for node, reason in kept.items()} if isinstance(kept, dict) else {}
+
+
+def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
     import onnx
 
-    converted = onnx.ModelProto()
-    converted.CopyFrom(model)
-    if any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in converted.graph.node):
-        converted = raise_opset(converted, _QUANTIZER_OPSET)
-    types = infer_types(converted)
-    index = GraphIndex(converted.graph)
-    _require_known_types(index, set(types))
-    asked = match_nodes(index.nodes, keep_float32, asked="keep_float32")
-    kept = float32_nodes(converted, index, types, asked=asked)
+    copied = onnx.ModelProto()
+    copied.CopyFrom(model)
+    return copied
+
+
+def _gains_by_raising(model: onnx.ModelProto, types: dict[str, ValueType]) -> bool:
+    """Say whether an operator of the network takes BF16 in the later opset alone."""
+    import onnx
+
+    opset = opset_of(model)
+    return any(
+        not takes_half(node, opset, types, BFLOAT16)
+        and onnx.defs.has(node.op_type, BFLOAT16.opset, "")
+        and takes_half(node, BFLOAT16.opset, types, BFLOAT16)
+        for node in model.graph.node
+        if any(is_float32(types.get(name)) for name in [*node.input, *node.output])
+    )
+
+
+def _typed(
+    converted: onnx.ModelProto,
+    half: HalfType,
+    *,
+    keep_io: bool,
+    keep_float32: Sequence[str],
+    magnitudes: MagnitudesByTensor | None,
+) -> onnx.ModelProto:
+    asked = match_nodes(converted.graph.node, keep_float32, asked="keep_float32")
+
+    def choose() -> tuple[dict[str, ValueType], GraphIndex, dict[int, str]]:
+        types, index = infer_types(converted), GraphIndex(converted.graph)
+        _require_known_types(index, set(types))
+        return (
+            types,
+            index,
+            float32_nodes(converted, index, types, asked=asked, half=half, magnitudes=magnitudes),
+        )
+
+    types, index, kept = choose()
+    if split_dequantizers(converted.graph, kept):
+        types, index, kept = choose()
     floats = {name for name, read in types.items() if is_float32(read)}
     if not keep_io and (captured := index.inputs & index.captured & floats):
         raise QuantizationError(
@@ -63,8 +161,22 @@ def to_float16(
             settings=("keep_io",),
         )
     drop_inferable_types(converted)
-    _Typer(index, floats, kept, opset_of(converted), keep_io=keep_io).rewrite()
+    reasons = {
+        label(index.nodes[position]): reason
+        for position, reason in sorted(kept.items())
+        if not floats.isdisjoint([*index.nodes[position].input, *index.nodes[position].output])
+    }
+    _Typer(index, floats, set(kept), opset_of(converted), half, keep_io=keep_io).rewrite()
+    _note(converted, reasons)
     return converted
+
+
+def _note(model: onnx.ModelProto, reasons: dict[str, str]) -> None:
+    noted = [item for item in model.metadata_props if item.key != FLOAT32_KEY]
+    del model.metadata_props[:]
+    model.metadata_props.extend(noted)
+    if reasons:
+        model.metadata_props.add(key=FLOAT32_KEY, value=json.dumps(reasons, ensure_ascii=False))
 
 
 def _require_known_types(index: GraphIndex, known: set[str]) -> None:
@@ -85,19 +197,30 @@ class _Typer:
     index : the graph before the change.
     floats : names of its FP32 tensors.
     kept : positions of the nodes that compute in FP32.
+    opset : version of the default operator set.
+    half : what the other nodes compute in.
+    keep_io : whether inputs and outputs stay FP32.
     """
 
     def __init__(
-        self, index: GraphIndex, floats: set[str], kept: set[int], opset: int, *, keep_io: bool
+        self,
+        index: GraphIndex,
+        floats: set[str],
+        kept: set[int],
+        opset: int,
+        half: HalfType,
+        *,
+        keep_io: bool,
     ) -> None:
         self.index = index
         self.graph = index.graph
         self.floats = floats
         self.kept = kept
         self.opset = opset
+        self.half = half
         self.keep_io = keep_io
         self.nodes: list[onnx.NodeProto] = []
-        # (tensor, is FP16) to the name under which it can be read so.
+        # (tensor, is 16-bit) to the name under which it can be read so.
         self.versions: dict[tuple[str, bool], str] = {}
 
     def rewrite(self) -> None:
@@ -116,7 +239,8 @@ class _Typer:
             self._retype_io()
 
     def _wants_half(self, position: int, slot: int) -> bool:
-        return position not in self.kept and slot_takes_float16(self.index.nodes[position], slot, self.opset)
+        node = self.index.nodes[position]
+        return position not in self.kept and slot_takes_half(node, slot, self.opset, self.half)
 
     def _type_constants(self) -> None:
         """Store each FP32 constant in the precisions it is read in; the last one to go keeps the name."""
@@ -132,33 +256,33 @@ class _Typer:
             self.versions[name, False] = name
             if True not in halves:
                 continue
-            with np.errstate(over="ignore", under="ignore"):
-                half = numpy_helper.to_array(tensor).astype(np.float16)
+            value = numpy_helper.to_array(tensor)
             if halves == {True} and not self.index.is_exposed(name):
-                tensor.CopyFrom(numpy_helper.from_array(half, name))
+                tensor.CopyFrom(self.half.tensor(value, name))
                 self.versions[name, True] = name
             else:
-                self.versions[name, True] = self.index.new_name(f"{name}_float16")
-                self.graph.initializer.append(numpy_helper.from_array(half, self.versions[name, True]))
+                made = self.versions[name, True] = self._new_name(name, half=True)
+                self.graph.initializer.append(self.half.tensor(value, made))
 
     def _read(self, name: str, *, half: bool) -> str:
         if (name, half) not in self.versions:
-            wanted = self.index.new_name(f"{name}_{'float16' if half else 'float32'}")
+            wanted = self._new_name(name, half=half)
             self._cast(self.versions[name, not half], wanted, half=half)
             self.versions[name, half] = wanted
         return self.versions[name, half]
 
-    def _write_outputs(self, node: onnx.NodeProto, *, half: bool) -> None:
-        import onnx
+    def _new_name(self, name: str, *, half: bool) -> str:
+        return self.index.new_name(f"{name}_{self.half.name if half else 'float32'}")
 
+    def _write_outputs(self, node: onnx.NodeProto, *, half: bool) -> None:
         for slot, name in enumerate(node.output):
             if name not in self.floats:
                 continue
             if node.op_type == "Cast" and half:
-                next(item for item in node.attribute if item.name == "to").i = onnx.TensorProto.FLOAT16
+                next(item for item in node.attribute if item.name == "to").i = self.half.elem_type
             if name in self.index.outputs and half == self.keep_io:
                 # The graph output keeps its name and precision; the node writes beside it.
-                inner = self.index.new_name(f"{name}_{'float16' if half else 'float32'}")
+                inner = self._new_name(name, half=half)
                 node.output[slot] = inner
                 self._cast(inner, name, half=not half)
                 self.versions[name, not half] = name
@@ -169,13 +293,11 @@ class _Typer:
     def _cast(self, source: str, made: str, *, half: bool) -> None:
         import onnx
 
-        to = onnx.TensorProto.FLOAT16 if half else onnx.TensorProto.FLOAT
+        to = self.half.elem_type if half else onnx.TensorProto.FLOAT
         self.nodes.append(onnx.helper.make_node("Cast", [source], [made], name=f"{made}_cast", to=to))
 
     def _retype_io(self) -> None:
-        import onnx
-
         made = {name for node in self.graph.node for name in node.output}
         for value in [*self.graph.input, *self.graph.output]:
             if value.name in self.floats and (value.name in made or value.name in self.index.inputs):
-                value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+                value.type.tensor_type.elem_type = self.half.elem_type

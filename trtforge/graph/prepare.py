@@ -21,7 +21,7 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Parameters
     ----------
-    model : the network, not changed; its external data loaded; up to 2 GiB.
+    model : the network, not changed; its external data loaded; of any size.
 
     Returns
     -------

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trtforge.errors import QuantizationError, ScalesError
+from trtforge.graph.float16_range import MagnitudesByTensor
 from trtforge.graph.index import GraphIndex
 from trtforge.graph.opset import raise_opset
 from trtforge.graph.placement import PlacementPlan, plan_placement
@@ -33,6 +34,7 @@ def quantize_graph(
     exclude: Sequence[str] = (),
     keep_float: KeepFloat = "none",
     keep_float32: Sequence[str] = (),
+    magnitudes: MagnitudesByTensor | None = None,
 ) -> onnx.ModelProto:
     """Quantize a network to symmetric INT8 by TensorRT's placement rules.
 
@@ -49,7 +51,8 @@ def quantize_graph(
         which picks precisions itself, wants weights in FP32 before their quantizer, and reads opset 17 at
         most: the opset is raised to 13 if it is lower, else kept.
     exclude, keep_float : layers to leave in floating point; see `plan_placement`.
-    keep_float32 : nodes to leave in FP32 where the rest is FP16; see `to_float16`.
+    keep_float32, magnitudes : nodes to leave in FP32 where the rest is FP16, and what was observed of the
+        tensors, which leaves further ones; see `to_float16`.
 
     Returns
     -------
@@ -80,7 +83,7 @@ def quantize_graph(
     drop_inferable_types(quantized)
     half = rest == "float16"
     _Writer(quantized.graph, np.float16 if half else np.float32, store_int8=half).write(plan, amax)
-    return to_float16(quantized, keep_float32=keep_float32) if half else quantized
+    return to_float16(quantized, keep_float32=keep_float32, magnitudes=magnitudes) if half else quantized
 
 
 def _amax_by_tensor(plan: PlacementPlan, scales: Scales) -> dict[str, float]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from trtforge.errors import ModelError
+from trtforge.external_data import tensor_bytes
 
 if TYPE_CHECKING:
     import onnx
@@ -67,7 +68,7 @@ def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     import onnx
 
     source = model.graph
-    large = [tensor for tensor in source.initializer if tensor.ByteSize() > _SMALL_BYTES]
+    large = [tensor for tensor in source.initializer if tensor_bytes(tensor) > _SMALL_BYTES]
     stand_ins = {tensor.name for tensor in large}
     graph = onnx.GraphProto(
         name=source.name,

@@ -5,7 +5,7 @@ from trtforge.pipeline.auditing import CLEAN, audit, make_orders, observe_clips
 from trtforge.pipeline.clips import plan_for_clips
 from trtforge.pipeline.compilation import compile  # noqa: A004 - named for what users look for
 from trtforge.pipeline.evaluation import evaluate
-from trtforge.pipeline.quantization import calibrate, observe, quantize
+from trtforge.pipeline.quantization import calibrate, lower, observe, quantize
 
 __all__ = [
     "CLEAN",
@@ -14,6 +14,7 @@ __all__ = [
     "calibrate",
     "compile",
     "evaluate",
+    "lower",
     "make_orders",
     "observe",
     "observe_clips",

@@ -12,6 +12,7 @@ from trtforge.accuracy import AccuracyReport
 from trtforge.calibration import Observations
 from trtforge.engine import Engine
 from trtforge.engine.config import Precision
+from trtforge.external_data import network_files
 from trtforge.report import render_html
 from trtforge.scales import Scales
 
@@ -29,7 +30,7 @@ class Compilation:
     engine : the built engine.
     model : the network that it was built from: Q/DQ for INT8, typed otherwise.
     scales : the INT8 ranges; None where nothing was quantized.
-    observations : the histograms behind them; None likewise.
+    observations : the histograms behind them and behind what stays in FP32; None where nothing was observed.
     accuracy : what evaluation found; None where no clips were given for it.
     report : everything about the run as plain JSON values.
     """
@@ -49,7 +50,7 @@ class Compilation:
         """Return what `save` writes into ``folder``: path to content."""
         target = Path(folder)
         network = f"{self.name}.{self.engine.manifest.precision}.onnx"
-        files = {target / network: self.model.SerializeToString()}
+        files = network_files(self.model, target / network)
         if self.scales is not None:
             files[target / "scales.json"] = json_bytes(self.scales.to_json())
         if self.observations is not None:
@@ -71,7 +72,8 @@ class Compilation:
         """
         files = self.files(folder)
         write_together(files)
-        others = (f"{self.name}.{precision}.onnx" for precision in get_args(Precision))
+        networks = [f"{self.name}.{precision}.onnx" for precision in get_args(Precision)]
+        others = [*networks, *(f"{network}.data" for network in networks)]
         for name in ("scales.json", "observations.npz", f"{self.name}.engine.sig", *others):
             if Path(folder) / name not in files:
                 (Path(folder) / name).unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from trtforge._progress import Stages
 from trtforge.accuracy import AccuracyReport
 from trtforge.audio import ClipSet, features_for_model
-from trtforge.calibration import Method, choose
+from trtforge.calibration import Method, Observations
 from trtforge.calibration.activations import check_activation_bytes
 from trtforge.calibration.collect import DEFAULT_ACTIVATION_BYTES
 from trtforge.engine import BuildConfig, Engine, build
@@ -20,7 +20,7 @@ from trtforge.engine.attempts import describe_way
 from trtforge.engine.config import Precision
 from trtforge.engine.store import EngineStore, open_store
 from trtforge.errors import ConfigError
-from trtforge.graph import KeepFloat, describe, prepare, to_float16
+from trtforge.graph import KeepFloat, describe, prepare
 from trtforge.model import ModelSource, load_model
 from trtforge.nvidia import Flavor, select
 from trtforge.nvidia.options import check_options
@@ -29,9 +29,12 @@ from trtforge.pipeline.clips import as_clip_set, plan_for_clips
 from trtforge.pipeline.evaluation import Contender, can_run, check_texts, evaluate
 from trtforge.pipeline.quantization import (
     CollectOn,
+    ObservedTensors,
     check_collect_on,
+    lower,
     observe,
     quantize,
+    scales_from,
     summarize_scales,
 )
 from trtforge.pipeline.reporting import make_report
@@ -44,7 +47,7 @@ if TYPE_CHECKING:
     import onnx
     from rich.console import Console
 
-LABELS = {"int8": "INT8", "float16": "FP16", "float32": "FP32"}
+LABELS = {"int8": "INT8", "float16": "FP16", "bfloat16": "BF16", "float32": "FP32"}
 
 
 def compile(  # noqa: A001 - the word users look for
@@ -77,8 +80,11 @@ def compile(  # noqa: A001 - the word users look for
     model : path of an ``.onnx`` file, or a network in memory, in FP32, that says in its metadata how its
         input is made (``trtforge.features``) and, to be evaluated, how its output is read
         (``trtforge.decoder``).
-    clips : clip set to calibrate on, or its folder; needed for ``int8``.
-    precision : ``int8``, ``float16`` or ``float32``.
+    clips : clip set to calibrate on, or its folder; needed for ``int8``. For libraries that run the types of
+        the network it also tells which tensors FP16 cannot hold; their makers and readers stay in FP32, and
+        the report and the manifest name them.
+    precision : ``int8``, ``float16``, ``bfloat16`` (for libraries that run the types of the network) or
+        ``float32``.
     evaluate : clip set to count word errors on, or its folder; with other speakers and texts than ``clips``.
     method, percentile : how INT8 ranges are chosen, as for `calibrate`.
     exclude : names or shell patterns of nodes that stay unquantized.
@@ -133,20 +139,27 @@ def compile(  # noqa: A001 - the word users look for
             check_texts(test_set)
         stage.note(_count_clips(calibration_set, test_set))
     scales, observations = None, None
-    if precision == "int8" and calibration_set is not None:
-        with stages.stage("calibrate") as stage:
+    observed = _to_observe(precision, chosen)
+    if observed is not None and calibration_set is not None:
+        with stages.stage("calibrate" if precision == "int8" else "observe") as stage:
             observations = observe(
                 source,
                 calibration_set.feeds(features),
                 exclude=exclude,
                 activation_bytes=activation_bytes,
                 collect_on=collect_on,
+                tensors=observed,
                 on_progress=stage,
             )
-            scales = choose(observations, method, percentile=percentile)
-            stage.note(summarize_scales(scales))
+            if precision == "int8":
+                scales = scales_from(
+                    observations, source, method=method, percentile=percentile, exclude=exclude
+                )
+            stage.note(summarize_scales(scales) if scales else repr(observations))
     with stages.stage("quantize" if scales else "prepare") as stage:
-        network = _network_for(source, scales, precision, chosen, exclude, keep_float, keep_float32)
+        network = _network_for(
+            source, scales, observations, precision, chosen, exclude, keep_float, keep_float32
+        )
         stage.note(
             ", ".join(f"{n} layers {LABELS.get(kind, kind)}" for kind, n in describe(network).counts.items())
         )
@@ -262,9 +275,17 @@ def _check_keep_float32(keep_float32: Sequence[str], precision: str, flavor: Fla
         )
 
 
+def _to_observe(precision: str, flavor: Flavor) -> ObservedTensors | None:
+    """Say which tensors a precision needs to be known of; None where it needs none."""
+    if precision == "int8":
+        return "all" if flavor.strongly_typed_only else "int8"
+    return "float16" if precision == "float16" and flavor.strongly_typed_only else None
+
+
 def _network_for(
     source: onnx.ModelProto,
     scales: Scales | None,
+    observations: Observations | None,
     precision: str,
     flavor: Flavor,
     exclude: Sequence[str],
@@ -275,10 +296,18 @@ def _network_for(
     if scales is not None:
         rest: Literal["float16", "float32"] = "float16" if flavor.strongly_typed_only else "float32"
         return quantize(
-            source, scales, rest=rest, exclude=exclude, keep_float=keep_float, keep_float32=keep_float32
+            source,
+            scales,
+            rest=rest,
+            exclude=exclude,
+            keep_float=keep_float,
+            keep_float32=keep_float32,
+            observations=observations if rest == "float16" else None,
         )
-    if precision == "float16" and flavor.strongly_typed_only:
-        return to_float16(prepare(source), keep_float32=keep_float32)
+    if flavor.strongly_typed_only and precision == "float16":
+        return lower(source, "float16", keep_float32=keep_float32, observations=observations)
+    if flavor.strongly_typed_only and precision == "bfloat16":
+        return lower(source, "bfloat16", keep_float32=keep_float32)
     return prepare(source)
 
 

@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING, Literal, get_args
 from trtforge._progress import OnProgress
 from trtforge.calibration import Method, Observations, choose, collect
 from trtforge.calibration.collect import DEFAULT_ACTIVATION_BYTES
+from trtforge.engine.precision import observed_magnitudes
 from trtforge.errors import ConfigError, ScalesError
 from trtforge.feeds import Arrays, Feeds, as_feeds
-from trtforge.graph import KeepFloat, prepare, quantize_graph, tensors_to_observe
+from trtforge.graph import (
+    KeepFloat,
+    prepare,
+    quantize_graph,
+    tensors_for_float16,
+    tensors_to_observe,
+    to_bfloat16,
+    to_float16,
+)
 from trtforge.model import ModelSource, load_model, model_digest
 from trtforge.runtime import collect_on_gpu
 from trtforge.runtime.device_collection import require_collecting_gpu
@@ -20,6 +29,7 @@ if TYPE_CHECKING:
     import onnx
 
 CollectOn = Literal["cpu", "gpu"]
+ObservedTensors = Literal["int8", "float16", "all"]
 
 
 def observe(
@@ -29,6 +39,7 @@ def observe(
     exclude: Sequence[str] = (),
     activation_bytes: int = DEFAULT_ACTIVATION_BYTES,
     collect_on: CollectOn = "cpu",
+    tensors: ObservedTensors = "int8",
     on_progress: OnProgress | None = None,
 ) -> Observations:
     """Run a network over feeds and count the magnitudes of every tensor that INT8 would touch.
@@ -42,6 +53,8 @@ def observe(
         the default stands for 40 % of its free memory.
     collect_on : ``cpu``, where ONNX Runtime runs the network, or ``gpu``, where TensorRT does
         (`trtforge.collect_on_gpu`).
+    tensors : which tensors: ``int8``, those that quantization needs a range for; ``float16``, those that FP16
+        would hold, so that `lower` can keep in FP32 what it cannot; ``all``, both.
     on_progress : called with clips done and clips in all.
 
     Returns
@@ -53,17 +66,18 @@ def observe(
     ModelError : the network cannot be read or run.
     InputError : the feeds do not fit the network.
     CalibrationError : nothing was observed, or too many activations are not finite.
-    ConfigError : ``activation_bytes`` is below 1, or ``collect_on`` is neither.
+    ConfigError : ``activation_bytes`` is below 1, or ``collect_on`` or ``tensors`` is none of its values.
     NoGpuError : the GPU was asked for where there is none.
     """
     check_collect_on(collect_on)
     source = load_model(model)
     prepared = prepare(source)
+    names = _to_observe(prepared, tensors, exclude)
     if collect_on == "gpu":
         return collect_on_gpu(
             prepared,
             as_feeds(feeds),
-            tensors_to_observe(prepared, exclude=exclude),
+            names,
             activation_bytes=None if activation_bytes == DEFAULT_ACTIVATION_BYTES else activation_bytes,
             model_sha256=model_digest(source),
             on_progress=on_progress,
@@ -71,11 +85,46 @@ def observe(
     return collect(
         prepared,
         as_feeds(feeds),
-        tensors_to_observe(prepared, exclude=exclude),
+        names,
         activation_bytes=activation_bytes,
         model_sha256=model_digest(source),
         on_progress=on_progress,
     )
+
+
+def _to_observe(prepared: onnx.ModelProto, tensors: str, exclude: Sequence[str]) -> tuple[str, ...]:
+    if tensors not in get_args(ObservedTensors):
+        raise ConfigError(
+            f"tensors must be 'int8', 'float16' or 'all', got {tensors!r}", settings=("tensors",)
+        )
+    quantized = tensors_to_observe(prepared, exclude=exclude) if tensors != "float16" else ()
+    halved = tensors_for_float16(prepared) if tensors != "int8" else ()
+    return tuple(dict.fromkeys([*quantized, *halved]))
+
+
+def scales_from(
+    observations: Observations,
+    model: ModelSource,
+    *,
+    method: Method = "entropy",
+    percentile: float = 99.99,
+    exclude: Sequence[str] = (),
+) -> Scales:
+    """Choose the ranges of those observed tensors that INT8 touches.
+
+    Parameters
+    ----------
+    observations : what `observe` counted, of whichever tensors.
+    model, exclude : the network, as given to `observe`.
+    method, percentile : as for `calibrate`.
+
+    Raises
+    ------
+    ConfigError : the method is unknown, or ``percentile`` is out of range.
+    CalibrationError : a tensor was not observed.
+    """
+    names = tensors_to_observe(prepare(load_model(model)), exclude=exclude)
+    return choose(observations.only(names), method, percentile=percentile)
 
 
 def check_collect_on(collect_on: str) -> None:
@@ -141,6 +190,7 @@ def quantize(
     exclude: Sequence[str] = (),
     keep_float: KeepFloat = "none",
     keep_float32: Sequence[str] = (),
+    observations: Observations | None = None,
 ) -> onnx.ModelProto:
     """Write INT8 into a network as Q/DQ pairs, where TensorRT fuses them.
 
@@ -153,6 +203,8 @@ def quantize(
     exclude : names or shell patterns of nodes that stay unquantized.
     keep_float : layers at the ends that stay unquantized: ``none``, ``first``, ``last`` or ``first_last``.
     keep_float32 : names or shell patterns of nodes that stay in FP32 where the rest is FP16.
+    observations : what `observe` counted; makers and readers of tensors that FP16 cannot hold then stay in
+        FP32 too. `trtforge.graph.kept_float32` says which, and why.
 
     Returns
     -------
@@ -162,15 +214,18 @@ def quantize(
     ------
     ScalesError : the scales belong to another network, or one is missing.
     QuantizationError : the network has nothing that can be quantized, or a name matches none of its nodes.
-    ConfigError : ``keep_float32`` was given where all of the rest is FP32 to the graph, and FP16 is the
-        library's choice.
+    CalibrationError : the observations belong to another network.
+    ConfigError : ``keep_float32`` or ``observations`` was given where all of the rest is FP32 to the graph,
+        and FP16 is the library's choice.
     """
-    if keep_float32 and rest == "float32":
-        raise ConfigError(
-            "keep_float32 needs rest='float16'; with 'float32' TensorRT chooses by itself what runs in FP16",
-            hint="leave keep_float32 out, or quantize for a library that runs the types of the network",
-            settings=("keep_float32", "rest"),
-        )
+    for setting, given in (("keep_float32", keep_float32), ("observations", observations)):
+        if given and rest == "float32":
+            raise ConfigError(
+                f"{setting} needs rest='float16'; with 'float32' TensorRT chooses by itself what runs in "
+                "FP16",
+                hint=f"leave {setting} out, or quantize for a library that runs the types of the network",
+                settings=(setting, "rest"),
+            )
     source = load_model(model)
     digest = model_digest(source)
     if scales.model_sha256 != digest:
@@ -179,5 +234,62 @@ def quantize(
             hint="calibrate this network; scales do not carry over, even after a small change",
         )
     return quantize_graph(
-        prepare(source), scales, rest=rest, exclude=exclude, keep_float=keep_float, keep_float32=keep_float32
+        prepare(source),
+        scales,
+        rest=rest,
+        exclude=exclude,
+        keep_float=keep_float,
+        keep_float32=keep_float32,
+        magnitudes=observed_magnitudes(observations, source),
     )
+
+
+def lower(
+    model: ModelSource,
+    precision: Literal["float16", "bfloat16"] = "float16",
+    *,
+    keep_io: bool = True,
+    keep_float32: Sequence[str] = (),
+    observations: Observations | None = None,
+) -> onnx.ModelProto:
+    """Type a network in FP16 or BF16, with FP32 where numerics or the observed activations demand it.
+
+    Strongly typed libraries (TensorRT 11, TensorRT-RTX) run exactly what this says.
+
+    Parameters
+    ----------
+    model : path of an ``.onnx`` file, or a network in memory, in FP32.
+    precision : ``float16`` or ``bfloat16``.
+    keep_io : whether inputs and outputs stay FP32.
+    keep_float32 : names or shell patterns of nodes that stay in FP32.
+    observations : what `observe` counted with ``tensors="float16"`` or ``"all"``; makers and readers of
+        tensors that FP16 cannot hold then stay in FP32 too. BF16 holds them all.
+
+    Returns
+    -------
+    A new network; the one given is not changed. `trtforge.graph.kept_float32` says which of its nodes stay in
+    FP32, and why.
+
+    Raises
+    ------
+    ModelError : the network cannot be read, or its types contradict each other.
+    QuantizationError : a name matches no node, a tensor's dtype cannot be inferred, or a quantized network
+        was to become BF16.
+    CalibrationError : the observations belong to another network.
+    ConfigError : the precision is none of those, or observations were given for BF16.
+    """
+    source = load_model(model)
+    if precision == "float16":
+        magnitudes = observed_magnitudes(observations, source)
+        return to_float16(prepare(source), keep_io=keep_io, keep_float32=keep_float32, magnitudes=magnitudes)
+    if precision != "bfloat16":
+        raise ConfigError(
+            f"precision must be 'float16' or 'bfloat16', got {precision!r}", settings=("precision",)
+        )
+    if observations is not None:
+        raise ConfigError(
+            "observations have no effect on bfloat16, which holds whatever FP32 holds",
+            hint="leave observations out, or ask for float16",
+            settings=("observations", "precision"),
+        )
+    return to_bfloat16(prepare(source), keep_io=keep_io, keep_float32=keep_float32)

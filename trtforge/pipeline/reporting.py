@@ -56,6 +56,7 @@ def make_report(
                 {"name": layer.name, "op": layer.op_type, "precision": layer.precision}
                 for layer in typed.layers
             ],
+            "float32_nodes": dict(typed.float32_nodes),
         },
         "engine": _engine(engine),
         "accuracy": accuracy.to_json() if accuracy else None,

@@ -13,7 +13,7 @@ _ORDER = ("int8", "float16", "bfloat16", "float32")
 
 
 def layers_section(report: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return layer counts by precision, by operator and precision, and every layer."""
+    """Return layer counts by precision, by operator and precision, every layer, and what stayed FP32."""
     graph = report.get("graph")
     if not graph:
         return None
@@ -48,6 +48,9 @@ def layers_section(report: Mapping[str, Any]) -> dict[str, Any] | None:
             for layer in layers
         ],
         "total": plural(len(layers), "layer"),
+        "float32_nodes": [
+            {"name": name, "reason": reason} for name, reason in (graph.get("float32_nodes") or {}).items()
+        ],
     }
 
 

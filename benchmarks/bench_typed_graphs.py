@@ -1,0 +1,76 @@
+"""Measure what typing in FP16 and BF16 costs, and whether TensorRT-RTX builds what comes of it.
+
+``python -m benchmarks.bench_typed_graphs`` types each network, runs it beside itself in FP32, builds it
+without a GPU, then writes the JSON and the page's tables. ``--redraw`` makes the tables anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.environment import describe_run
+from benchmarks.pages import load_result, to_text
+from benchmarks.typed_graphs.contenders import CONTENDERS
+from benchmarks.typed_graphs.measure import measure_network
+from benchmarks.typed_graphs.page import fill
+from trtforge._files import write_text
+from trtforge.errors import TrtforgeError
+
+MODULE = "benchmarks.bench_typed_graphs"
+FORMAT = "trtforge.bench.typed_graphs/1"
+ROOT = Path(__file__).parents[1]
+RESULT = ROOT / "benchmarks/results/typed_graphs.json"
+PAGE = ROOT / "docs/typed-graphs.md"
+_PACKAGES = ("numpy", "onnx", "onnxruntime", "tensorrt-rtx")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark from the command line; return the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    args = _parser().parse_args(given)
+    try:
+        if not args.redraw:
+            result = {**measure(args.network or list(CONTENDERS)), "run": _run(given)}
+            write_text(args.output, to_text(result))
+        result = load(args.output)
+        write_text(args.page, fill(args.page.read_text(encoding="utf-8"), result))
+    except TrtforgeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(args.output, args.page, sep="\n")
+    return 0
+
+
+def measure(names: Sequence[str]) -> dict[str, Any]:
+    """Measure these networks, both precisions of each."""
+    rows = []
+    for name in names:
+        print(name, flush=True)
+        rows += measure_network(name, CONTENDERS[name]())
+    return {"format": FORMAT, "rows": rows}
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a result; raise `ReportError` where there is none."""
+    return load_result(path, kind=FORMAT, module=MODULE)
+
+
+def _run(given: Sequence[str]) -> dict[str, Any]:
+    return describe_run(MODULE, given, packages=_PACKAGES)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__)
+    parser.add_argument("--network", action="append", choices=tuple(CONTENDERS), help="only these")
+    parser.add_argument("--output", type=Path, default=RESULT, help="the JSON")
+    parser.add_argument("--page", type=Path, default=PAGE, help="the page to fill")
+    parser.add_argument("--redraw", action="store_true", help="measure nothing; fill the page from the JSON")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
