@@ -15,9 +15,14 @@ from trtforge._optional import is_installed
 from trtforge.engine import BuildConfig, Engine
 from trtforge.errors import ConfigError, ExecutionError, ModelError
 from trtforge.graph import describe, kept_float32, prepare, tensors_for_float16
+from trtforge.nvidia import Flavor
+from trtforge.nvidia.selection import flavor_for
 from trtforge.pipeline import Compilation
+from trtforge.pipeline.compilation import _to_observe
+from trtforge.pipeline.quantization import CollectOn
 from trtforge.scales import Scales
 
+RTX, V8 = flavor_for("tensorrt_rtx", "1.7.1"), flavor_for("tensorrt", "8.6.0")
 pytestmark = pytest.mark.skipif(not is_installed("tensorrt_rtx"), reason="tensorrt_rtx is not installed")
 
 
@@ -131,6 +136,25 @@ def test_float16_observes_clips_where_it_has_them() -> None:
     assert list(made.report["timings"]) == ["load", "observe", "prepare", "build"]
     assert made.report["graph"]["float32_nodes"] == kept_float32(made.model)
     assert made.engine.manifest.options.get("float32_nodes", {}) == kept_float32(made.model)
+
+
+@pytest.mark.parametrize(
+    ("precision", "flavor", "collect_on", "observed"),
+    [
+        ("int8", RTX, "cpu", "all"),
+        ("int8", RTX, "gpu", "int8"),
+        ("int8", V8, "cpu", "int8"),
+        ("float16", RTX, "cpu", "float16"),
+        ("float16", RTX, "gpu", None),
+        ("float16", V8, "cpu", None),
+        ("bfloat16", RTX, "cpu", None),
+        ("float32", RTX, "cpu", None),
+    ],
+)
+def test_what_is_observed_follows_from_what_is_decided_by_it(
+    precision: str, flavor: Flavor, collect_on: CollectOn, observed: str | None
+) -> None:
+    assert _to_observe(precision, flavor, collect_on) == observed
 
 
 def test_what_is_to_stay_in_floating_point_does() -> None:

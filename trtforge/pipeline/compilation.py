@@ -81,8 +81,8 @@ def compile(  # noqa: A001 - the word users look for
         input is made (``trtforge.features``) and, to be evaluated, how its output is read
         (``trtforge.decoder``).
     clips : clip set to calibrate on, or its folder; needed for ``int8``. For libraries that run the types of
-        the network it also tells which tensors FP16 cannot hold; their makers and readers stay in FP32, and
-        the report and the manifest name them.
+        the network it also tells, where activations are counted on the CPU, which tensors FP16 cannot hold;
+        their makers and readers stay in FP32, and the report and the manifest name them.
     precision : ``int8``, ``float16``, ``bfloat16`` (for libraries that run the types of the network) or
         ``float32``.
     evaluate : clip set to count word errors on, or its folder; with other speakers and texts than ``clips``.
@@ -139,7 +139,7 @@ def compile(  # noqa: A001 - the word users look for
             check_texts(test_set)
         stage.note(_count_clips(calibration_set, test_set))
     scales, observations = None, None
-    observed = _to_observe(precision, chosen)
+    observed = _to_observe(precision, chosen, collect_on)
     if observed is not None and calibration_set is not None:
         with stages.stage("calibrate" if precision == "int8" else "observe") as stage:
             observations = observe(
@@ -275,11 +275,13 @@ def _check_keep_float32(keep_float32: Sequence[str], precision: str, flavor: Fla
         )
 
 
-def _to_observe(precision: str, flavor: Flavor) -> ObservedTensors | None:
-    """Say which tensors a precision needs to be known of; None where it needs none."""
+def _to_observe(precision: str, flavor: Flavor, collect_on: CollectOn) -> ObservedTensors | None:
+    """Say which tensors should be known for a precision; None where none."""
+    # On a GPU, tensors that TensorRT fuses or drops cannot be watched; those that INT8 touches can.
+    typed_by_data = flavor.strongly_typed_only and collect_on == "cpu"
     if precision == "int8":
-        return "all" if flavor.strongly_typed_only else "int8"
-    return "float16" if precision == "float16" and flavor.strongly_typed_only else None
+        return "all" if typed_by_data else "int8"
+    return "float16" if precision == "float16" and typed_by_data else None
 
 
 def _network_for(
