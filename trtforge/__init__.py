@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from trtforge.pipeline import Compilation as Compilation
     from trtforge.pipeline import audit as audit
     from trtforge.pipeline import calibrate as calibrate
+    from trtforge.pipeline import compare as compare
     from trtforge.pipeline import compile as compile  # noqa: A004
     from trtforge.pipeline import evaluate as evaluate
     from trtforge.pipeline import quantize as quantize
@@ -64,6 +65,7 @@ _HOME = {
     "choose": "calibration",
     "collect": "calibration",
     "collect_on_gpu": "runtime",
+    "compare": "pipeline",
     "compile": "pipeline",
     "evaluate": "pipeline",
     "plan_profiles": "profiles",

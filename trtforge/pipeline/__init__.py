@@ -3,6 +3,7 @@
 from trtforge.pipeline.artifacts import Compilation
 from trtforge.pipeline.auditing import CLEAN, audit, make_orders, observe_clips
 from trtforge.pipeline.clips import plan_for_clips
+from trtforge.pipeline.comparison import compare
 from trtforge.pipeline.compilation import compile  # noqa: A004 - named for what users look for
 from trtforge.pipeline.evaluation import evaluate
 from trtforge.pipeline.quantization import calibrate, observe, quantize
@@ -12,6 +13,7 @@ __all__ = [
     "Compilation",
     "audit",
     "calibrate",
+    "compare",
     "compile",
     "evaluate",
     "make_orders",

@@ -65,7 +65,7 @@ def evaluate(
         features = features or features_for_model(reference)
         decoder = decoder or CtcDecoder.for_model(reference)
     with ExitStack() as stack:
-        runners = {name: _runner(contender, stack) for name, contender in contenders.items()}
+        runners = {name: open_runner(contender, stack) for name, contender in contenders.items()}
         return evaluate_runners(
             runners,
             clips.feeds(features),
@@ -102,16 +102,17 @@ def can_run(engine: Engine) -> bool:
     )
 
 
-def _is_engine_path(contender: object) -> TypeGuard[str | os.PathLike[str]]:
-    return isinstance(contender, str | os.PathLike) and os.fspath(contender).endswith(ENGINE_SUFFIX)
-
-
-def _runner(contender: Contender, stack: ExitStack) -> Runner:
+def open_runner(contender: Contender, stack: ExitStack) -> Runner:
+    """Make a contender callable; what had to be opened for it is closed with the stack."""
     if isinstance(contender, Engine) or _is_engine_path(contender):
         return stack.enter_context(Session(contender)).run
     if callable(contender):
         return contender
     return stack.enter_context(OnnxRunner(contender)).run
+
+
+def _is_engine_path(contender: object) -> TypeGuard[str | os.PathLike[str]]:
+    return isinstance(contender, str | os.PathLike) and os.fspath(contender).endswith(ENGINE_SUFFIX)
 
 
 def _reference_network(contenders: Mapping[str, Contender]) -> onnx.ModelProto:
