@@ -2,6 +2,7 @@
 
 from trtforge.pipeline.artifacts import Compilation
 from trtforge.pipeline.auditing import CLEAN, audit, make_orders, observe_clips
+from trtforge.pipeline.checking import check, evaluate_candidate, measure_baseline, time_candidate
 from trtforge.pipeline.clips import plan_for_clips
 from trtforge.pipeline.comparison import compare
 from trtforge.pipeline.compilation import compile  # noqa: A004 - named for what users look for
@@ -13,12 +14,16 @@ __all__ = [
     "Compilation",
     "audit",
     "calibrate",
+    "check",
     "compare",
     "compile",
     "evaluate",
+    "evaluate_candidate",
     "make_orders",
+    "measure_baseline",
     "observe",
     "observe_clips",
     "plan_for_clips",
     "quantize",
+    "time_candidate",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeGuard
 
 from trtforge._optional import is_installed
 from trtforge._progress import OnProgress
@@ -35,6 +35,7 @@ def evaluate(
     *,
     features: Features | None = None,
     decoder: CtcDecoder | None = None,
+    on_nonfinite: Literal["raise", "report"] = "raise",
     on_progress: OnProgress | None = None,
 ) -> AccuracyReport:
     """Recognise every clip with every contender and count errors overall and by stratum.
@@ -48,6 +49,7 @@ def evaluate(
     clips : what they are run on, or the folder of a set; clips without a text are refused.
     features : how input is made; by default what the reference says in its metadata.
     decoder : how output is read; by default what the reference says in its metadata.
+    on_nonfinite : ``raise``, or ``report`` to list clips with NaN or infinite outputs and go on.
     on_progress : called with clips done and clips in all.
 
     Raises
@@ -73,6 +75,7 @@ def evaluate(
             references=clips.texts(),
             strata=clips.strata(),
             output_lengths=decoder.output_lengths,
+            on_nonfinite=on_nonfinite,
             on_progress=on_progress,
         )
 
