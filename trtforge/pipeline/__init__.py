@@ -6,7 +6,7 @@ from trtforge.pipeline.checking import check, evaluate_candidate, measure_baseli
 from trtforge.pipeline.clips import plan_for_clips
 from trtforge.pipeline.comparison import compare
 from trtforge.pipeline.compilation import compile  # noqa: A004 - named for what users look for
-from trtforge.pipeline.evaluation import evaluate
+from trtforge.pipeline.evaluation import evaluate, open_runner
 from trtforge.pipeline.quantization import calibrate, observe, quantize
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "measure_baseline",
     "observe",
     "observe_clips",
+    "open_runner",
     "plan_for_clips",
     "quantize",
     "time_candidate",
