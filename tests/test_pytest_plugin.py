@@ -1,15 +1,12 @@
 """The pytest plugin, in projects of its own, each in a process of its own."""
 
-import importlib.metadata
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.bundled import MODEL, ROOT, TEST_SET
+from tests.projects import run_pytest
 
 GATED = f"""\
 import pytest
@@ -22,22 +19,6 @@ import pytest
 def test_unchanged(engine_session, accuracy_baseline):
     accuracy_baseline.check(engine_session)
 """
-
-
-def run_pytest(folder: Path, *words: str) -> tuple[int, str]:
-    """Run a project's tests with the plugin, installed or not."""
-    installed = any(
-        point.value == "trtforge.pytest_plugin" for point in importlib.metadata.entry_points(group="pytest11")
-    )
-    plugin = () if installed else ("-p", "trtforge.pytest_plugin")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", "pytest.ini", *plugin, *words],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-    )
-    return done.returncode, done.stdout + done.stderr
 
 
 def project(folder: Path, text: str) -> Path:
@@ -90,6 +71,7 @@ def test_a_baseline_is_written_then_held(tmp_path: Path) -> None:
     assert "baseline 0.00 %" in out
     assert "Traceback" not in out
     assert "pytest_plugin.py" not in out
+    assert out.count("hint: mend the candidate") == 1
 
 
 @pytest.mark.parametrize(

@@ -95,10 +95,13 @@ class AccuracyBaseline:
             return None
         result = judge(baseline, report, gate.config, timings=timings)
         self._request.node.user_properties.append(("trtforge_verdict", result.verdict))
+        message = ""
         try:
             result.require()
         except AccuracyError as error:
-            pytest.fail(str(error), pytrace=False)
+            message = str(error)
+        if message:  # out of the except block, or pytest shows it twice
+            pytest.fail(message, pytrace=False)
         return result
 
 
