@@ -129,11 +129,12 @@ def engine_session(request: pytest.FixtureRequest) -> Iterator[Runner]:
     from trtforge.errors import ConfigError
     from trtforge.pipeline import open_runner
 
-    path = _gate(request).candidate
-    if not path.is_file():
-        raise ConfigError(f"no candidate at {path}", hint="build it before the tests run")
+    gate = _gate(request)
+    if not gate.candidate.is_file():
+        raise ConfigError(f"no candidate at {gate.candidate}", hint="build it before the tests run")
     with ExitStack() as stack:
-        yield open_runner(path, stack)
+        # As `time_candidate` runs the reference.
+        yield open_runner(gate.candidate, stack, num_threads=1 if gate.time_rounds else None)
 
 
 @pytest.fixture

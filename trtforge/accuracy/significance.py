@@ -11,7 +11,7 @@ from trtforge.errors import ConfigError, InputError
 
 Alternative = Literal["two_sided", "greater"]
 
-# Signs held in memory at once; bounds the working set to about 32 MiB.
+# Signs held in memory at once; bounds the working set to about 40 MiB.
 _MAX_SIGNS = 1 << 22
 # A sum of floats is equal to another within this share of all magnitudes.
 _ROUNDING = 1e-9
@@ -75,12 +75,11 @@ def permutation_test(
     step = max(1, _MAX_SIGNS // values.size)
     for start in range(0, patterns, step):
         count = min(step, patterns - start)
-        signs = (
-            _all_signs(start, count, values.size)
-            if is_exact
-            else generator.integers(2, size=(count, values.size), dtype=np.int8)
-        )
-        sums = (2.0 * signs - 1.0) @ values
+        if is_exact:
+            chosen = _all_patterns(start, count, values.size)
+        else:
+            chosen = _some_patterns(generator, count, values.size)
+        sums = 2 * (chosen.astype(np.float64) @ values) - observed
         if alternative == "two_sided":
             reached += int(np.count_nonzero(np.abs(sums) >= abs(observed) - slack))
         else:
@@ -88,6 +87,12 @@ def permutation_test(
     return reached / patterns if is_exact else (1 + reached) / (1 + patterns)
 
 
-def _all_signs(start: int, count: int, size: int) -> NDArray[np.int8]:
+def _all_patterns(start: int, count: int, size: int) -> NDArray[np.uint8]:
+    """Return which values keep their sign, 0 or 1 [count, size], from one pattern's number on."""
     numbers = np.arange(start, start + count)[:, None]
-    return ((numbers >> np.arange(size)) & 1).astype(np.int8)
+    return ((numbers >> np.arange(size)) & 1).astype(np.uint8)
+
+
+def _some_patterns(generator: np.random.Generator, count: int, size: int) -> NDArray[np.uint8]:
+    drawn = np.frombuffer(generator.bytes(-(-count * size // 8)), np.uint8)
+    return np.unpackbits(drawn, count=count * size).reshape(count, size)

@@ -108,7 +108,8 @@ def time_candidate(
 ) -> Timings:
     """Time reference and candidate in turns, each round on the same 8 clips of middling length.
 
-    What returns before its work is done is not timed to its end; `Session.run` waits for the GPU.
+    Networks run in ONNX Runtime on one thread, since two sessions that wait busily for their threads disturb
+    each other. What returns before its work is done is not timed to its end; `Session.run` waits for the GPU.
 
     Raises
     ------
@@ -120,6 +121,6 @@ def time_candidate(
     chosen = source.subset(by_length[first : first + _TIMED_CLIPS])
     feeds = [feed.arrays for feed in chosen.feeds(features_for_model(network))]
     with ExitStack() as stack:
-        runners = [open_runner(contender, stack) for contender in (network, candidate)]
+        runners = [open_runner(contender, stack, num_threads=1) for contender in (network, candidate)]
         calls = [lambda run=run: [run(arrays) for arrays in feeds] for run in runners]
         return time_side_by_side(*calls, num_rounds=num_rounds)

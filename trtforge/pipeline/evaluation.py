@@ -105,13 +105,20 @@ def can_run(engine: Engine) -> bool:
     )
 
 
-def open_runner(contender: Contender, stack: ExitStack) -> Runner:
-    """Make a contender callable; what had to be opened for it is closed with the stack."""
+def open_runner(contender: Contender, stack: ExitStack, *, num_threads: int | None = None) -> Runner:
+    """Make a contender callable; what had to be opened for it is closed with the stack.
+
+    Parameters
+    ----------
+    contender : as for `evaluate`.
+    stack : what closes it.
+    num_threads : threads of a network in ONNX Runtime; all usable cores by default.
+    """
     if isinstance(contender, Engine) or _is_engine_path(contender):
         return stack.enter_context(Session(contender)).run
     if callable(contender):
         return contender
-    return stack.enter_context(OnnxRunner(contender)).run
+    return stack.enter_context(OnnxRunner(contender, num_threads=num_threads)).run
 
 
 def _is_engine_path(contender: object) -> TypeGuard[str | os.PathLike[str]]:
