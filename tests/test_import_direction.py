@@ -14,13 +14,15 @@ LEAVES = {"nvidia", "audio", "calibration", "graph", "profiles"}
 MAY_IMPORT = {
     **dict.fromkeys(LEAVES, ROOT),
     "accuracy": ROOT,
+    "checks": ROOT | {"accuracy"},
     "report": ROOT,
     "engine": ROOT | LEAVES,
     "runtime": ROOT | LEAVES | {"engine"},
     "speech": ROOT | LEAVES | {"engine", "runtime"},
-    "pipeline": ROOT | LEAVES | {"engine", "runtime", "speech", "accuracy", "report"},
+    "pipeline": ROOT | LEAVES | {"engine", "runtime", "speech", "accuracy", "checks", "report"},
     "__main__": ROOT | {"cli"},
-    "cli": ROOT | LEAVES | {"engine", "runtime", "speech", "accuracy", "report", "pipeline"},
+    "cli": ROOT | LEAVES | {"engine", "runtime", "speech", "accuracy", "checks", "report", "pipeline"},
+    "pytest_plugin": ROOT | {"accuracy", "checks", "pipeline", "audio", "runtime"},
 }
 VENDOR = {"tensorrt", "tensorrt_rtx", "cuda", "pynvml"}
 

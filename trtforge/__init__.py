@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from trtforge.calibration import Observations as Observations
     from trtforge.calibration.choose import choose as choose
     from trtforge.calibration.collect import collect as collect
+    from trtforge.checks import Baseline as Baseline
+    from trtforge.checks import CheckConfig as CheckConfig
+    from trtforge.checks import CheckResult as CheckResult
     from trtforge.engine import BuildConfig as BuildConfig
     from trtforge.engine import Engine as Engine
     from trtforge.engine import EngineStore as EngineStore
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from trtforge.pipeline import Compilation as Compilation
     from trtforge.pipeline import audit as audit
     from trtforge.pipeline import calibrate as calibrate
+    from trtforge.pipeline import check as check
+    from trtforge.pipeline import compare as compare
     from trtforge.pipeline import compile as compile  # noqa: A004
     from trtforge.pipeline import evaluate as evaluate
     from trtforge.pipeline import lower as lower
@@ -45,7 +50,10 @@ __version__ = "0.1.0"
 _HOME = {
     "AccuracyReport": "accuracy",
     "ArrayFeeds": "feeds",
+    "Baseline": "checks",
     "BuildConfig": "engine",
+    "CheckConfig": "checks",
+    "CheckResult": "checks",
     "ClipSet": "audio",
     "Compilation": "pipeline",
     "CtcDecoder": "speech",
@@ -66,6 +74,8 @@ _HOME = {
     "choose": "calibration",
     "collect": "calibration",
     "collect_on_gpu": "runtime",
+    "check": "pipeline",
+    "compare": "pipeline",
     "compile": "pipeline",
     "evaluate": "pipeline",
     "lower": "pipeline",

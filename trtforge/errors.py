@@ -10,6 +10,7 @@ from typing import ClassVar
 
 __all__ = [
     "AccuracyError",
+    "BaselineError",
     "BuildError",
     "CalibrationCacheError",
     "CalibrationError",
@@ -126,6 +127,12 @@ class ReportError(TrtforgeError):
     """A report is malformed, or of another kind or version."""
 
     code = "report"
+
+
+class BaselineError(TrtforgeError):
+    """A baseline is missing or malformed, or was measured on something else."""
+
+    code = "baseline"
 
 
 class QuantizationError(TrtforgeError):

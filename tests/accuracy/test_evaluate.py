@@ -237,7 +237,7 @@ def test_files_of_another_kind_are_refused(tmp_path):
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(ReportError, match="is no accuracy report"):
         AccuracyReport.load(tmp_path / "a.json")
-    with pytest.raises(ReportError, match=r'lacks "format": "trtforge\.accuracy/1"'):
+    with pytest.raises(ReportError, match=r'lacks "format": "trtforge\.accuracy/2"'):
         AccuracyReport.from_json({"format": "other"})
     damaged = run(exact, Clips(4)).to_json()
     del damaged["overall"]["runners"]["int8"]["wer"]["hits"]

@@ -15,6 +15,7 @@ def test_by_hand():
     assert metrics.cosine == pytest.approx((9 + 14) / (5 * math.sqrt(9 + 12.25)))
     assert metrics.max_abs_error == 0.5
     assert metrics.mean_abs_error == 0.25
+    assert (metrics.max_rel_error, metrics.mean_rel_error) == (0.125, 0.0625)
     assert (metrics.num_positions, metrics.num_agreeing, metrics.argmax_agreement) == (1, 1, 1.0)
 
 
@@ -29,6 +30,8 @@ def test_parts_add_up_to_the_whole():
         "cosine",
         "mean_abs_error",
         "max_abs_error",
+        "mean_rel_error",
+        "max_rel_error",
         "argmax_agreement",
         "num_positions",
     ):
@@ -43,6 +46,7 @@ def test_edges():
     assert math.isnan(same.argmax_agreement)
     assert measure_output(np.zeros(3), np.ones(3)).snr_db == -math.inf
     assert measure_output(np.zeros((2, 3), np.int64), np.ones((2, 3), np.int64)).num_positions == 0
+    assert math.isnan(measure_output(np.zeros(3), np.ones(3)).mean_rel_error)
     assert measure_output(np.zeros((0, 3)), np.zeros((0, 3))).num_values == 0
 
 

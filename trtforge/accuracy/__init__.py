@@ -4,13 +4,23 @@ from trtforge.accuracy.bootstrap import BootstrapConfig, Interval, difference_in
 from trtforge.accuracy.evaluate import Runner, evaluate
 from trtforge.accuracy.metrics import OutputMetrics, measure_output
 from trtforge.accuracy.report import AccuracyReport
-from trtforge.accuracy.summary import ClipHypothesis, ClipResult, ErrorRate, Increase, Recognition, Stratum
+from trtforge.accuracy.significance import permutation_test
+from trtforge.accuracy.summary import (
+    ClipHypothesis,
+    ClipOutputs,
+    ClipResult,
+    ErrorRate,
+    Increase,
+    Recognition,
+    Stratum,
+)
 from trtforge.accuracy.wer import ErrorCounts, character_errors, normalize_text, word_errors
 
 __all__ = [
     "AccuracyReport",
     "BootstrapConfig",
     "ClipHypothesis",
+    "ClipOutputs",
     "ClipResult",
     "ErrorCounts",
     "ErrorRate",
@@ -25,6 +35,7 @@ __all__ = [
     "evaluate",
     "measure_output",
     "normalize_text",
+    "permutation_test",
     "rate_interval",
     "word_errors",
 ]

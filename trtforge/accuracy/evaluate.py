@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from trtforge.accuracy.bootstrap import BootstrapConfig
 from trtforge.accuracy.metrics import OutputMetrics, measure_output
 from trtforge.accuracy.report import AccuracyReport
-from trtforge.accuracy.summary import ClipHypothesis, ClipResult
+from trtforge.accuracy.summary import ClipHypothesis, ClipOutputs, ClipResult
 from trtforge.accuracy.wer import Normalize, character_errors, normalize_text, word_errors
 from trtforge.errors import ConfigError, ExecutionError, InputError
 from trtforge.feeds import Arrays, Feed, Feeds
@@ -86,6 +86,8 @@ def evaluate(
         nonfinite={name: tuple(ids) for name, ids in run.nonfinite.items()},
         normalization=_describe(normalize),
         bootstrap=bootstrap or BootstrapConfig(),
+        clip_outputs=tuple(run.clip_outputs),
+        feeds_sha256=feeds.digest,
     )
 
 
@@ -102,6 +104,7 @@ class _Run:
     on_nonfinite: str
     clips: list[ClipResult] = field(default_factory=list)
     metrics: dict[str, dict[str, OutputMetrics]] = field(default_factory=dict)
+    clip_outputs: list[ClipOutputs] = field(default_factory=list)
     nonfinite: dict[str, list[str]] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
 
@@ -111,12 +114,19 @@ class _Run:
         reference, *candidates = self.runners
         outputs = {name: self._run(name, feed) for name in self.runners}
         bad = {name: self._nonfinite_rows(name, feed, outputs[name]) for name in self.runners}
+        rows: list[dict[str, dict[str, OutputMetrics]]] = [{} for _ in feed.clip_ids]
         for name in candidates:
             _check_match(reference, outputs[reference], name, outputs[name])
             sums = self.metrics.setdefault(name, {})
             for output in outputs[reference]:
-                for x, y in self._signal(output, feed, outputs[reference][output], outputs[name][output]):
-                    sums[output] = sums.get(output, OutputMetrics()) + measure_output(x, y)
+                parts = self._measure(output, feed, outputs[reference][output], outputs[name][output])
+                sums[output] = sum(parts, start=sums.get(output, OutputMetrics()))
+                if len(parts) == len(rows):
+                    for clip, part in zip(rows, parts, strict=True):
+                        clip.setdefault(name, {})[output] = part
+        self.clip_outputs += [
+            ClipOutputs(clip_id, row) for clip_id, row in zip(feed.clip_ids, rows, strict=True) if row
+        ]
         if self.decode is not None:
             texts = {name: self._texts(name, feed, outputs[name], bad[name]) for name in self.runners}
             for row, clip_id in enumerate(feed.clip_ids):
@@ -158,15 +168,17 @@ class _Run:
             known.extend(clip for clip in clips if clip not in known)
         return rows
 
-    def _signal(
-        self, output: str, feed: Feed, x: NDArray[Any], y: NDArray[Any]
-    ) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    def _measure(self, output: str, feed: Feed, x: NDArray[Any], y: NDArray[Any]) -> list[OutputMetrics]:
+        """Measure each row alone, up to its true length, or all at once where rows are not clips."""
+        num_rows = len(feed.clip_ids) or len(feed.num_frames)
+        if x.ndim == 0 or x.shape[0] != num_rows:
+            return [measure_output(x, y)]
         lengths = (
             self.output_lengths(output, feed.num_frames) if self.output_lengths and feed.num_frames else None
         )
         if lengths is None:
-            return [(x, y)]
-        return [(x[row, :length], y[row, :length]) for row, length in enumerate(lengths)]
+            return [measure_output(x[row : row + 1], y[row : row + 1]) for row in range(num_rows)]
+        return [measure_output(x[row, :length], y[row, :length]) for row, length in enumerate(lengths)]
 
     def _texts(self, name: str, feed: Feed, outputs: Outputs, bad: set[int]) -> list[str]:
         assert self.decode is not None  # noqa: S101 - narrows the type; the caller has checked

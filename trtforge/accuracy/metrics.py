@@ -26,6 +26,9 @@ class OutputMetrics:
     product : sum of their products.
     absolute_error : sum of the absolute differences.
     max_abs_error : largest absolute difference, in output units.
+    num_relative : values whose reference is not zero; only they have a relative error.
+    relative_error : sum over them of the absolute difference by the reference's magnitude.
+    max_rel_error : largest of these.
     num_positions : places where the largest entry of the last axis was compared.
     num_agreeing : places among them where both name the same entry.
     num_skipped : values left out because one side was not finite.
@@ -38,6 +41,9 @@ class OutputMetrics:
     product: float = 0.0
     absolute_error: float = 0.0
     max_abs_error: float = 0.0
+    num_relative: int = 0
+    relative_error: float = 0.0
+    max_rel_error: float = 0.0
     num_positions: int = 0
     num_agreeing: int = 0
     num_skipped: int = 0
@@ -63,14 +69,20 @@ class OutputMetrics:
         return self.absolute_error / self.num_values if self.num_values else math.nan
 
     @property
+    def mean_rel_error(self) -> float:
+        """Mean relative difference where the reference is not zero, a fraction; NaN where it always is."""
+        return self.relative_error / self.num_relative if self.num_relative else math.nan
+
+    @property
     def argmax_agreement(self) -> float:
-        """Share of positions where both name the same largest entry; NaN where there are none."""
+        """Share of positions where both name the same largest entry (top 1); NaN where there are none."""
         return self.num_agreeing / self.num_positions if self.num_positions else math.nan
 
     def __add__(self, other: OutputMetrics) -> OutputMetrics:
         mine, its = asdict(self), asdict(other)
         added = {key: mine[key] + its[key] for key in mine}
-        return OutputMetrics(**{**added, "max_abs_error": max(self.max_abs_error, other.max_abs_error)})
+        largest = {key: max(mine[key], its[key]) for key in ("max_abs_error", "max_rel_error")}
+        return OutputMetrics(**{**added, **largest})
 
     def to_json(self) -> dict[str, Any]:
         """Return the sums and the figures made of them; a figure that is not finite becomes null."""
@@ -78,6 +90,7 @@ class OutputMetrics:
             "snr_db": self.snr_db,
             "cosine": self.cosine,
             "mean_abs_error": self.mean_abs_error,
+            "mean_rel_error": self.mean_rel_error,
             "argmax_agreement": self.argmax_agreement,
         }
         return asdict(self) | {key: x if math.isfinite(x) else None for key, x in figures.items()}
@@ -120,6 +133,7 @@ def measure_output(reference: NDArray[Any], candidate: NDArray[Any]) -> OutputMe
         num_positions, num_agreeing = same.size, int(np.count_nonzero(same))
     x, y = x[finite], y[finite]
     error = np.abs(x - y)
+    relative = error[x != 0] / np.abs(x[x != 0])
     return OutputMetrics(
         num_values=x.size,
         reference_energy=float(x @ x),
@@ -128,6 +142,9 @@ def measure_output(reference: NDArray[Any], candidate: NDArray[Any]) -> OutputMe
         product=float(x @ y),
         absolute_error=float(error.sum()),
         max_abs_error=float(error.max(initial=0.0)),
+        num_relative=relative.size,
+        relative_error=float(relative.sum()),
+        max_rel_error=float(relative.max(initial=0.0)),
         num_positions=num_positions,
         num_agreeing=num_agreeing,
         num_skipped=int(finite.size - x.size),

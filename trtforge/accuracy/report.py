@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 from trtforge._files import read_json, write_json
 from trtforge.accuracy.bootstrap import BootstrapConfig
 from trtforge.accuracy.metrics import OutputMetrics
-from trtforge.accuracy.summary import ClipResult, Stratum, summarize_clips, summarize_strata, worst_clips
+from trtforge.accuracy.summary import (
+    ClipOutputs,
+    ClipResult,
+    Stratum,
+    summarize_clips,
+    summarize_strata,
+    worst_clips,
+)
 from trtforge.errors import ConfigError, ReportError
 
 if TYPE_CHECKING:
@@ -33,6 +40,9 @@ class AccuracyReport:
     rejected : clips that could not be used, by id, with the reason; they count nowhere.
     normalization : what was done to texts before they were compared, in words.
     bootstrap : how the intervals were made.
+    clip_outputs : one row for each clip that a feed names, with the metrics of its outputs alone; none for a
+        feed whose outputs have not one row for each of its clips.
+    feeds_sha256 : digest of what the runners were run on.
     """
 
     runners: tuple[str, ...]
@@ -45,6 +55,8 @@ class AccuracyReport:
     rejected: Mapping[str, str] = field(default_factory=dict)
     normalization: str = "lower case, white space merged"
     bootstrap: BootstrapConfig = field(default_factory=BootstrapConfig)
+    clip_outputs: tuple[ClipOutputs, ...] = ()
+    feeds_sha256: str = ""
 
     @classmethod
     def from_clips(cls, clips: tuple[ClipResult, ...], **settings: Any) -> AccuracyReport:

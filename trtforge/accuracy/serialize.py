@@ -10,11 +10,19 @@ from typing import Any
 from trtforge.accuracy.bootstrap import BootstrapConfig, Interval
 from trtforge.accuracy.metrics import OutputMetrics
 from trtforge.accuracy.report import AccuracyReport
-from trtforge.accuracy.summary import ClipHypothesis, ClipResult, ErrorRate, Increase, Recognition, Stratum
+from trtforge.accuracy.summary import (
+    ClipHypothesis,
+    ClipOutputs,
+    ClipResult,
+    ErrorRate,
+    Increase,
+    Recognition,
+    Stratum,
+)
 from trtforge.accuracy.wer import ErrorCounts
 from trtforge.errors import ReportError
 
-FORMAT = "trtforge.accuracy/1"
+FORMAT = "trtforge.accuracy/2"
 
 
 def report_to_json(report: AccuracyReport) -> dict[str, Any]:
@@ -36,6 +44,17 @@ def report_to_json(report: AccuracyReport) -> dict[str, Any]:
         "strata": [_stratum_to_json(stratum) for stratum in report.strata],
         "worst_clips": [clip.clip_id for clip in report.worst()],
         "clips": [_clip_to_json(clip) for clip in report.clips],
+        "feeds_sha256": report.feeds_sha256,
+        "clip_outputs": [
+            {
+                "id": clip.clip_id,
+                "runners": {
+                    runner: {name: metrics.to_json() for name, metrics in outputs.items()}
+                    for runner, outputs in clip.outputs.items()
+                },
+            }
+            for clip in report.clip_outputs
+        ],
     }
 
 
@@ -60,6 +79,17 @@ def report_from_json(value: Any, *, source: str) -> AccuracyReport:
             overall=None if value["overall"] is None else _stratum_from_json(value["overall"]),
             strata=tuple(_stratum_from_json(stratum) for stratum in value["strata"]),
             clips=tuple(_clip_from_json(clip) for clip in value["clips"]),
+            feeds_sha256=str(value["feeds_sha256"]),
+            clip_outputs=tuple(
+                ClipOutputs(
+                    str(clip["id"]),
+                    {
+                        runner: {name: OutputMetrics.from_json(metrics) for name, metrics in outputs.items()}
+                        for runner, outputs in clip["runners"].items()
+                    },
+                )
+                for clip in value["clip_outputs"]
+            ),
             nonfinite={runner: tuple(map(str, clips)) for runner, clips in value["nonfinite"].items()},
             normalization=str(value["normalization"]),
             bootstrap=BootstrapConfig(**value["bootstrap"]),
@@ -97,14 +127,18 @@ def _rate_from_json(value: Mapping[str, Any]) -> ErrorRate:
 def _increase_to_json(increase: Increase | None) -> dict[str, Any] | None:
     if increase is None:
         return None
-    return {"rate": _finite(increase.rate), "ci": _interval_to_json(increase.interval)}
+    return {
+        "rate": _finite(increase.rate),
+        "ci": _interval_to_json(increase.interval),
+        "p_value": increase.p_value,
+    }
 
 
 def _increase_from_json(value: Mapping[str, Any] | None) -> Increase | None:
     if value is None:
         return None
     rate = math.nan if value["rate"] is None else float(value["rate"])
-    return Increase(rate, _interval_from_json(value["ci"]))
+    return Increase(rate, _interval_from_json(value["ci"]), float(value["p_value"]))
 
 
 def _stratum_to_json(stratum: Stratum) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from trtforge.accuracy.bootstrap import BootstrapConfig, Interval, difference_interval, rate_interval
+from trtforge.accuracy.metrics import OutputMetrics
+from trtforge.accuracy.significance import permutation_test
 from trtforge.accuracy.wer import ErrorCounts, total
 
 
@@ -46,6 +48,20 @@ class ClipResult:
 
 
 @dataclass(frozen=True)
+class ClipOutputs:
+    """How far the outputs of one clip lie from the reference's.
+
+    Parameters
+    ----------
+    clip_id : the clip's id.
+    outputs : candidate to output name to its metrics.
+    """
+
+    clip_id: str
+    outputs: Mapping[str, Mapping[str, OutputMetrics]]
+
+
+@dataclass(frozen=True)
 class ErrorRate:
     """An error rate with the counts behind it.
 
@@ -72,10 +88,12 @@ class Increase:
     ----------
     rate : candidate minus reference, as a fraction.
     interval : confidence interval of it, paired by clip; None for fewer than two clips.
+    p_value : how likely so large a difference is where both are alike (`permutation_test`, two-sided).
     """
 
     rate: float
     interval: Interval | None
+    p_value: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -151,6 +169,7 @@ def summarize_clips(
             increase = Increase(
                 (sum(errors[name]) - sum(errors[names[0]])) / sum(words) if sum(words) else float(np.nan),
                 difference_interval(errors[names[0]], errors[name], words, config),
+                permutation_test(np.subtract(errors[name], errors[names[0]]), seed=config.seed),
             )
         results[name] = Recognition(wer, cer, increase)
     return Stratum(factor, value, len(clips), results)

@@ -34,7 +34,8 @@ def _overall(report: AccuracyReport, overall: Stratum) -> Table:
     table = Table(
         title=f"Word errors: {overall.num_clips} clips, {overall.num_words} words", title_justify="left"
     )
-    for heading in ("runner", "WER %", "interval", "errors", "CER %", f"vs {report.reference}, points"):
+    headings = ("runner", "WER %", "interval", "errors", "CER %", f"vs {report.reference}, points", "p")
+    for heading in headings:
         table.add_column(Text(heading), justify="left" if heading == "runner" else "right")
     for name, result in overall.runners.items():
         table.add_row(
@@ -44,6 +45,7 @@ def _overall(report: AccuracyReport, overall: Stratum) -> Table:
             str(result.wer.counts.num_errors),
             _percent(result.cer.rate),
             _points(result.wer_increase),
+            "-" if result.wer_increase is None else f"{result.wer_increase.p_value:.2g}",
         )
     return table
 
@@ -74,7 +76,11 @@ def _strata(report: AccuracyReport) -> Table:
 
 def _outputs(report: AccuracyReport) -> Table:
     table = Table(title=f"Outputs against {report.reference}", title_justify="left")
-    for heading in ("runner", "output", "SNR dB", "cosine", "max abs error", "argmax agrees %"):
+    headings = (
+        *("runner", "output", "SNR dB", "cosine", "max abs error", "mean", "max rel error", "mean"),
+        "argmax agrees %",
+    )
+    for heading in headings:
         table.add_column(heading, justify="left" if heading in ("runner", "output") else "right")
     for runner, outputs in report.outputs.items():
         for name, metrics in outputs.items():
@@ -84,6 +90,9 @@ def _outputs(report: AccuracyReport) -> Table:
                 f"{metrics.snr_db:.1f}",
                 f"{metrics.cosine:.5f}",
                 f"{metrics.max_abs_error:.4g}",
+                _number(metrics.mean_abs_error),
+                f"{metrics.max_rel_error:.4g}",
+                _number(metrics.mean_rel_error),
                 _percent(metrics.argmax_agreement),
             )
     return table
@@ -91,6 +100,10 @@ def _outputs(report: AccuracyReport) -> Table:
 
 def _percent(rate: float) -> str:
     return "-" if math.isnan(rate) else f"{100 * rate:.2f}"
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.4g}"
 
 
 def _interval(rate: ErrorRate) -> str:

@@ -17,6 +17,7 @@ COMMANDS = {
     "lower": "type a network in FP16 or BF16",
     "build": "build a TensorRT engine",
     "evaluate": "word error rates of networks and engines on a clip set",
+    "check": "whether a candidate got worse than an accepted baseline",
     "cache": "list, verify and clear the engines that builds keep",
     "sign": "sign an engine with an Ed25519 key",
     "inspect": "explain an engine, a scales file, a network or a report",
@@ -49,8 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns
     -------
-    0 on success, 1 where a stated requirement is not met, 2 where the request or its input is wrong, 130 when
-    interrupted.
+    0 on success, 1 where a stated requirement is not met, 2 where the request or its input is wrong, 3 where
+    a check has not enough to tell, 130 when interrupted.
     """
     from rich.console import Console
 
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = make_parser(command).parse_args(words)
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        args.run(args)
+        status = args.run(args)
     except AccuracyError as error:
         _explain(errors, error, args)
         return 1
@@ -75,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         errors.print("[yellow]interrupted[/]; every file is whole or was not begun")
         _leave_at_once_where_a_library_works()
         return 130
-    return 0
+    return int(status or 0)
 
 
 def _leave_at_once_where_a_library_works() -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+    from trtforge.checks import Baseline
     from trtforge.engine.manifest import Manifest
     from trtforge.graph import GraphSummary
     from trtforge.scales import Scales
@@ -162,6 +163,7 @@ def _json(path: Path) -> list[RenderableType]:
     from trtforge._files import read_json
     from trtforge.accuracy import AccuracyReport
     from trtforge.calibration import AuditReport
+    from trtforge.checks import Baseline
     from trtforge.errors import ConfigError
     from trtforge.scales import Scales
 
@@ -171,11 +173,28 @@ def _json(path: Path) -> list[RenderableType]:
         return [scales_table(Scales.from_json(value, source=str(path)))]
     if kind.startswith("trtforge.accuracy/"):
         return [AccuracyReport.from_json(value, source=str(path))]
+    if kind.startswith("trtforge.baseline/"):
+        return [_facts(_baseline_facts(Baseline.from_json(value, source=str(path))))]
     if kind.startswith("trtforge.audit/"):
         return [AuditReport.from_json(value, source=str(path))]
     if kind.startswith("trtforge.report/"):
         return _report(value, path)
     raise ConfigError(f"{path} is of no kind that trtforge knows: its format is {kind!r}")
+
+
+def _baseline_facts(baseline: Baseline) -> dict[str, str]:
+    facts = {
+        "baseline of": f"{baseline.runner}, beside {baseline.reference}",
+        "clips": f"{len(baseline.clips)}, feeds {baseline.feeds_sha256[:12]}",
+    }
+    metrics = baseline.metrics()
+    if wer := metrics.get("wer"):
+        facts["WER"] = f"{wer['errors']} errors in {wer['words']} words"
+    for name, spread in metrics.get("snr_db", {}).items():
+        facts[f"SNR of {name}"] = f"{spread['mean']:.2f} dB, {spread['p5']:.2f} to {spread['p95']:.2f}"
+    if spread := metrics.get("time_by_reference"):
+        facts["time"] = f"{spread['p50']:.3f} x reference, {spread['p5']:.3f} to {spread['p95']:.3f}"
+    return facts | dict(baseline.environment)
 
 
 def _report(value: dict[str, Any], path: Path) -> list[RenderableType]:

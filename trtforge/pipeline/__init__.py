@@ -2,9 +2,11 @@
 
 from trtforge.pipeline.artifacts import Compilation
 from trtforge.pipeline.auditing import CLEAN, audit, make_orders, observe_clips
+from trtforge.pipeline.checking import check, evaluate_candidate, measure_baseline, time_candidate
 from trtforge.pipeline.clips import plan_for_clips
+from trtforge.pipeline.comparison import compare
 from trtforge.pipeline.compilation import compile  # noqa: A004 - named for what users look for
-from trtforge.pipeline.evaluation import evaluate
+from trtforge.pipeline.evaluation import evaluate, open_runner
 from trtforge.pipeline.quantization import calibrate, lower, observe, quantize
 
 __all__ = [
@@ -12,12 +14,18 @@ __all__ = [
     "Compilation",
     "audit",
     "calibrate",
+    "check",
+    "compare",
     "compile",
     "evaluate",
+    "evaluate_candidate",
     "lower",
     "make_orders",
+    "measure_baseline",
     "observe",
     "observe_clips",
+    "open_runner",
     "plan_for_clips",
     "quantize",
+    "time_candidate",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeGuard
 
 from trtforge._optional import is_installed
 from trtforge._progress import OnProgress
@@ -35,6 +35,7 @@ def evaluate(
     *,
     features: Features | None = None,
     decoder: CtcDecoder | None = None,
+    on_nonfinite: Literal["raise", "report"] = "raise",
     on_progress: OnProgress | None = None,
 ) -> AccuracyReport:
     """Recognise every clip with every contender and count errors overall and by stratum.
@@ -48,6 +49,7 @@ def evaluate(
     clips : what they are run on, or the folder of a set; clips without a text are refused.
     features : how input is made; by default what the reference says in its metadata.
     decoder : how output is read; by default what the reference says in its metadata.
+    on_nonfinite : ``raise``, or ``report`` to list clips with NaN or infinite outputs and go on.
     on_progress : called with clips done and clips in all.
 
     Raises
@@ -65,7 +67,7 @@ def evaluate(
         features = features or features_for_model(reference)
         decoder = decoder or CtcDecoder.for_model(reference)
     with ExitStack() as stack:
-        runners = {name: _runner(contender, stack) for name, contender in contenders.items()}
+        runners = {name: open_runner(contender, stack) for name, contender in contenders.items()}
         return evaluate_runners(
             runners,
             clips.feeds(features),
@@ -73,6 +75,7 @@ def evaluate(
             references=clips.texts(),
             strata=clips.strata(),
             output_lengths=decoder.output_lengths,
+            on_nonfinite=on_nonfinite,
             on_progress=on_progress,
         )
 
@@ -102,16 +105,24 @@ def can_run(engine: Engine) -> bool:
     )
 
 
-def _is_engine_path(contender: object) -> TypeGuard[str | os.PathLike[str]]:
-    return isinstance(contender, str | os.PathLike) and os.fspath(contender).endswith(ENGINE_SUFFIX)
+def open_runner(contender: Contender, stack: ExitStack, *, num_threads: int | None = None) -> Runner:
+    """Make a contender callable; what had to be opened for it is closed with the stack.
 
-
-def _runner(contender: Contender, stack: ExitStack) -> Runner:
+    Parameters
+    ----------
+    contender : as for `evaluate`.
+    stack : what closes it.
+    num_threads : threads of a network in ONNX Runtime; all usable cores by default.
+    """
     if isinstance(contender, Engine) or _is_engine_path(contender):
         return stack.enter_context(Session(contender)).run
     if callable(contender):
         return contender
-    return stack.enter_context(OnnxRunner(contender)).run
+    return stack.enter_context(OnnxRunner(contender, num_threads=num_threads)).run
+
+
+def _is_engine_path(contender: object) -> TypeGuard[str | os.PathLike[str]]:
+    return isinstance(contender, str | os.PathLike) and os.fspath(contender).endswith(ENGINE_SUFFIX)
 
 
 def _reference_network(contenders: Mapping[str, Contender]) -> onnx.ModelProto:

@@ -1,0 +1,134 @@
+import math
+
+import numpy as np
+import pytest
+
+from trtforge.checks import CheckConfig, judge_snr, judge_speed, judge_words
+from trtforge.checks.decision import decide
+from trtforge.errors import ConfigError, InputError
+
+CONFIG = CheckConfig()
+
+
+def words_of(now, then=None, words=10, config=CONFIG):
+    now = np.asarray(now)
+    return judge_words(np.zeros_like(now) if then is None else then, now, np.full(now.size, words), config)
+
+
+def test_worse_comes_before_within():
+    assert decide(0.001, 0.001, false_alarm_rate=0.01, miss_rate=0.01) == "fail"
+    assert decide(0.5, 0.001, false_alarm_rate=0.01, miss_rate=0.01) == "pass"
+    assert decide(0.5, 0.5, false_alarm_rate=0.01, miss_rate=0.01) == "undecided"
+
+
+def test_six_new_errors_may_be_chance_and_seven_are_not():
+    # 2^-6 = 0.0156 is above the false-alarm rate of 0.01, 2^-7 = 0.0078 below
+    six, seven = (words_of([1] * count + [0] * 93) for count in (6, 7))
+    assert (six.verdict, six.p_worse) == ("undecided", 2**-6)
+    assert (seven.verdict, seven.p_worse) == ("fail", 2**-7)
+    assert seven.change == 7 / 1000
+
+
+def test_as_many_errors_gained_as_lost_are_no_worse():
+    found = words_of([2, 0] * 150, then=[1, 1] * 150)
+    assert found.change == 0
+    assert found.p_worse > 0.4
+
+
+def test_no_change_passes_only_where_a_change_would_have_shown():
+    # With nothing changed z = sqrt(0.005 * words): 2.326 is reached at 1083 words
+    enough, too_few = (words_of([0] * count) for count in (109, 108))
+    assert (enough.verdict, too_few.verdict) == ("pass", "undecided")
+    assert enough.p_within == pytest.approx(0.5 * math.erfc(math.sqrt(0.005 * 1090 / 2)))
+    assert too_few.num_needed == 109
+
+
+def test_churn_asks_for_more_clips():
+    calm = words_of([0] * 200)
+    busy = words_of([2, 0] * 100, then=[1, 1] * 100)
+    assert busy.num_needed > 10 * calm.num_needed
+    assert busy.verdict == "undecided"
+
+
+def test_a_budget_is_allowed_and_no_more():
+    config = CheckConfig(wer_budget=0.02, wer_resolution=0.02)
+    generator = np.random.default_rng(0)
+    little = generator.random(1000) < 0.1  # one point
+    much = generator.random(1000) < 0.4  # four points
+    assert words_of(little, config=config).verdict == "pass"
+    assert words_of(much, config=config).verdict == "fail"
+
+
+def test_an_increase_at_the_budget_is_a_false_alarm_no_more_often_than_stated():
+    config = CheckConfig(wer_budget=0.01, wer_resolution=0.01)
+    generator = np.random.default_rng(1)
+    verdicts = [words_of(generator.random(300) < 0.1, config=config).verdict for _ in range(300)]
+    # at the budget itself: 1 % are expected at most, 8 of 300 are three standard errors above
+    assert verdicts.count("fail") <= 8
+
+
+def test_an_increase_that_must_be_noticed_passes_no_more_often_than_stated():
+    generator = np.random.default_rng(2)
+    verdicts = [words_of(generator.random(300) < 0.05).verdict for _ in range(300)]
+    assert verdicts.count("pass") <= 8
+
+
+def test_a_few_words_are_not_judged_by_their_absence():
+    with pytest.raises(InputError, match="the references hold no words"):
+        judge_words([0], [1], [0], CONFIG)
+    with pytest.raises(InputError, match=r"one value for each clip, then and now, got shapes \[2\], \[1\]"):
+        judge_words([0, 0], [1], [5, 5], CONFIG)
+
+
+def test_snr_by_hand():
+    then = np.full(20, 25.0)
+    assert judge_snr(then, then, CONFIG).verdict == "pass"
+    lost = judge_snr(then, then - 3, CONFIG, name="SNR of logits")
+    assert (lost.verdict, lost.name, lost.change, lost.candidate) == ("fail", "SNR of logits", 3.0, 22.0)
+    # six clips of one sign: 2^-6 is not below 0.01
+    few = judge_snr(then[:6], then[:6] - 3, CONFIG)
+    assert (few.verdict, few.p_worse, few.num_needed) == ("undecided", 2**-6, 7)
+    assert judge_snr(then, then - 1.5, CONFIG).verdict == "fail"
+    assert judge_snr(then, then - 0.5, CONFIG).verdict == "pass"
+
+
+def test_speed_by_hand():
+    then = 0.5 * (1 + 0.001 * np.arange(8))
+    found = judge_speed(then, then * 1.1, CONFIG)
+    # every ratio of now, less what is allowed, is above every one of then: U = 64, and 32 are expected
+    z = (64 - 32 - 0.5) / math.sqrt(64 * 17 / 12)
+    assert found.p_worse == pytest.approx(0.5 * math.erfc(z / math.sqrt(2)))
+    assert (found.verdict, found.change) == ("fail", pytest.approx(0.1))
+    assert judge_speed(then, then, CONFIG).verdict == "pass"
+    assert judge_speed(then, then * 1.025, CONFIG).verdict == "fail"
+    noisy = 0.5 * np.exp(np.random.default_rng(0).normal(0, 0.2, (2, 30)))
+    assert judge_speed(*noisy, CONFIG).verdict == "undecided"
+
+
+def test_a_disturbed_round_does_not_decide():
+    then = 0.5 * (1 + 0.001 * np.arange(30))
+    now = then.copy()
+    now[:3] *= 40
+    assert judge_speed(then, now, CONFIG).verdict == "pass"
+
+
+def test_equal_ratios_are_no_evidence_and_few_are_refused():
+    assert judge_speed([1] * 8, [1.02] * 8, CONFIG).p_worse == 1.0
+    with pytest.raises(InputError, match="8 or more positive ratios on each side, got 7"):
+        judge_speed([1] * 8, [1] * 7, CONFIG)
+    with pytest.raises(InputError, match="positive ratios"):
+        judge_speed([1] * 8, [0] * 8, CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"wer_budget": -0.1}, "wer_budget must be 0 or more, got -0.1"),
+        ({"snr_resolution_db": 0}, "snr_resolution_db must be above 0, got 0: no number of clips"),
+        ({"miss_rate": 0.5}, "miss_rate must lie between 0 and 0.5, got 0.5"),
+        ({"seed": -1}, "seed must not be negative"),
+    ],
+)
+def test_settings_are_checked(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        CheckConfig(**settings)

@@ -1,0 +1,32 @@
+"""Run other projects' tests, each in a process of its own."""
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.bundled import ROOT
+
+
+def run_pytest(folder: Path, *words: str) -> tuple[int, str]:
+    """Run a project's tests with the plugin, installed or not."""
+    installed = any(
+        point.value == "trtforge.pytest_plugin" for point in importlib.metadata.entry_points(group="pytest11")
+    )
+    plugin = () if installed else ("-p", "trtforge.pytest_plugin")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *plugin, *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def run_python(folder: Path, *words: str) -> None:
+    """Run a project's own script."""
+    subprocess.run(
+        [sys.executable, *words], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True
+    )

@@ -1,0 +1,99 @@
+"""The pytest plugin, in projects of its own, each in a process of its own."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.bundled import MODEL, ROOT, TEST_SET
+from tests.projects import run_pytest
+
+GATED = f"""\
+import pytest
+
+
+@pytest.mark.trtforge(
+    candidate={str(MODEL)!r}, reference={str(MODEL)!r}, clips={str(TEST_SET)!r},
+    num_clips=8, wer_resolution=0.15,
+)
+def test_unchanged(engine_session, accuracy_baseline):
+    accuracy_baseline.check(engine_session)
+"""
+
+
+def project(folder: Path, text: str) -> Path:
+    (folder / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\n")
+    (folder / "test_it.py").write_text(text)
+    return folder
+
+
+def test_the_entry_point_names_the_plugin() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    assert '[project.entry-points.pytest11]\ntrtforge = "trtforge.pytest_plugin"\n' in text
+
+
+def test_a_run_that_does_not_use_it_loads_nothing_heavy(tmp_path: Path) -> None:
+    project(
+        tmp_path,
+        "import sys\n\n\ndef test_lean():\n"
+        "    heavy = {'numpy', 'onnx', 'rich', 'onnxruntime', 'torch', 'librosa', 'numba', 'tensorrt_rtx'}\n"
+        "    assert 'trtforge.pytest_plugin' in sys.modules\n"
+        "    assert not heavy & set(sys.modules)\n"
+        "    assert len([name for name in sys.modules if name.partition('.')[0] == 'trtforge']) == 2\n",
+    )
+    status, out = run_pytest(tmp_path)
+    assert status == 0, out
+    assert "trtforge: baseline" not in out
+
+
+def test_a_baseline_is_written_then_held(tmp_path: Path) -> None:
+    project(tmp_path, GATED)
+    baseline = tmp_path / "baselines" / "test_unchanged.json"
+    status, out = run_pytest(tmp_path)
+    assert status == 1
+    assert f"no baseline at {baseline}" in out
+    assert "hint: write it with pytest --trtforge-update-baselines" in out
+    status, out = run_pytest(tmp_path, "--trtforge-update-baselines")
+    assert status == 0, out
+    assert f"trtforge: baseline written to {baseline}; review it before you commit it" in out
+    status, out = run_pytest(tmp_path, "--junitxml=out.xml")
+    assert status == 0, out
+    assert 'name="trtforge_verdict" value="pass"' in (tmp_path / "out.xml").read_text()
+
+    # An accepted candidate that made no error at all, and lay closer to the reference
+    value = json.loads(baseline.read_text())
+    for clip in value["clips"]:
+        clip["errors"] = 0
+    baseline.write_text(json.dumps(value))
+    status, out = run_pytest(tmp_path)
+    assert status == 1
+    assert "asr_en.onnx: FAIL" in out
+    assert "baseline 0.00 %" in out
+    assert "Traceback" not in out
+    assert "pytest_plugin.py" not in out
+    assert out.count("hint: mend the candidate") == 1
+
+
+@pytest.mark.parametrize(
+    ("marker", "message"),
+    [
+        ("", "test_it has no marker to say what is checked"),
+        ("@pytest.mark.trtforge()", "marker of test_it lacks candidate, clips, reference"),
+        (
+            '@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c", wer=1)',
+            "marker of test_it does not take wer",
+        ),
+        (
+            '@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c", miss_rate=2)',
+            "miss_rate must lie between 0 and 0.5, got 2",
+        ),
+        ('@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c")', "no candidate at"),
+    ],
+)
+def test_errors_say_what_is_wrong(tmp_path: Path, marker: str, message: str) -> None:
+    project(
+        tmp_path, f"import pytest\n\n\n{marker}\ndef test_it(engine_session, accuracy_baseline):\n    pass\n"
+    )
+    status, out = run_pytest(tmp_path)
+    assert status == 1
+    assert message in out

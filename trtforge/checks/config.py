@@ -1,0 +1,65 @@
+"""What a check allows, what it must notice, and how often it may be wrong."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from trtforge.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class CheckConfig:
+    """Budgets and error rates of a check.
+
+    For each quantity there is a budget, the largest change that is allowed, and a resolution, the step beyond
+    the budget that must not slip through. A check fails where a change is shown to exceed its budget, and
+    passes where it is shown to stay below budget and resolution together.
+
+    Parameters
+    ----------
+    wer_budget : increase of the word error rate, as a fraction: 0.01 is one point.
+    wer_resolution : in the same unit.
+    snr_budget_db : mean loss of an output's signal to noise ratio against the reference, in dB.
+    snr_resolution_db : in the same unit.
+    speed_budget : increase of the time beside the reference's, as a fraction: 0.02 is 2 %.
+    speed_resolution : in the same unit.
+    false_alarm_rate : how often a check may fail where nothing exceeds its budget; shared out among all that
+        is judged.
+    miss_rate : how often a change of budget and resolution may pass.
+    seed : of the permutations.
+
+    Raises
+    ------
+    ConfigError : a budget is not finite or negative, a resolution is not above 0, or a rate not between 0 and
+        0.5.
+    """
+
+    wer_budget: float = 0.0
+    wer_resolution: float = 0.005
+    snr_budget_db: float = 1.0
+    snr_resolution_db: float = 1.0
+    speed_budget: float = 0.02
+    speed_resolution: float = 0.03
+    false_alarm_rate: float = 0.01
+    miss_rate: float = 0.01
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("wer_budget", "snr_budget_db", "speed_budget"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ConfigError(f"{name} must be 0 or more, got {value}", settings=(name,))
+        for name in ("wer_resolution", "snr_resolution_db", "speed_resolution"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ConfigError(
+                    f"{name} must be above 0, got {value}: no number of clips shows a change to be nothing",
+                    settings=(name,),
+                )
+        for name in ("false_alarm_rate", "miss_rate"):
+            value = getattr(self, name)
+            if not 0 < value < 0.5:
+                raise ConfigError(f"{name} must lie between 0 and 0.5, got {value}", settings=(name,))
+        if self.seed < 0:
+            raise ConfigError(f"seed must not be negative, got {self.seed}")

@@ -1,0 +1,138 @@
+"""Hold a report against a baseline."""
+
+from __future__ import annotations
+
+from trtforge.accuracy import AccuracyReport
+from trtforge.checks.baseline import Baseline
+from trtforge.checks.config import CheckConfig
+from trtforge.checks.decision import Finding, judge_snr, judge_speed, judge_words
+from trtforge.checks.result import CheckResult, WorseClip
+from trtforge.checks.timings import Timings
+from trtforge.errors import BaselineError
+
+_MOST_CLIPS = 10
+
+
+def judge(
+    baseline: Baseline,
+    report: AccuracyReport,
+    config: CheckConfig | None = None,
+    *,
+    runner: str | None = None,
+    timings: Timings | None = None,
+) -> CheckResult:
+    """Say whether a runner got worse than a baseline.
+
+    Judged are the word error rate, the SNR of each output, and the speed, each where baseline and report have
+    it; all clip by clip against the baseline's own values, and with an equal share of the false-alarm rate
+    (C. Bonferroni: shares that sum to the whole hold it, however the findings hang together).
+
+    Parameters
+    ----------
+    baseline : what was accepted.
+    report : an evaluation of the candidate on the same clips, with the same reference.
+    config : budgets and error rates.
+    runner : the candidate; the report's last runner by default.
+    timings : of the reference and the candidate.
+
+    Raises
+    ------
+    BaselineError : the baseline is of other clips, other texts or another normalisation, or has nothing in
+        common with the report.
+    ConfigError : there is no such runner.
+    """
+    config = config or CheckConfig()
+    name = report.runners[-1] if runner is None else runner
+    if bad := report.nonfinite.get(name):
+        fault = f"{name} gave values that are not finite on {len(bad)} clips, {bad[0]} first"
+        return CheckResult(name, (), faults=(fault,), config=config)
+    now = Baseline.from_report(report, runner=name, timings=timings)
+    _check_same(baseline, now, report)
+    pairs = [(baseline.clips[clip_id], clip) for clip_id, clip in now.clips.items()]
+    has_words = any(then.words for then, _ in pairs) and any(clip.words for _, clip in pairs)
+    outputs = [output for output in baseline.outputs if output in now.outputs]
+    has_times = bool(baseline.ratios and now.ratios)
+    num_judged = has_words + len(outputs) + has_times
+    if not num_judged:
+        raise BaselineError(
+            "baseline and report have no quantity in common: no words, no output and no times",
+            hint="measure the baseline again, in the way the candidate is measured",
+        )
+    share = config.false_alarm_rate / num_judged
+    findings: list[Finding] = []
+    if has_words:
+        errors = ([then.errors or 0 for then, _ in pairs], [clip.errors or 0 for _, clip in pairs])
+        words = [clip.words or 0 for _, clip in pairs]
+        findings.append(judge_words(*errors, words, config, false_alarm_rate=share))
+    for output in outputs:
+        before, after = zip(*((x.snr_db[output], y.snr_db[output]) for x, y in pairs), strict=True)
+        findings.append(judge_snr(before, after, config, name=f"SNR of {output}", false_alarm_rate=share))
+    if has_times:
+        findings.append(judge_speed(baseline.ratios, now.ratios, config, false_alarm_rate=share))
+    return CheckResult(
+        name,
+        tuple(findings),
+        worse_clips=_worse_clips(baseline, report, name),
+        notes=_notes(baseline, now),
+        config=config,
+    )
+
+
+def _check_same(baseline: Baseline, now: Baseline, report: AccuracyReport) -> None:
+    hint = "if the change is meant, measure the baseline again and review it"
+    missing = [clip_id for clip_id in baseline.clips if clip_id not in now.clips]
+    if missing:
+        why = report.rejected.get(missing[0])
+        raise BaselineError(
+            f"{len(missing)} of the baseline's {len(baseline.clips)} clips were not run, {missing[0]!r} first"
+            + (f" ({why})" if why else ""),
+            hint=hint,
+        )
+    added = [clip_id for clip_id in now.clips if clip_id not in baseline.clips]
+    if added:
+        raise BaselineError(
+            f"{len(added)} of {len(now.clips)} clips are not in the baseline, {added[0]!r} first", hint=hint
+        )
+    if baseline.feeds_sha256 != now.feeds_sha256:
+        raise BaselineError(
+            "the baseline was measured on other audio or features: its feeds have digest "
+            f"{baseline.feeds_sha256[:12]}, these {now.feeds_sha256[:12]}",
+            hint=hint,
+        )
+    if baseline.normalization != now.normalization:
+        raise BaselineError(
+            f"texts are normalised by {now.normalization!r}, in the baseline by {baseline.normalization!r}",
+            hint=hint,
+        )
+    for clip_id, clip in now.clips.items():
+        then = baseline.clips[clip_id].words
+        if then != clip.words and None not in (then, clip.words):
+            raise BaselineError(f"clip {clip_id!r} has {clip.words} words, in the baseline {then}", hint=hint)
+
+
+def _worse_clips(baseline: Baseline, report: AccuracyReport, name: str) -> tuple[WorseClip, ...]:
+    worse = [
+        WorseClip(
+            clip.clip_id,
+            then,
+            clip.hypotheses[name].words.num_errors,
+            clip.reference,
+            clip.hypotheses[name].text,
+        )
+        for clip in report.clips
+        if (then := baseline.clips[clip.clip_id].errors) is not None
+        and clip.hypotheses[name].words.num_errors > then
+    ]
+    worse.sort(key=lambda clip: (clip.baseline_errors - clip.errors, clip.clip_id))
+    return tuple(worse[:_MOST_CLIPS])
+
+
+def _notes(baseline: Baseline, now: Baseline) -> tuple[str, ...]:
+    notes = []
+    if bool(baseline.ratios) != bool(now.ratios):
+        where = "in the baseline" if now.ratios else "with the candidate"
+        notes.append(f"speed was not judged: no timings {where}")
+    for output in baseline.outputs:
+        if output not in now.outputs:
+            notes.append(f"SNR of {output} was not judged: the candidate has none")
+    return tuple(notes)

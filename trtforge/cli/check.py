@@ -1,0 +1,115 @@
+"""``trtforge check``: whether a candidate got worse than an accepted baseline."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from trtforge.cli._options import check_writable, make_console
+
+# What a budget of the library is called here, and how many of its units make one of ours.
+_BUDGETS = (
+    ("--wer-budget", "wer_budget", 0.0, 100, "POINTS", "increase of the word error rate that is allowed"),
+    ("--wer-resolution", "wer_resolution", 0.5, 100, "POINTS", "step beyond it that must be noticed"),
+    ("--snr-budget", "snr_budget_db", 1.0, 1, "DB", "mean loss of an output's SNR that is allowed"),
+    ("--snr-resolution", "snr_resolution_db", 1.0, 1, "DB", "step beyond it that must be noticed"),
+    ("--speed-budget", "speed_budget", 2.0, 100, "PERCENT", "increase of the time that is allowed"),
+    ("--speed-resolution", "speed_resolution", 3.0, 100, "PERCENT", "step beyond it that must be noticed"),
+    ("--false-alarms", "false_alarm_rate", 1.0, 100, "PERCENT", "checks that may fail for nothing"),
+    ("--misses", "miss_rate", 1.0, 100, "PERCENT", "checks that may pass what must be noticed"),
+)
+OPTIONS = {setting: (option,) for option, setting, *_ in _BUDGETS}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's arguments."""
+    parser.add_argument(
+        "candidate",
+        metavar="CANDIDATE",
+        help="a network (.onnx), an engine (.engine), or what evaluate -o wrote of it (.json)",
+    )
+    parser.add_argument("--baseline", metavar="JSON", required=True, help="what was accepted")
+    parser.add_argument("--reference", metavar="MODEL", help="the network that outputs are held against")
+    parser.add_argument("--clips", metavar="DIR", help="the clips of the baseline, with texts")
+    parser.add_argument("--timings", metavar="JSON", help="times of reference and candidate, side by side")
+    parser.add_argument(
+        "--time",
+        type=int,
+        metavar="ROUNDS",
+        help="take them here, 8 clips a round; 30 rounds are a good start",
+    )
+    parser.add_argument("--update", action="store_true", help="write the baseline instead of checking")
+    for option, _, default, _, unit, text in _BUDGETS:
+        parser.add_argument(
+            option, type=float, default=default, metavar=unit, help=f"{text} (default: {default:g})"
+        )
+    parser.add_argument("--junit", metavar="XML", help="also write the result as JUnit XML")
+    parser.add_argument(
+        "--summary", metavar="MD", help="also append it in Markdown (default: $GITHUB_STEP_SUMMARY where set)"
+    )
+    parser.add_argument("-o", "--output", metavar="JSON", help="also write it as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check, print what was found; return the exit status."""
+    from pathlib import Path
+
+    from trtforge._files import write_json, write_text
+    from trtforge._progress import Stages
+    from trtforge.accuracy import AccuracyReport
+    from trtforge.checks import CheckConfig, Timings, github_annotations, judge, junit_xml, markdown_summary
+    from trtforge.checks.baseline import Baseline
+    from trtforge.checks.decision import MIN_ROUNDS
+    from trtforge.errors import ConfigError
+    from trtforge.pipeline import evaluate_candidate, measure_baseline, time_candidate
+
+    values = vars(args)
+    config = CheckConfig(
+        **{
+            setting: values[option[2:].replace("-", "_")] / scale
+            for option, setting, _, scale, *_ in _BUDGETS
+        }
+    )
+    is_report = args.candidate.endswith(".json")
+    if args.time is not None and (args.timings or is_report or not (args.reference and args.clips)):
+        raise ConfigError(
+            "--time needs a candidate that can be run, --reference and --clips, and no --timings"
+        )
+    if args.time is not None and args.time < MIN_ROUNDS:
+        raise ConfigError(f"--time must be {MIN_ROUNDS} rounds or more, got {args.time}")
+    baseline = None if args.update else Baseline.load(args.baseline)
+    timings = Timings.load(args.timings) if args.timings else None
+    for path in (args.output, args.junit, args.baseline if args.update else None):
+        if path:
+            check_writable(path)
+    console, name = make_console(), Path(args.candidate).name
+    if is_report:
+        report = AccuracyReport.load(args.candidate)
+    else:
+        with Stages(console).stage("evaluate") as stage:
+            report = evaluate_candidate(
+                args.candidate, reference=args.reference, clips=args.clips, name=name, on_progress=stage
+            )
+            stage.note(f"{report.num_clips} clips")
+    if args.time is not None:
+        with Stages(console).stage("time") as stage:
+            timings = time_candidate(args.reference, args.candidate, args.clips, num_rounds=args.time)
+            stage.note(f"{args.time} rounds")
+    if baseline is None:
+        measure_baseline(report, timings=timings).save(args.baseline)
+        console.print(f"[bold]written[/]  {args.baseline}", soft_wrap=True)
+        return 0
+    result = judge(baseline, report, config, timings=timings)
+    console.print(str(result), markup=False, soft_wrap=True)
+    if args.output:
+        write_json(args.output, result.to_json())
+    if args.junit:
+        write_text(args.junit, junit_xml(result))
+    if summary := args.summary or os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(markdown_summary(result))
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        # Commands to the runner must stand alone on their lines, whatever the console is.
+        sys.stdout.write("".join(f"{line}\n" for line in github_annotations(result, file=args.baseline)))
+    return result.exit_status

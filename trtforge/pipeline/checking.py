@@ -1,0 +1,126 @@
+"""Run a candidate on the clips of its baseline and say whether it got worse."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from trtforge._progress import OnProgress
+from trtforge.audio import ClipSet, features_for_model
+from trtforge.checks import Baseline, CheckConfig, CheckResult, Timings, judge, time_side_by_side
+from trtforge.model import load_model
+from trtforge.pipeline.clips import as_clip_set
+from trtforge.pipeline.evaluation import evaluate, open_runner
+from trtforge.pipeline.reporting import environment
+
+if TYPE_CHECKING:
+    from trtforge.accuracy import AccuracyReport
+    from trtforge.model import ModelSource
+    from trtforge.pipeline.evaluation import Contender
+
+# What a reviewer wants to know of the machine; a line that changes with every patch release is noise.
+_ENVIRONMENT = (
+    "machine", "processor", "gpu", "python", "tensorrt", "tensorrt_rtx", "numpy", "onnxruntime", "torch",
+)  # fmt: skip
+# Clips of middling length that a round of timing runs through.
+_TIMED_CLIPS = 8
+
+
+def check(
+    candidate: Contender | AccuracyReport,
+    baseline: Baseline | str | os.PathLike[str],
+    *,
+    reference: ModelSource | None = None,
+    clips: ClipSet | str | os.PathLike[str] | None = None,
+    config: CheckConfig | None = None,
+    timings: Timings | None = None,
+    name: str = "candidate",
+    on_progress: OnProgress | None = None,
+) -> CheckResult:
+    """Say whether a candidate got worse than a baseline: pass, fail, or not enough clips to tell.
+
+    Parameters
+    ----------
+    candidate : network, engine or anything that can be called, as for `evaluate`; or a report of it.
+    baseline : what was accepted, or the path it was saved to.
+    reference : the network that outputs are held against; not needed with a report.
+    clips : the clips of the baseline; not needed with a report.
+    config : budgets and error rates.
+    timings : of reference and candidate; without them speed is not judged.
+    name : of the candidate in the result.
+    on_progress : called with clips done and clips in all.
+
+    Raises
+    ------
+    BaselineError : the baseline is missing, malformed, or of something else.
+    ConfigError : reference or clips are missing, or clips have no text.
+    """
+    from trtforge.accuracy import AccuracyReport
+
+    accepted = baseline if isinstance(baseline, Baseline) else Baseline.load(baseline)
+    if isinstance(candidate, AccuracyReport):
+        return judge(accepted, candidate, config, timings=timings)
+    report = evaluate_candidate(
+        candidate, reference=reference, clips=clips, name=name, on_progress=on_progress
+    )
+    return judge(accepted, report, config, timings=timings)
+
+
+def measure_baseline(report: AccuracyReport, *, timings: Timings | None = None) -> Baseline:
+    """Take down a report's last runner as baseline, with this machine and the versions that move numbers."""
+    facts = {key: text for key, text in environment().items() if key in _ENVIRONMENT}
+    return Baseline.from_report(report, timings=timings, environment=facts)
+
+
+def evaluate_candidate(
+    candidate: Contender,
+    *,
+    reference: ModelSource | None,
+    clips: ClipSet | str | os.PathLike[str] | None,
+    name: str,
+    on_progress: OnProgress | None = None,
+) -> AccuracyReport:
+    """Evaluate a candidate beside its reference; values that are not finite are left to the check.
+
+    Raises
+    ------
+    ConfigError : reference or clips are missing, or clips have no text.
+    """
+    from trtforge.errors import ConfigError
+
+    if reference is None or clips is None:
+        raise ConfigError(
+            "a candidate that is no report needs reference and clips",
+            hint="give the network that it was made from, and the clips of the baseline",
+            settings=("reference", "clips"),
+        )
+    contenders: dict[str, Contender] = {"reference": reference, name: candidate}
+    return evaluate(contenders, clips, on_nonfinite="report", on_progress=on_progress)
+
+
+def time_candidate(
+    reference: ModelSource,
+    candidate: Contender,
+    clips: ClipSet | str | os.PathLike[str],
+    *,
+    num_rounds: int = 30,
+) -> Timings:
+    """Time reference and candidate in turns, each round on the same 8 clips of middling length.
+
+    Networks run in ONNX Runtime on one thread, since two sessions that wait busily for their threads disturb
+    each other. What returns before its work is done is not timed to its end; `Session.run` waits for the GPU.
+
+    Raises
+    ------
+    ConfigError : fewer than one round.
+    """
+    network, source = load_model(reference), as_clip_set(clips)
+    by_length = [clip_id for _, clip_id in sorted(zip(source.durations(), source.ids, strict=True))]
+    first = max(0, (len(by_length) - _TIMED_CLIPS) // 2)
+    chosen = source.subset(by_length[first : first + _TIMED_CLIPS])
+    feeds = [feed.arrays for feed in chosen.feeds(features_for_model(network))]
+    with ExitStack() as stack:
+        runners = [open_runner(contender, stack, num_threads=1) for contender in (network, candidate)]
+        calls = [lambda run=run: [run(arrays) for arrays in feeds] for run in runners]
+        return time_side_by_side(*calls, num_rounds=num_rounds)
