@@ -6,6 +6,7 @@ import argparse
 
 from trtforge.cli._options import (
     add_activation_memory,
+    add_attention,
     add_calibration,
     add_collect_on,
     add_model,
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--save-observations", metavar="NPZ", help="also keep the histograms, to choose from again"
     )
     add_calibration(parser)
+    add_attention(parser)
     add_activation_memory(parser)
     add_collect_on(parser)
 
@@ -48,6 +50,7 @@ def run(args: argparse.Namespace) -> None:
             model,
             clips.feeds(features_for_model(model)),
             exclude=args.exclude,
+            attention=args.attention,
             activation_bytes=args.activation_memory,
             collect_on=args.collect_on,
             on_progress=stage,

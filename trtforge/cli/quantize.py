@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from trtforge.cli._options import add_exclude, add_keep_float, add_model, check_writable, make_console
+from trtforge.cli._options import (
+    add_attention,
+    add_exclude,
+    add_keep_float,
+    add_model,
+    check_writable,
+    make_console,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_exclude(parser)
     add_keep_float(parser)
+    add_attention(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -37,6 +45,7 @@ def run(args: argparse.Namespace) -> None:
         rest=args.rest,
         exclude=args.exclude,
         keep_float=args.keep_float,
+        attention=args.attention,
         keep_float32=args.keep_float32,
     )
     write_bytes(args.output, model.SerializeToString())

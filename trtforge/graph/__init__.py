@@ -9,16 +9,23 @@ from __future__ import annotations
 
 from trtforge.graph.describe import GraphSummary, LayerPrecision, describe
 from trtforge.graph.kernel_shapes import state_kernel_shapes
-from trtforge.graph.placement import Placement, PlacementPlan, plan_placement, tensors_to_observe
+from trtforge.graph.placement import (
+    Attention,
+    KeepFloat,
+    Placement,
+    PlacementPlan,
+    plan_placement,
+    tensors_to_observe,
+)
 from trtforge.graph.precision import to_float16
 from trtforge.graph.prepare import prepare
 from trtforge.graph.quantize import quantize_graph
 from trtforge.graph.receptive_field import ReceptiveField, receptive_field
-from trtforge.graph.rules import KeepFloat
 from trtforge.graph.two_dimensional import convolutions_in_2d, has_quantized_1d_convolutions
 from trtforge.graph.weights import QuantizedWeight, quantize_weight
 
 __all__ = [
+    "Attention",
     "GraphSummary",
     "KeepFloat",
     "LayerPrecision",

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from trtforge.errors import QuantizationError, ScalesError
 from trtforge.graph.index import GraphIndex
 from trtforge.graph.opset import raise_opset
-from trtforge.graph.placement import PlacementPlan, plan_placement
+from trtforge.graph.placement import Attention, KeepFloat, PlacementPlan, plan_placement
 from trtforge.graph.precision import to_float16
-from trtforge.graph.rules import KeepFloat
 from trtforge.graph.tensor_types import drop_inferable_types
 from trtforge.graph.weights import quantize_weight, round_up
 from trtforge.scales import INT8_MAX, Scales
@@ -32,6 +31,7 @@ def quantize_graph(
     rest: Literal["float16", "float32"] = "float16",
     exclude: Sequence[str] = (),
     keep_float: KeepFloat = "none",
+    attention: Attention = "float",
     keep_float32: Sequence[str] = (),
 ) -> onnx.ModelProto:
     """Quantize a network to symmetric INT8 by TensorRT's placement rules.
@@ -42,13 +42,13 @@ def quantize_graph(
     Parameters
     ----------
     model : a prepared float32 network, not changed.
-    scales : ranges of the tensors that `tensors_to_observe` names for the same ``exclude`` and
-        ``keep_float``. Whether they belong to this network is for the caller to check.
+    scales : ranges of the tensors that `tensors_to_observe` names for the same ``exclude``,
+        ``keep_float`` and ``attention``. Whether they belong to this network is for the caller to check.
     rest : dtype of what is not INT8. ``"float16"`` suits strongly typed builds (TensorRT 10 and later, RTX):
         scales are FP16, weights are stored in INT8, opset 19 or later. ``"float32"`` suits TensorRT 8.6,
         which picks precisions itself, wants weights in FP32 before their quantizer, and reads opset 17 at
         most: the opset is raised to 13 if it is lower, else kept.
-    exclude, keep_float : layers to leave in floating point; see `plan_placement`.
+    exclude, keep_float, attention : layers to leave in floating point; see `plan_placement`.
     keep_float32 : nodes to leave in FP32 where the rest is FP16; see `to_float16`.
 
     Returns
@@ -72,7 +72,7 @@ def quantize_graph(
     quantized = onnx.ModelProto()
     quantized.CopyFrom(model)
     quantized = raise_opset(quantized, _OPSET[rest])
-    plan = plan_placement(quantized, exclude=exclude, keep_float=keep_float)
+    plan = plan_placement(quantized, exclude=exclude, keep_float=keep_float, attention=attention)
     if not plan.placements:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(plan.left_alone.items())[:3])
         raise QuantizationError(f"the network has no layer to quantize{': ' + reasons if reasons else ''}")
@@ -89,8 +89,8 @@ def _amax_by_tensor(plan: PlacementPlan, scales: Scales) -> dict[str, float]:
         shown = ", ".join(map(repr, missing[:5])) + (", ..." if len(missing) > 5 else "")
         raise ScalesError(
             f"no scale for {len(missing)} of {len(plan.tensors)} tensors to be quantized: {shown}",
-            hint="calibrate with the same exclude and keep_float as you quantize with, or with neither",
-            settings=("exclude", "keep_float"),
+            hint="calibrate with the exclude and attention that you quantize with",
+            settings=("exclude", "attention"),
         )
     amax = {name: scales[name].amax for name in plan.tensors}
     for group in plan.shared:

@@ -10,7 +10,7 @@ from trtforge.calibration import Method, Observations, choose, collect
 from trtforge.calibration.collect import DEFAULT_ACTIVATION_BYTES
 from trtforge.errors import ConfigError, ScalesError
 from trtforge.feeds import Arrays, Feeds, as_feeds
-from trtforge.graph import KeepFloat, prepare, quantize_graph, tensors_to_observe
+from trtforge.graph import Attention, KeepFloat, prepare, quantize_graph, tensors_to_observe
 from trtforge.model import ModelSource, load_model, model_digest
 from trtforge.runtime import collect_on_gpu
 from trtforge.runtime.device_collection import require_collecting_gpu
@@ -27,6 +27,7 @@ def observe(
     feeds: Feeds | Sequence[Arrays],
     *,
     exclude: Sequence[str] = (),
+    attention: Attention = "float",
     activation_bytes: int = DEFAULT_ACTIVATION_BYTES,
     collect_on: CollectOn = "cpu",
     on_progress: OnProgress | None = None,
@@ -38,6 +39,7 @@ def observe(
     model : path of an ``.onnx`` file, or a network in memory, in FP32.
     feeds : what it is run on, such as ``ClipSet.feeds(...)``, or a list of mappings of input name to array.
     exclude : names or shell patterns of nodes that stay unquantized.
+    attention : ``int8`` observes what products of two activations read, too.
     activation_bytes : bound on the activations of one batch held at once, as for `trtforge.collect`; on a GPU
         the default stands for 40 % of its free memory.
     collect_on : ``cpu``, where ONNX Runtime runs the network, or ``gpu``, where TensorRT does
@@ -52,6 +54,7 @@ def observe(
     ------
     ModelError : the network cannot be read or run.
     InputError : the feeds do not fit the network.
+    QuantizationError : a name in ``exclude`` matches no node, or ``attention`` is none of its values.
     CalibrationError : nothing was observed, or too many activations are not finite.
     ConfigError : ``activation_bytes`` is below 1, or ``collect_on`` is neither.
     NoGpuError : the GPU was asked for where there is none.
@@ -59,11 +62,12 @@ def observe(
     check_collect_on(collect_on)
     source = load_model(model)
     prepared = prepare(source)
+    names = tensors_to_observe(prepared, exclude=exclude, attention=attention)
     if collect_on == "gpu":
         return collect_on_gpu(
             prepared,
             as_feeds(feeds),
-            tensors_to_observe(prepared, exclude=exclude),
+            names,
             activation_bytes=None if activation_bytes == DEFAULT_ACTIVATION_BYTES else activation_bytes,
             model_sha256=model_digest(source),
             on_progress=on_progress,
@@ -71,7 +75,7 @@ def observe(
     return collect(
         prepared,
         as_feeds(feeds),
-        tensors_to_observe(prepared, exclude=exclude),
+        names,
         activation_bytes=activation_bytes,
         model_sha256=model_digest(source),
         on_progress=on_progress,
@@ -105,6 +109,7 @@ def calibrate(
     method: Method = "entropy",
     percentile: float = 99.99,
     exclude: Sequence[str] = (),
+    attention: Attention = "float",
     activation_bytes: int = DEFAULT_ACTIVATION_BYTES,
     collect_on: CollectOn = "cpu",
     on_progress: OnProgress | None = None,
@@ -113,19 +118,20 @@ def calibrate(
 
     Parameters
     ----------
-    model, feeds, exclude, activation_bytes, collect_on, on_progress : as for `observe`.
+    model, feeds, exclude, attention, activation_bytes, collect_on, on_progress : as for `observe`.
     method : ``entropy``, ``percentile``, ``mse`` or ``max``.
     percentile : share of the magnitudes kept, in percent; for ``percentile`` alone.
 
     Raises
     ------
-    ModelError, InputError, CalibrationError, NoGpuError : as for `observe`.
+    ModelError, InputError, QuantizationError, CalibrationError, NoGpuError : as for `observe`.
     ConfigError : the method is unknown, or as for `observe`.
     """
     observations = observe(
         model,
         feeds,
         exclude=exclude,
+        attention=attention,
         activation_bytes=activation_bytes,
         collect_on=collect_on,
         on_progress=on_progress,
@@ -140,6 +146,7 @@ def quantize(
     rest: Literal["float16", "float32"] = "float16",
     exclude: Sequence[str] = (),
     keep_float: KeepFloat = "none",
+    attention: Attention = "float",
     keep_float32: Sequence[str] = (),
 ) -> onnx.ModelProto:
     """Write INT8 into a network as Q/DQ pairs, where TensorRT fuses them.
@@ -152,6 +159,8 @@ def quantize(
         exactly what this says; TensorRT 8.6 takes ``float32`` and chooses FP16 by its builder flag.
     exclude : names or shell patterns of nodes that stay unquantized.
     keep_float : layers at the ends that stay unquantized: ``none``, ``first``, ``last`` or ``first_last``.
+    attention : ``float`` leaves products of two activations in floating point, ``int8`` quantizes them; only
+        for scales that were calibrated so.
     keep_float32 : names or shell patterns of nodes that stay in FP32 where the rest is FP16.
 
     Returns
@@ -179,5 +188,11 @@ def quantize(
             hint="calibrate this network; scales do not carry over, even after a small change",
         )
     return quantize_graph(
-        prepare(source), scales, rest=rest, exclude=exclude, keep_float=keep_float, keep_float32=keep_float32
+        prepare(source),
+        scales,
+        rest=rest,
+        exclude=exclude,
+        keep_float=keep_float,
+        attention=attention,
+        keep_float32=keep_float32,
     )
