@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from trtforge.pipeline import calibrate as calibrate
     from trtforge.pipeline import compile as compile  # noqa: A004
     from trtforge.pipeline import evaluate as evaluate
+    from trtforge.pipeline import lint as lint
     from trtforge.pipeline import quantize as quantize
     from trtforge.profiles import OptimizationProfile as OptimizationProfile
     from trtforge.profiles import plan_profiles as plan_profiles
@@ -66,6 +67,7 @@ _HOME = {
     "collect_on_gpu": "runtime",
     "compile": "pipeline",
     "evaluate": "pipeline",
+    "lint": "pipeline",
     "plan_profiles": "profiles",
     "quantize": "pipeline",
 }

@@ -14,6 +14,7 @@ COMMANDS = {
     "audit": "say what a calibration set lacks and whether it is large enough",
     "plan-profiles": "choose optimization profiles for observed lengths",
     "quantize": "write the Q/DQ network that the ranges describe",
+    "lint": "explain what of a quantized network does not suit TensorRT",
     "build": "build a TensorRT engine",
     "evaluate": "word error rates of networks and engines on a clip set",
     "cache": "list, verify and clear the engines that builds keep",
@@ -60,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = make_parser(command).parse_args(words)
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        args.run(args)
+        status: int | None = args.run(args)
     except AccuracyError as error:
         _explain(errors, error, args)
         return 1
@@ -74,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         errors.print("[yellow]interrupted[/]; every file is whole or was not begun")
         _leave_at_once_where_a_library_works()
         return 130
-    return 0
+    return status or 0
 
 
 def _leave_at_once_where_a_library_works() -> None:

@@ -2,13 +2,15 @@
 
 The steps take an ``onnx.ModelProto`` and return another one; none changes what it is given:
 `prepare`, then `plan_placement` or `tensors_to_observe`, then `quantize_graph`. `to_float16` types a graph
-without quantizing it, and `describe` says what a typed graph asks for.
+without quantizing it; `describe` says what a typed graph asks for, and `lint` what of it does not suit a
+library.
 """
 
 from __future__ import annotations
 
 from trtforge.graph.describe import GraphSummary, LayerPrecision, describe
 from trtforge.graph.kernel_shapes import state_kernel_shapes
+from trtforge.graph.linting import Finding, Target, lint
 from trtforge.graph.placement import (
     Attention,
     KeepFloat,
@@ -26,6 +28,7 @@ from trtforge.graph.weights import QuantizedWeight, quantize_weight
 
 __all__ = [
     "Attention",
+    "Finding",
     "GraphSummary",
     "KeepFloat",
     "LayerPrecision",
@@ -33,9 +36,11 @@ __all__ = [
     "PlacementPlan",
     "QuantizedWeight",
     "ReceptiveField",
+    "Target",
     "convolutions_in_2d",
     "describe",
     "has_quantized_1d_convolutions",
+    "lint",
     "plan_placement",
     "prepare",
     "quantize_graph",

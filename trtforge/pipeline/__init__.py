@@ -5,6 +5,7 @@ from trtforge.pipeline.auditing import CLEAN, audit, make_orders, observe_clips
 from trtforge.pipeline.clips import plan_for_clips
 from trtforge.pipeline.compilation import compile  # noqa: A004 - named for what users look for
 from trtforge.pipeline.evaluation import evaluate
+from trtforge.pipeline.linting import lint
 from trtforge.pipeline.quantization import calibrate, observe, quantize
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "calibrate",
     "compile",
     "evaluate",
+    "lint",
     "make_orders",
     "observe",
     "observe_clips",
