@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from trtforge.pipeline import evaluate as evaluate
     from trtforge.pipeline import lint as lint
     from trtforge.pipeline import quantize as quantize
+    from trtforge.pipeline import smooth as smooth
     from trtforge.profiles import OptimizationProfile as OptimizationProfile
     from trtforge.profiles import plan_profiles as plan_profiles
     from trtforge.runtime import OnnxRunner as OnnxRunner
@@ -70,6 +71,7 @@ _HOME = {
     "lint": "pipeline",
     "plan_profiles": "profiles",
     "quantize": "pipeline",
+    "smooth": "pipeline",
 }
 
 __all__ = sorted([*_HOME, "__version__"])

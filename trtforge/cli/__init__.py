@@ -12,6 +12,7 @@ COMMANDS = {
     "compile": "clips and a network in; a calibrated engine and its report out",
     "calibrate": "observe a network on clips and choose INT8 ranges",
     "audit": "say what a calibration set lacks and whether it is large enough",
+    "smooth": "move outlier channels of a transformer into its weights, before it is calibrated",
     "plan-profiles": "choose optimization profiles for observed lengths",
     "quantize": "write the Q/DQ network that the ranges describe",
     "lint": "explain what of a quantized network does not suit TensorRT",

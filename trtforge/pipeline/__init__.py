@@ -7,10 +7,12 @@ from trtforge.pipeline.compilation import compile  # noqa: A004 - named for what
 from trtforge.pipeline.evaluation import evaluate
 from trtforge.pipeline.linting import lint
 from trtforge.pipeline.quantization import calibrate, observe, quantize
+from trtforge.pipeline.smoothing import Smoothing, smooth
 
 __all__ = [
     "CLEAN",
     "Compilation",
+    "Smoothing",
     "audit",
     "calibrate",
     "compile",
@@ -21,4 +23,5 @@ __all__ = [
     "observe_clips",
     "plan_for_clips",
     "quantize",
+    "smooth",
 ]
