@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from trtforge.pipeline import evaluate as evaluate
     from trtforge.pipeline import lint as lint
     from trtforge.pipeline import quantize as quantize
+    from trtforge.pipeline import quantize_weights as quantize_weights
     from trtforge.pipeline import smooth as smooth
     from trtforge.profiles import OptimizationProfile as OptimizationProfile
     from trtforge.profiles import plan_profiles as plan_profiles
@@ -71,6 +72,7 @@ _HOME = {
     "lint": "pipeline",
     "plan_profiles": "profiles",
     "quantize": "pipeline",
+    "quantize_weights": "pipeline",
     "smooth": "pipeline",
 }
 

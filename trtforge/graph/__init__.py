@@ -22,8 +22,10 @@ from trtforge.graph.placement import (
 from trtforge.graph.precision import to_float16
 from trtforge.graph.prepare import prepare
 from trtforge.graph.quantize import quantize_graph
+from trtforge.graph.quantized_types import QuantizedTo
 from trtforge.graph.receptive_field import ReceptiveField, receptive_field
 from trtforge.graph.two_dimensional import convolutions_in_2d, has_quantized_1d_convolutions
+from trtforge.graph.weight_only import WeightType, quantize_weights_only
 from trtforge.graph.weights import QuantizedWeight, quantize_weight
 
 __all__ = [
@@ -34,9 +36,11 @@ __all__ = [
     "LayerPrecision",
     "Placement",
     "PlacementPlan",
+    "QuantizedTo",
     "QuantizedWeight",
     "ReceptiveField",
     "Target",
+    "WeightType",
     "convolutions_in_2d",
     "describe",
     "has_quantized_1d_convolutions",
@@ -45,6 +49,7 @@ __all__ = [
     "prepare",
     "quantize_graph",
     "quantize_weight",
+    "quantize_weights_only",
     "receptive_field",
     "state_kernel_shapes",
     "tensors_to_observe",

@@ -72,6 +72,7 @@ def plan_placement(
     exclude: Sequence[str] = (),
     keep_float: KeepFloat = "none",
     attention: Attention = "float",
+    products_only: bool = False,
 ) -> PlacementPlan:
     """Choose the tensors to quantize by TensorRT's rules for explicit quantization.
 
@@ -88,6 +89,7 @@ def plan_placement(
         ``last`` those that feed no other.
     attention : ``int8`` quantizes products of two activations too. TensorRT's fused attention kernels compute
         in floating point, so that is for what was measured.
+    products_only : leave convolutions alone, as FP8 does.
 
     Raises
     ------
@@ -120,6 +122,8 @@ def plan_placement(
             left_alone[label(node)] = "excluded"
         elif verdict.weight is None and attention == "float":
             left_alone[label(node)] = "it multiplies two activations, as attention does"
+        elif products_only and node.op_type in ("Conv", "ConvTranspose"):
+            left_alone[label(node)] = "FP8 is for products; quantize convolutions to INT8"
         else:
             chosen[node.output[0]] = verdict
     for output, reason in _at_the_ends(index, chosen, keep_float).items():

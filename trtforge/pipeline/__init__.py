@@ -6,7 +6,7 @@ from trtforge.pipeline.clips import plan_for_clips
 from trtforge.pipeline.compilation import compile  # noqa: A004 - named for what users look for
 from trtforge.pipeline.evaluation import evaluate
 from trtforge.pipeline.linting import lint
-from trtforge.pipeline.quantization import calibrate, observe, quantize
+from trtforge.pipeline.quantization import calibrate, observe, quantize, quantize_weights
 from trtforge.pipeline.smoothing import Smoothing, smooth
 
 __all__ = [
@@ -23,5 +23,6 @@ __all__ = [
     "observe_clips",
     "plan_for_clips",
     "quantize",
+    "quantize_weights",
     "smooth",
 ]

@@ -10,7 +10,16 @@ from trtforge.calibration import Method, Observations, choose, collect
 from trtforge.calibration.collect import DEFAULT_ACTIVATION_BYTES
 from trtforge.errors import ConfigError, ScalesError
 from trtforge.feeds import Arrays, Feeds, as_feeds
-from trtforge.graph import Attention, KeepFloat, prepare, quantize_graph, tensors_to_observe
+from trtforge.graph import (
+    Attention,
+    KeepFloat,
+    QuantizedTo,
+    WeightType,
+    prepare,
+    quantize_graph,
+    quantize_weights_only,
+    tensors_to_observe,
+)
 from trtforge.model import ModelSource, load_model, model_digest
 from trtforge.runtime import collect_on_gpu
 from trtforge.runtime.device_collection import require_collecting_gpu
@@ -148,8 +157,9 @@ def quantize(
     keep_float: KeepFloat = "none",
     attention: Attention = "float",
     keep_float32: Sequence[str] = (),
+    to: QuantizedTo = "int8",
 ) -> onnx.ModelProto:
-    """Write INT8 into a network as Q/DQ pairs, where TensorRT fuses them.
+    """Write INT8 or FP8 into a network as Q/DQ pairs, where TensorRT fuses them.
 
     Parameters
     ----------
@@ -162,6 +172,8 @@ def quantize(
     attention : ``float`` leaves products of two activations in floating point, ``int8`` quantizes them; only
         for scales that were calibrated so.
     keep_float32 : names or shell patterns of nodes that stay in FP32 where the rest is FP16.
+    to : ``int8``, or ``float8`` for FP8 (E4M3): products alone, from the same ranges, for TensorRT 10 and
+        later and TensorRT-RTX on compute capability 8.9 and above.
 
     Returns
     -------
@@ -194,5 +206,49 @@ def quantize(
         exclude=exclude,
         keep_float=keep_float,
         attention=attention,
+        keep_float32=keep_float32,
+        to=to,
+    )
+
+
+def quantize_weights(
+    model: ModelSource,
+    dtype: WeightType = "int4",
+    *,
+    block_size: int = 64,
+    rest: Literal["float16", "float32"] = "float16",
+    exclude: Sequence[str] = (),
+    keep_float32: Sequence[str] = (),
+) -> onnx.ModelProto:
+    """Store the weights of a network's products in blocks of INT8 or INT4, and compute in floating point.
+
+    For what is bound by reading weights, such as one step of a decoder. No clips are needed. The network is
+    for TensorRT 10 and later and TensorRT-RTX; INT4 is for compute capability 8.0 and above.
+
+    Parameters
+    ----------
+    model : path of an ``.onnx`` file, or a network in memory, in FP32.
+    dtype : ``int8`` or ``int4``.
+    block_size : number of weights, along the summed axis, that share a scale: 16, 32, 64 or 128.
+    rest : type of everything else.
+    exclude : names or shell patterns of products that keep their weights.
+    keep_float32 : names or shell patterns of nodes that stay in FP32 where the rest is FP16.
+
+    Returns
+    -------
+    A new network of opset 21; the one given is not changed. Its inputs and outputs keep their types.
+
+    Raises
+    ------
+    QuantizationError : an argument is wrong, a name matches no node, or no product has a weight that blocks
+        divide.
+    ModelError : the network cannot be read.
+    """
+    return quantize_weights_only(
+        prepare(load_model(model)),
+        dtype,
+        block_size=block_size,
+        rest=rest,
+        exclude=exclude,
         keep_float32=keep_float32,
     )

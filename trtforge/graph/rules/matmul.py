@@ -11,25 +11,37 @@ if TYPE_CHECKING:
     import onnx
 
 
-def judge_matmul(node: onnx.NodeProto, view: View) -> Layer | Refusal:
-    """Quantize the left-hand side, and a constant right-hand side along axis 1, or both activations.
+def weight_of_matmul(node: onnx.NodeProto, view: View) -> Layer | Refusal:
+    """Return both activations, or one and the constant right-hand side with the axis of its columns, 1.
 
-    A product of two activations, as in attention, is a `Layer` without weight: whether it is quantized is the
-    user's choice. Refuses a constant left-hand side, a weight that has not 2 axes, and products too small to
-    pay.
+    Refuses a constant left-hand side and a weight that has not 2 axes.
     """
     left, right = node.input
     if view.is_constant(left):
         return Refusal("its constant is not the right-hand side")
     if not view.is_constant(right):
-        if not view.is_float32(right):
-            return Refusal("its second factor is not float32")
-        depth, width = (view.shape(right) or (None, None))[-2:] if _is_matrix(right, view) else (None, None)
-        return refuse_small(Layer((left, right)), depth, width, view)
+        return Layer((left, right))
     dims = view.index.initializers[right].dims
-    if len(dims) != 2:
-        return Refusal(f"its weight has {len(dims)} axes, not 2")
-    return refuse_small(Layer((left,), right, 1), int(dims[0]), int(dims[1]), view)
+    return Layer((left,), right, 1) if len(dims) == 2 else Refusal(f"its weight has {len(dims)} axes, not 2")
+
+
+def judge_matmul(node: onnx.NodeProto, view: View) -> Layer | Refusal:
+    """Quantize the left-hand side, and a constant right-hand side along axis 1, or both activations.
+
+    A product of two activations, as in attention, is a `Layer` without weight: whether it is quantized is the
+    user's choice. Refuses what `weight_of_matmul` does, and products too small to pay.
+    """
+    verdict = weight_of_matmul(node, view)
+    if isinstance(verdict, Refusal):
+        return verdict
+    if verdict.weight is not None:
+        depth, width = view.index.initializers[verdict.weight].dims
+        return refuse_small(verdict, int(depth), int(width), view)
+    right = node.input[1]
+    if not view.is_float32(right):
+        return Refusal("its second factor is not float32")
+    rows, columns = (view.shape(right) or (None, None))[-2:] if _is_matrix(right, view) else (None, None)
+    return refuse_small(verdict, rows, columns, view)
 
 
 def _is_matrix(name: str, view: View) -> bool:
