@@ -177,6 +177,16 @@ def test_quantized_attention_runs_and_builds(rest):
     assert build_rtx(result) > 10_000
 
 
+def test_what_a_softmax_makes_keeps_its_whole_range():
+    model = prepare(transformer_block())
+    names = tensors_to_observe(model, attention="int8")
+    entries = {name: TensorScale(amax=0.1, observed_max=0.9) for name in names}
+    scales = Scales(entries, "entropy", "0" * 64, "0" * 64, 1)
+    index = GraphIndex(quantize_graph(model, scales, rest="float32", attention="int8").graph)
+    np.testing.assert_allclose(index.constant("attention_scale"), 0.9 / 127, rtol=1e-6)
+    np.testing.assert_allclose(index.constant("q.heads_scale"), 0.1 / 127, rtol=1e-6)
+
+
 def test_scales_calibrated_without_attention_do_not_serve_attention():
     model = prepare(transformer_block())
     with pytest.raises(

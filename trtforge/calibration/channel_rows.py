@@ -27,8 +27,9 @@ class ChannelRows:
 
     Parameters
     ----------
-    peaks : float32 [channels], largest magnitude of each channel over all rows seen.
-    rows : float32 [num_rows, channels], a uniform sample of the rows.
+    peaks : float32 [channels], largest magnitude of each channel over one half of the rows seen.
+    rows : float32 [num_rows, channels], a uniform sample of the other half, so that what is made of the peaks
+        can be judged on rows that they were not taken from. Where one row is all, it serves as both.
     num_seen : number of rows seen.
     """
 
@@ -100,7 +101,7 @@ def collect_channel_rows(
 
 
 class _Sample:
-    """The rows with the smallest of equally distributed keys, which is a uniform sample."""
+    """The rows with the smallest of equally distributed keys, and the peaks of those with the larger half."""
 
     def __init__(self, num_rows: int, rng: np.random.Generator) -> None:
         self.rng = rng
@@ -114,8 +115,11 @@ class _Sample:
         rows = np.asarray(values, np.float32).reshape(-1, values.shape[-1])
         if len(rows):
             keys = self.rng.random(len(rows))
-            nearest = np.argsort(keys)[: self._num_rows]
-            self._join(keys[nearest], rows[nearest], np.abs(rows).max(axis=0), len(rows))
+            order = np.argsort(keys)
+            held = order[: -(-len(rows) // 2)]
+            for_peaks = order[len(held) :] if len(rows) > 1 else held
+            peaks, held = np.abs(rows[for_peaks]).max(axis=0), held[: self._num_rows]
+            self._join(keys[held], rows[held], peaks, len(rows))
 
     def merge(self, other: _Sample) -> None:
         if other._rows is not None and other._peaks is not None:

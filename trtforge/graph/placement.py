@@ -54,11 +54,14 @@ class PlacementPlan:
     left_alone : layers and residual additions that stay in floating point, by name, each with the reason.
     shared : groups of quantized tensors that must have one scale, because one carries the other's values
         through concatenation, pooling by maximum or a change of layout.
+    unclipped : quantized tensors whose whole range is kept, because a softmax makes them: its few large
+        values are what attention is about, and a threshold for the many small ones would cut them off.
     """
 
     placements: tuple[Placement, ...]
     left_alone: dict[str, str] = field(default_factory=dict)
     shared: tuple[tuple[str, ...], ...] = ()
+    unclipped: tuple[str, ...] = ()
 
     @property
     def tensors(self) -> tuple[str, ...]:
@@ -143,7 +146,10 @@ def plan_placement(
         for layer in [chosen[made]]
     )
     tensors = {name for item in placements for name in item.activations}
-    return PlacementPlan(placements, left_alone, shared_scales(view, tensors))
+    softmax = {name for node in index.nodes if node.op_type == "Softmax" for name in node.output}
+    return PlacementPlan(
+        placements, left_alone, shared_scales(view, tensors), tuple(sorted(tensors & softmax))
+    )
 
 
 def tensors_to_observe(

@@ -116,6 +116,7 @@ def _amax_by_tensor(plan: PlacementPlan, scales: Scales) -> dict[str, float]:
             settings=("exclude", "attention"),
         )
     amax = {name: scales[name].amax for name in plan.tensors}
+    amax.update({name: max(amax[name], scales[name].observed_max) for name in plan.unclipped})
     for group in plan.shared:
         amax.update(dict.fromkeys(group, max(amax[name] for name in group)))
     return amax

@@ -23,6 +23,8 @@ ALPHAS = tuple(round(0.05 * step, 2) for step in range(21))
 _NORMALISATIONS = ("LayerNormalization", "RMSNormalization")
 # Factors further from one another than this would take FP16 weights below their smallest number.
 _WIDEST = 2.0**12
+# What other rows of the same data may take back.
+_LEAST_GAIN_DB = 1.0
 
 
 @dataclass(frozen=True)
@@ -104,12 +106,13 @@ def choose_smoothing(
 
     Channel j is divided by ``peaks[j] ** alpha / weight_peaks[j] ** (1 - alpha)``, brought to a geometric
     mean of one. Each alpha is judged by the products of the sampled rows, rows and weights rounded to INT8,
-    against the products in FP32; so is doing nothing.
+    against the products in FP32; a gain below 1 dB changes nothing.
 
     Parameters
     ----------
     rows : float32 [num_rows, channels], a sample of the tensor.
-    peaks : float32 [channels], largest magnitude of each channel.
+    peaks : float32 [channels], largest magnitude of each channel; of other rows, so that a strength which
+        fits these alone is not chosen.
     weights : float32 [channels, columns] each.
     alphas : what to try, 0 to 1.
 
@@ -141,11 +144,12 @@ def choose_smoothing(
 
     before = snr_db(ones)
     best = SmoothingChoice(None, before, before, ones)
+    needed = before + _LEAST_GAIN_DB
     weight_peaks = np.abs(joined).max(axis=1)
     for alpha in alphas:
         factors = _factors(peaks, weight_peaks, alpha)
         after = snr_db(factors)
-        if after > best.snr_after_db:
+        if after > max(best.snr_after_db, needed):
             best = SmoothingChoice(alpha, before, after, factors)
     return best
 
