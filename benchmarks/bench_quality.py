@@ -24,6 +24,7 @@ from benchmarks.pages import fill_between, load_result, table, to_text
 from benchmarks.quality.cases import CASES, RECOGNISER, Arrays, Case, save_batches
 from benchmarks.quality.contenders import CONTENDERS, NO_MODELOPT
 from trtforge._files import write_text
+from trtforge.errors import ReportError
 
 if TYPE_CHECKING:
     import onnx
@@ -35,6 +36,9 @@ RESULT = ROOT / "benchmarks/results/quality.json"
 TRIAL = ROOT / "out/quality.json"
 PAGE = ROOT / "docs/quality-against-peers.md"
 METHODS = ("max", "entropy")
+# Its entropy calibrator has as many bins as levels, and quantize_static cannot say otherwise: that is max.
+_ONLY_MAX = ("onnxruntime", "onnxruntime_layers")
+NUM_WORD_CLIPS = 96
 _NAMES = {
     "trtforge": "trtforge",
     "trtforge_smoothed": "trtforge, smoothed first",
@@ -53,6 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(given)
     if args.redraw:
         write_page(load_result(args.output or RESULT, kind=FORMAT, module=MODULE))
+        return 0
+    if args.join:
+        result = joined([load_result(path, kind=FORMAT, module=MODULE) for path in args.join])
+        write_text(args.output or RESULT, to_text(result))
+        if args.output is None:
+            write_page(result)
         return 0
     published = tuple(args.networks) == tuple(CASES) and tuple(args.methods) == METHODS
     output: Path = args.output or (RESULT if published else TRIAL)
@@ -89,6 +99,8 @@ def measure(network: str, args: argparse.Namespace) -> list[dict[str, Any]]:
         reference = outputs(model, case.test())
         for contender in args.contenders:
             for method in args.methods:
+                if contender in _ONLY_MAX and method != "max":
+                    continue
                 row = {"network": network, "contender": contender, "method": method}
                 rows.append(row | _judge(contender, method, folder, case, reference, args))
         if network == "recogniser" and args.word_errors:
@@ -185,6 +197,7 @@ def _count_word_errors(rows: list[dict[str, Any]], folder: Path) -> None:
     """Add to each row of the recogniser its word error rate on the test set, in percent."""
     import onnx
 
+    from trtforge.audio import ClipSet
     from trtforge.model import load_model
     from trtforge.pipeline import evaluate
 
@@ -196,13 +209,33 @@ def _count_word_errors(rows: list[dict[str, Any]], folder: Path) -> None:
             # Not every contender keeps what the network says of its features and texts.
             onnx.helper.set_model_props(model, {item.key: item.value for item in source.metadata_props})
             models[f"{row['contender']} {row['method']}"] = model
-    found = evaluate(models, ROOT / "calibration_sets/podcast_en_test").overall
+    clips = ClipSet.load(ROOT / "calibration_sets/podcast_en_test").sample(NUM_WORD_CLIPS)
+    found = evaluate(models, clips).overall
     assert found is not None  # noqa: S101 - the set has texts
     rates = {name: round(100 * entry.wer.rate, 3) for name, entry in found.runners.items()}
     for row in rows:
         if "snr_db" in row:
             row["wer_percent"] = rates[f"{row['contender']} {row['method']}"]
             row["wer_percent_float32"] = rates["FP32"]
+
+
+def joined(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Put results of single networks together, in the order of the cases.
+
+    Raises
+    ------
+    ReportError : the parts were made at different commits or with other versions, or one network is in two.
+    """
+    rows = [row for part in parts for row in part["rows"]]
+    networks = [network for part in parts for network in {row["network"]: None for row in part["rows"]}]
+    if len(networks) != len(set(networks)):
+        raise ReportError(f"a network is in two of the parts: {', '.join(sorted(networks))}")
+    for key in ("commit", "versions", "machine"):
+        if any(part["run"][key] != parts[0]["run"][key] for part in parts):
+            raise ReportError(f"the parts were not made alike: their {key} differs", hint="run them again")
+    rows.sort(key=lambda row: list(CASES).index(row["network"]))
+    commands = "; ".join(part["run"]["command"] for part in parts)
+    return {**parts[0], "rows": rows, "run": {**parts[0]["run"], "command": commands}}
 
 
 def shortfalls(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -245,7 +278,7 @@ def tables(result: dict[str, Any]) -> str:
     run, theirs = result["run"], result["modelopt"]
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     made = [
-        f"`{run['command']}`",
+        *(f"`{command}`" for command in run["command"].split("; ")),
         f"{run['date']}, {run['machine']['num_cpus']} cores of {run['machine']['processor']}",
         versions,
     ]
@@ -273,6 +306,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--timeout-s", type=float, default=1800.0, help="limit of one contender, in seconds")
     parser.add_argument("--modelopt-python", metavar="PATH", help="interpreter that has nvidia-modelopt")
     parser.add_argument("--output", type=Path, metavar="PATH", help="the JSON")
+    parser.add_argument(
+        "--join",
+        nargs="+",
+        type=Path,
+        metavar="JSON",
+        help="measure nothing; join results of single networks",
+    )
     parser.add_argument("--redraw", action="store_true", help="measure nothing; fill the page from the JSON")
     return parser
 
