@@ -224,18 +224,21 @@ def joined(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     Raises
     ------
-    ReportError : the parts were made at different commits or with other versions, or one network is in two.
+    ReportError : the parts were made on other machines or with other versions, or one network is in two.
     """
     rows = [row for part in parts for row in part["rows"]]
     networks = [network for part in parts for network in {row["network"]: None for row in part["rows"]}]
     if len(networks) != len(set(networks)):
         raise ReportError(f"a network is in two of the parts: {', '.join(sorted(networks))}")
-    for key in ("commit", "versions", "machine"):
+    for key in ("versions", "machine"):
         if any(part["run"][key] != parts[0]["run"][key] for part in parts):
-            raise ReportError(f"the parts were not made alike: their {key} differs", hint="run them again")
+            raise ReportError(f"the parts were not made alike: other {key}", hint="run them again")
     rows.sort(key=lambda row: list(CASES).index(row["network"]))
-    commands = "; ".join(part["run"]["command"] for part in parts)
-    return {**parts[0], "rows": rows, "run": {**parts[0]["run"], "command": commands}}
+    of_parts = {
+        key: "; ".join(dict.fromkeys(part["run"][key] or "" for part in parts))
+        for key in ("command", "commit")
+    }
+    return {**parts[0], "rows": rows, "run": {**parts[0]["run"], **of_parts}}
 
 
 def shortfalls(rows: Sequence[dict[str, Any]]) -> list[str]:
