@@ -33,9 +33,12 @@ if TYPE_CHECKING:
     from trtforge.pipeline import compare as compare
     from trtforge.pipeline import compile as compile  # noqa: A004
     from trtforge.pipeline import evaluate as evaluate
+    from trtforge.pipeline import lint as lint
     from trtforge.pipeline import lower as lower
     from trtforge.pipeline import observe as observe
     from trtforge.pipeline import quantize as quantize
+    from trtforge.pipeline import quantize_weights as quantize_weights
+    from trtforge.pipeline import smooth as smooth
     from trtforge.profiles import OptimizationProfile as OptimizationProfile
     from trtforge.profiles import plan_profiles as plan_profiles
     from trtforge.runtime import OnnxRunner as OnnxRunner
@@ -80,8 +83,11 @@ _HOME = {
     "evaluate": "pipeline",
     "lower": "pipeline",
     "observe": "pipeline",
+    "lint": "pipeline",
     "plan_profiles": "profiles",
     "quantize": "pipeline",
+    "quantize_weights": "pipeline",
+    "smooth": "pipeline",
 }
 
 __all__ = sorted([*_HOME, "__version__"])

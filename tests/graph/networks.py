@@ -201,6 +201,14 @@ def max_scales(model: onnx.ModelProto, names: Sequence[str]) -> Scales:
     return Scales(tensors, method="max", model_sha256="0" * 64, feeds_sha256="0" * 64, num_clips=2)
 
 
+def prepare_and_scale(make) -> tuple[onnx.ModelProto, Scales]:
+    """Prepare a network and take the scales of what is to be quantized."""
+    from trtforge.graph import prepare, tensors_to_observe
+
+    model = prepare(make())
+    return model, max_scales(model, tensors_to_observe(model))
+
+
 def build_rtx(model: onnx.ModelProto) -> int:
     """Build with TensorRT-RTX and return the plan's size in bytes; skip where it is not installed."""
     trt = pytest.importorskip("tensorrt_rtx")

@@ -35,7 +35,20 @@ def test_transformer_residuals_norms_and_attention_stay_in_floating_point():
     assert plan.left_alone == {
         "scores.raw": "it multiplies two activations, as attention does",
         "context": "it multiplies two activations, as attention does",
+        "residual1": "its stream is normalised: the residuals of transformers stay in floating point",
+        "y": "its stream is normalised: the residuals of transformers stay in floating point",
     }
+
+
+def test_products_of_two_activations_are_quantized_where_asked():
+    plan = plan_placement(prepare(transformer_block()), attention="int8")
+    products = {item.node: item for item in plan.placements if item.weight is None}
+    assert {name: item.activations for name, item in products.items()} == {
+        "scores.raw": ("q.heads", "k.heads"),
+        "context": ("attention", "v.heads"),
+    }
+    assert {item.axis for item in products.values()} == {None}
+    assert "context" not in plan.left_alone
 
 
 def test_a_convolution_before_a_normalised_stream_leaves_the_stream_alone():
@@ -124,8 +137,12 @@ def test_an_exclusion_that_matches_nothing_is_an_error():
 
 
 def test_an_unknown_end_is_an_error():
-    with pytest.raises(QuantizationError, match="keep_float must be"):
+    with pytest.raises(
+        QuantizationError, match="keep_float must be 'none', 'first', 'last' or 'first_last', got 'both'"
+    ):
         plan_placement(quartznet(), keep_float="both")
+    with pytest.raises(QuantizationError, match="attention must be 'float' or 'int8', got 'int4'"):
+        plan_placement(quartznet(), attention="int4")
 
 
 def test_weights_behind_a_cast_ask_for_preparing():

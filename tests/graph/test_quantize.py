@@ -40,6 +40,19 @@ def make_deconvolution():
     return net.model({"x": ["b", 16, "t"]}, {"y": ["b", 24, "u"]})
 
 
+def make_carried():
+    """One tensor that is pooled, read in another layout, and joined with what another layer made."""
+    net = Net(5)
+    x = net.node("Relu", [net.conv("x", "stem", (16, 16, 3))], "r")
+    pooled = net.node("MaxPool", [x], "pooled", kernel_shape=[3], pads=[1, 1])
+    rows = net.node("Transpose", [x], "rows", perm=[0, 2, 1])
+    product = net.node("MatMul", [rows, net.normal("w", 16, 16, std=0.25)], "product")
+    joined = net.node("Concat", [x, net.conv(pooled, "second", (16, 16, 3))], "joined", axis=1)
+    y = net.conv(joined, "third", (16, 32, 1))
+    net.node("Add", [y, net.node("Transpose", [product], "columns", perm=[0, 2, 1])], "y")
+    return net.model({"x": ["b", 16, "t"]}, {"y": ["b", 16, "t"]})
+
+
 # Least output SNR in dB with scales from the largest magnitude; each network reaches 2 dB or more above it.
 NETWORKS = {
     quartznet: 30.0,
@@ -47,6 +60,7 @@ NETWORKS = {
     transformer_block: 36.0,
     make_gemm: 36.0,
     make_deconvolution: 36.0,
+    make_carried: 36.0,
 }
 
 
@@ -139,6 +153,47 @@ def test_concat_inputs_get_the_largest_scale_of_their_group():
     np.testing.assert_allclose(index.constant("stem.relu_scale"), 0.1, rtol=1e-6)
     np.testing.assert_allclose(index.constant("joined_scale"), 0.1, rtol=1e-6)
     np.testing.assert_allclose(index.constant("flat_scale"), 4 / 127, rtol=1e-6)
+
+
+def test_a_carried_scale_is_the_same_wherever_it_is_read():
+    model = prepare(make_carried())
+    names = tensors_to_observe(model)
+    assert names == ("x", "rows", "pooled", "joined")
+    amax = dict.fromkeys(names, 4.0) | {"pooled": 12.7, "joined": 2.0}
+    index = GraphIndex(quantize_graph(model, scales_of(amax), rest="float32").graph)
+    for name in ("pooled", "rows", "joined"):
+        np.testing.assert_allclose(index.constant(f"{name}_scale"), 0.1, rtol=1e-6)
+    np.testing.assert_allclose(index.constant("x_scale"), 4 / 127, rtol=1e-6)
+
+
+@pytest.mark.parametrize("rest", RESTS)
+def test_quantized_attention_runs_and_builds(rest):
+    model = prepare(transformer_block())
+    scales = max_scales(model, tensors_to_observe(model, attention="int8"))
+    result = quantize_graph(model, scales, rest=rest, attention="int8")
+    assert describe(result).counts == {"int8": 8}
+    arrays = feed(model)
+    assert snr_db(run(model, arrays)["y"], run(result, arrays)["y"]) > 34.0
+    assert build_rtx(result) > 10_000
+
+
+def test_what_a_softmax_makes_keeps_its_whole_range():
+    model = prepare(transformer_block())
+    names = tensors_to_observe(model, attention="int8")
+    entries = {name: TensorScale(amax=0.1, observed_max=0.9) for name in names}
+    scales = Scales(entries, "entropy", "0" * 64, "0" * 64, 1)
+    index = GraphIndex(quantize_graph(model, scales, rest="float32", attention="int8").graph)
+    np.testing.assert_allclose(index.constant("attention_scale"), 0.9 / 127, rtol=1e-6)
+    np.testing.assert_allclose(index.constant("q.heads_scale"), 0.1 / 127, rtol=1e-6)
+
+
+def test_scales_calibrated_without_attention_do_not_serve_attention():
+    model = prepare(transformer_block())
+    with pytest.raises(
+        ScalesError, match=r"no scale for 4 of 8 tensors to be quantized: 'q.heads', "
+    ) as caught:
+        quantize_graph(model, max_scales(model, tensors_to_observe(model)), attention="int8")
+    assert caught.value.settings == ("exclude", "attention")
 
 
 def test_all_zero_and_tiny_channels_survive_half_precision():

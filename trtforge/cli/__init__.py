@@ -12,9 +12,11 @@ COMMANDS = {
     "compile": "clips and a network in; a calibrated engine and its report out",
     "calibrate": "observe a network on clips and choose INT8 ranges",
     "audit": "say what a calibration set lacks and whether it is large enough",
+    "smooth": "move outlier channels of a transformer into its weights, before it is calibrated",
     "plan-profiles": "choose optimization profiles for observed lengths",
     "quantize": "write the Q/DQ network that the ranges describe",
     "lower": "type a network in FP16 or BF16",
+    "lint": "explain what of a quantized network does not suit TensorRT",
     "build": "build a TensorRT engine",
     "evaluate": "word error rates of networks and engines on a clip set",
     "check": "whether a candidate got worse than an accepted baseline",
@@ -62,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = make_parser(command).parse_args(words)
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        status = args.run(args)
+        status: int | None = args.run(args)
     except AccuracyError as error:
         _explain(errors, error, args)
         return 1
@@ -76,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         errors.print("[yellow]interrupted[/]; every file is whole or was not begun")
         _leave_at_once_where_a_library_works()
         return 130
-    return int(status or 0)
+    return status or 0
 
 
 def _leave_at_once_where_a_library_works() -> None:

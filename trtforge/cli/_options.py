@@ -101,6 +101,16 @@ def add_observations(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_attention(parser: argparse.ArgumentParser) -> None:
+    """Take what becomes of products of two activations."""
+    parser.add_argument(
+        "--attention",
+        choices=("float", "int8"),
+        default="float",
+        help="precision of products of two activations (default: float); calibrate and quantize alike",
+    )
+
+
 def add_exclude(parser: argparse.ArgumentParser) -> None:
     """Take the nodes that stay unquantized."""
     parser.add_argument(

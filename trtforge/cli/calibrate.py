@@ -6,6 +6,7 @@ import argparse
 
 from trtforge.cli._options import (
     add_activation_memory,
+    add_attention,
     add_calibration,
     add_collect_on,
     add_model,
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="which tensors: those that INT8 touches (default), or also those that FP16 would hold",
     )
     add_calibration(parser)
+    add_attention(parser)
     add_activation_memory(parser)
     add_collect_on(parser)
 
@@ -57,13 +59,19 @@ def run(args: argparse.Namespace) -> None:
             model,
             clips.feeds(features_for_model(model)),
             exclude=args.exclude,
+            attention=args.attention,
             activation_bytes=args.activation_memory,
             collect_on=args.collect_on,
             tensors=args.observe,
             on_progress=stage,
         )
         scales = scales_from(
-            observations, model, method=args.method, percentile=args.percentile, exclude=args.exclude
+            observations,
+            model,
+            method=args.method,
+            percentile=args.percentile,
+            exclude=args.exclude,
+            attention=args.attention,
         )
         stage.note(summarize_scales(scales))
     scales.save(args.output)

@@ -9,6 +9,7 @@ from trtforge.cli._build_options import OPTIONS as BUILDER_OPTIONS
 from trtforge.cli._build_options import add_builder_options, build_config
 from trtforge.cli._options import (
     add_activation_memory,
+    add_attention,
     add_build,
     add_calibration,
     add_collect_on,
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_calibration(parser)
     add_keep_float(parser)
+    add_attention(parser)
     add_activation_memory(parser)
     add_collect_on(parser)
     add_build(parser)
@@ -96,6 +98,7 @@ def run(args: argparse.Namespace) -> None:
         percentile=args.percentile,
         exclude=args.exclude,
         keep_float=args.keep_float,
+        attention=args.attention,
         keep_float32=args.keep_float32,
         activation_bytes=args.activation_memory,
         collect_on=args.collect_on,

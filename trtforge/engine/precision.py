@@ -61,8 +61,9 @@ def network_precision(model: onnx.ModelProto) -> str:
     found: set[str] = set()
     for node in _nodes(model.graph):
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
-            zero_point = types.get(node.input[2], 0) if len(node.input) > 2 else 0
-            return quantized.get(zero_point, "int8")
+            # A dequantizer without zero point reads what its own input is.
+            tells = node.input[2] if len(node.input) > 2 else node.input[0]
+            return quantized.get(types.get(tells, 0), "int8")
         if node.op_type in _COMPUTING:
             found.update(halves[types[name]] for name in node.input if types.get(name) in halves)
     return min(found, default="float32", key=list(halves.values()).index)

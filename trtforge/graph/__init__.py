@@ -2,7 +2,8 @@
 
 The steps take an ``onnx.ModelProto`` and return another one; none changes what it is given:
 `prepare`, then `plan_placement` or `tensors_to_observe`, then `quantize_graph`. `to_float16` and
-`to_bfloat16` type a graph without quantizing it, and `describe` says what a typed graph asks for.
+`to_bfloat16` type a graph without quantizing it; `describe` says what a typed graph asks for, and `lint` what
+of it does not suit a library.
 """
 
 from __future__ import annotations
@@ -11,17 +12,28 @@ from trtforge.graph.describe import GraphSummary, LayerPrecision, describe
 from trtforge.graph.float16_range import Magnitudes, MagnitudesByTensor
 from trtforge.graph.float32_nodes import tensors_for_float16
 from trtforge.graph.kernel_shapes import state_kernel_shapes
-from trtforge.graph.placement import Placement, PlacementPlan, plan_placement, tensors_to_observe
+from trtforge.graph.linting import Finding, Target, lint
+from trtforge.graph.placement import (
+    Attention,
+    KeepFloat,
+    Placement,
+    PlacementPlan,
+    plan_placement,
+    tensors_to_observe,
+)
 from trtforge.graph.precision import kept_float32, to_bfloat16, to_float16
 from trtforge.graph.prepare import prepare
 from trtforge.graph.quantize import quantize_graph
+from trtforge.graph.quantized_types import QuantizedTo
 from trtforge.graph.receptive_field import ReceptiveField, receptive_field
-from trtforge.graph.rules import KeepFloat
 from trtforge.graph.two_dimensional import convolutions_in_2d, has_quantized_1d_convolutions
+from trtforge.graph.weight_only import WeightType, quantize_weights_only
 from trtforge.graph.weights import QuantizedWeight, quantize_weight
 from trtforge.graph.widen import widen_bfloat16, widen_float16
 
 __all__ = [
+    "Attention",
+    "Finding",
     "GraphSummary",
     "KeepFloat",
     "LayerPrecision",
@@ -29,16 +41,21 @@ __all__ = [
     "MagnitudesByTensor",
     "Placement",
     "PlacementPlan",
+    "QuantizedTo",
     "QuantizedWeight",
     "ReceptiveField",
+    "Target",
+    "WeightType",
     "convolutions_in_2d",
     "describe",
     "has_quantized_1d_convolutions",
     "kept_float32",
+    "lint",
     "plan_placement",
     "prepare",
     "quantize_graph",
     "quantize_weight",
+    "quantize_weights_only",
     "receptive_field",
     "state_kernel_shapes",
     "tensors_for_float16",

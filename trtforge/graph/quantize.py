@@ -12,12 +12,18 @@ from trtforge.errors import QuantizationError, ScalesError
 from trtforge.graph.float16_range import MagnitudesByTensor
 from trtforge.graph.index import GraphIndex
 from trtforge.graph.opset import raise_opset
-from trtforge.graph.placement import PlacementPlan, plan_placement
+from trtforge.graph.placement import Attention, KeepFloat, PlacementPlan, plan_placement
 from trtforge.graph.precision import to_float16
-from trtforge.graph.rules import KeepFloat
+from trtforge.graph.quantized_types import (
+    QUANTIZED_TYPES,
+    Float8,
+    Int8,
+    QuantizedTo,
+    activation_scale,
+)
 from trtforge.graph.tensor_types import drop_inferable_types
-from trtforge.graph.weights import quantize_weight, round_up
-from trtforge.scales import INT8_MAX, Scales
+from trtforge.graph.weights import weight_scale
+from trtforge.scales import Scales
 
 if TYPE_CHECKING:
     import onnx
@@ -33,10 +39,12 @@ def quantize_graph(
     rest: Literal["float16", "float32"] = "float16",
     exclude: Sequence[str] = (),
     keep_float: KeepFloat = "none",
+    attention: Attention = "float",
     keep_float32: Sequence[str] = (),
     magnitudes: MagnitudesByTensor | None = None,
+    to: QuantizedTo = "int8",
 ) -> onnx.ModelProto:
-    """Quantize a network to symmetric INT8 by TensorRT's placement rules.
+    """Quantize a network to symmetric INT8, or FP8, by TensorRT's placement rules.
 
     Each activation has one quantizer, whoever reads it, and one scale; each weight has one scale for each
     output channel. Biases and outputs are not quantized.
@@ -44,15 +52,17 @@ def quantize_graph(
     Parameters
     ----------
     model : a prepared float32 network, not changed.
-    scales : ranges of the tensors that `tensors_to_observe` names for the same ``exclude`` and
-        ``keep_float``. Whether they belong to this network is for the caller to check.
+    scales : ranges of the tensors that `tensors_to_observe` names for the same ``exclude``,
+        ``keep_float`` and ``attention``. Whether they belong to this network is for the caller to check.
     rest : dtype of what is not INT8. ``"float16"`` suits strongly typed builds (TensorRT 10 and later, RTX):
         scales are FP16, weights are stored in INT8, opset 19 or later. ``"float32"`` suits TensorRT 8.6,
         which picks precisions itself, wants weights in FP32 before their quantizer, and reads opset 17 at
         most: the opset is raised to 13 if it is lower, else kept.
-    exclude, keep_float : layers to leave in floating point; see `plan_placement`.
+    exclude, keep_float, attention : layers to leave in floating point; see `plan_placement`.
     keep_float32, magnitudes : nodes to leave in FP32 where the rest is FP16, and what was observed of the
         tensors, which leaves further ones; see `to_float16`.
+    to : ``int8``, or ``float8`` for FP8 (E4M3): products alone, weights stored so, the ranges the same; for
+        compute capability 8.9 and above.
 
     Returns
     -------
@@ -65,24 +75,37 @@ def quantize_graph(
 
     References
     ----------
-    NVIDIA, "TensorRT Developer Guide", section "Explicit Quantization".
+    NVIDIA, "TensorRT Developer Guide", section "Explicit Quantization"; "TensorRT for RTX", section "Working
+    with Quantized Types", on FP8.
     ONNX operators QuantizeLinear and DequantizeLinear.
     """
     import onnx
 
     if rest not in _OPSET:
         raise QuantizationError(f'rest must be "float16" or "float32", got {rest!r}')
+    if to not in QUANTIZED_TYPES or (to == "float8" and rest == "float32"):
+        raise QuantizationError(
+            f'to must be "int8", or "float8" with rest="float16", got {to!r} and {rest!r}',
+            settings=("to", "rest"),
+        )
     quantized = onnx.ModelProto()
     quantized.CopyFrom(model)
     quantized = raise_opset(quantized, _OPSET[rest])
-    plan = plan_placement(quantized, exclude=exclude, keep_float=keep_float)
+    plan = plan_placement(
+        quantized,
+        exclude=exclude,
+        keep_float=keep_float,
+        attention=attention,
+        products_only=to == "float8",
+    )
     if not plan.placements:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(plan.left_alone.items())[:3])
         raise QuantizationError(f"the network has no layer to quantize{': ' + reasons if reasons else ''}")
     amax = _amax_by_tensor(plan, scales)
     drop_inferable_types(quantized)
     half = rest == "float16"
-    _Writer(quantized.graph, np.float16 if half else np.float32, store_int8=half).write(plan, amax)
+    scale_dtype = np.float16 if half else np.float32
+    _Writer(quantized.graph, scale_dtype, QUANTIZED_TYPES[to], stores_weights=half).write(plan, amax)
     return to_float16(quantized, keep_float32=keep_float32, magnitudes=magnitudes) if half else quantized
 
 
@@ -92,10 +115,11 @@ def _amax_by_tensor(plan: PlacementPlan, scales: Scales) -> dict[str, float]:
         shown = ", ".join(map(repr, missing[:5])) + (", ..." if len(missing) > 5 else "")
         raise ScalesError(
             f"no scale for {len(missing)} of {len(plan.tensors)} tensors to be quantized: {shown}",
-            hint="calibrate with the same exclude and keep_float as you quantize with, or with neither",
-            settings=("exclude", "keep_float"),
+            hint="calibrate with the exclude and attention that you quantize with",
+            settings=("exclude", "attention"),
         )
     amax = {name: scales[name].amax for name in plan.tensors}
+    amax.update({name: max(amax[name], scales[name].observed_max) for name in plan.unclipped})
     for group in plan.shared:
         amax.update(dict.fromkeys(group, max(amax[name] for name in group)))
     return amax
@@ -109,14 +133,23 @@ class _Writer:
     graph : changed in place.
     scale_dtype : dtype that scales are rounded to; they are stored in FP32, where any FP16 value is exact,
         and typed together with the rest of the graph.
-    store_int8 : whether weights are stored in INT8, or in floating point before a quantizer.
+    kind : the type to quantize to.
+    stores_weights : whether weights are stored in that type, or in floating point before a quantizer.
     """
 
-    def __init__(self, graph: onnx.GraphProto, scale_dtype: type[np.floating], *, store_int8: bool) -> None:
+    def __init__(
+        self,
+        graph: onnx.GraphProto,
+        scale_dtype: type[np.floating],
+        kind: Int8 | Float8,
+        *,
+        stores_weights: bool,
+    ) -> None:
         self.graph = graph
         self.index = GraphIndex(graph)
         self.scale_dtype = scale_dtype
-        self.store_int8 = store_int8
+        self.kind = kind
+        self.stores_weights = stores_weights
         self.before: dict[int, list[onnx.NodeProto]] = {}
         self.weights: dict[tuple[str, int | None], str] = {}
 
@@ -150,22 +183,23 @@ class _Writer:
         self._drop_replaced_weights()
 
     def _activation(self, name: str, amax: float, position: int) -> str:
-        scale = round_up(amax / INT8_MAX, self.scale_dtype)
-        return self._pair(name, np.asarray(scale), None, position)
+        return self._pair(name, activation_scale(amax, self.kind.largest, self.scale_dtype), None, position)
 
     def _weight(self, name: str, axis: int | None, position: int) -> str:
         value = self.index.constant(name)
         assert value is not None  # noqa: S101 - placement takes only weights that are initializers
         try:
-            weight = quantize_weight(value, axis, scale_dtype=self.scale_dtype)
+            if not self.stores_weights:
+                scale = weight_scale(value, axis, self.kind.largest, self.scale_dtype)
+                return self._pair(name, scale, axis, position)
+            stored = self.index.new_name(f"{name}_quantized")
+            tensor, scale = self.kind.weight(value, axis, self.scale_dtype, stored)
         except QuantizationError as error:
             raise QuantizationError(
                 f"weight {name!r}: {error.message}", hint=error.hint, settings=error.settings
             ) from error
-        if not self.store_int8:
-            return self._pair(name, weight.scale, axis, position)
-        stored = self._constant(f"{name}_quantized", weight.values)
-        parameters = self._parameters(name, weight.scale)
+        self.graph.initializer.append(tensor)
+        parameters = self._parameters(name, scale)
         return self._node("DequantizeLinear", [stored, *parameters], f"{name}_dequantized", axis, position)
 
     def _pair(self, name: str, scale: NDArray[np.generic], axis: int | None, position: int) -> str:
@@ -175,10 +209,9 @@ class _Writer:
 
     def _parameters(self, name: str, scale: NDArray[np.generic]) -> list[str]:
         wide = scale.astype(np.float32)
-        return [
-            self._constant(f"{name}_scale", wide),
-            self._constant(f"{name}_zero_point", np.zeros(wide.shape, np.int8)),
-        ]
+        parameters = [self._constant(f"{name}_scale", wide), self.index.new_name(f"{name}_zero_point")]
+        self.graph.initializer.append(self.kind.zero_point(wide.shape, parameters[1]))
+        return parameters
 
     def _constant(self, wanted: str, value: NDArray[np.generic]) -> str:
         from onnx import numpy_helper

@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
-from trtforge.graph.index import GraphIndex
+from trtforge.graph.rules import View, carried_inputs
 
 
-def concat_groups(index: GraphIndex, tensors: set[str]) -> tuple[tuple[str, ...], ...]:
-    """Group the quantized tensors that a ``Concat`` joins.
+def shared_scales(view: View, tensors: set[str]) -> tuple[tuple[str, ...], ...]:
+    """Group the quantized tensors that carry each other's values.
 
-    A concatenation runs in INT8 without rescaling where its output and inputs have one scale. Tensors that
-    two concatenations have in common join their groups.
+    Going back from a quantized tensor through concatenations, pooling by maximum and changes of layout, all
+    that is passed has its scale: so TensorRT can move the quantizer to where the values are computed, and one
+    computed tensor is written in INT8 once, whoever reads it and by whatever way. Ways that meet join their
+    groups.
 
     Parameters
     ----------
+    view : the graph.
     tensors : names of the activations to be quantized.
 
     Returns
     -------
     groups : two names or more each, sorted, disjoint.
     """
-    leader = {name: name for name in tensors}
+    leader: dict[str, str] = {}
 
     def find(name: str) -> str:
-        while leader[name] != name:
+        while leader.setdefault(name, name) != name:
             name = leader[name]
         return name
 
-    for node in index.nodes:
-        if node.op_type == "Concat" and node.output[0] in tensors:
-            for name in node.input:
-                if name in tensors:
-                    leader[find(name)] = find(node.output[0])
+    for name in tensors:
+        pending, seen = [name], {name}
+        while pending:
+            producer = view.index.producer(pending.pop())
+            if producer is None:
+                continue
+            for source in carried_inputs(producer, view):
+                if source not in seen:
+                    seen.add(source)
+                    pending.append(source)
+                    leader[find(source)] = find(name)
     groups: dict[str, list[str]] = {}
     for name in sorted(tensors):
         groups.setdefault(find(name), []).append(name)

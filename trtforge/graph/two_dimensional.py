@@ -41,7 +41,7 @@ def convolutions_in_2d(model: onnx.ModelProto) -> onnx.ModelProto:
     import onnx
 
     index = GraphIndex(model.graph)
-    convolutions = [node for node in index.nodes if _is_1d(node, index)]
+    convolutions = [node for node in index.nodes if is_1d_convolution(node, index)]
     if not convolutions:
         return model
     made = onnx.ModelProto()
@@ -53,10 +53,13 @@ def convolutions_in_2d(model: onnx.ModelProto) -> onnx.ModelProto:
 def has_quantized_1d_convolutions(model: onnx.ModelProto) -> bool:
     """Say whether a 1-D convolution of the network reads a dequantized weight."""
     index = GraphIndex(model.graph)
-    return any(_is_1d(node, index) and index.producer(node.input[1]) is not None for node in index.nodes)
+    return any(
+        is_1d_convolution(node, index) and index.producer(node.input[1]) is not None for node in index.nodes
+    )
 
 
-def _is_1d(node: onnx.NodeProto, index: GraphIndex) -> bool:
+def is_1d_convolution(node: onnx.NodeProto, index: GraphIndex) -> bool:
+    """Say whether a node is a 1-D convolution whose constant weight nothing but convolutions reads."""
     if node.op_type not in _CONVOLUTIONS:
         return False
     root = behind_quantizers(node.input[1], index)

@@ -61,15 +61,32 @@ def quantize_weight(
     arXiv:2004.09602, sections 3.1 and 3.2.
     """
     exact = np.asarray(weight, dtype=np.float64)
-    if not np.isfinite(exact).all():
-        raise QuantizationError(f"a weight of shape {list(exact.shape)} holds a NaN or an infinity")
-    others = tuple(other for other in range(exact.ndim) if axis is None or other != axis)
-    amax = np.abs(exact).max(axis=others, initial=0.0)
-    zeros = amax == 0
-    scale = round_up(np.where(zeros, _ZEROS_AMAX, amax) / INT8_MAX, scale_dtype)
+    scale = weight_scale(exact, axis, INT8_MAX, scale_dtype)
+    zeros = _amax(exact, axis) == 0
     steps = exact / _along(scale.astype(np.float64), axis, exact.ndim)
     values = np.clip(np.rint(steps), -INT8_MAX, INT8_MAX).astype(np.int8)
     return QuantizedWeight(values, scale, axis, int(np.count_nonzero(zeros)))
+
+
+def weight_scale(
+    weight: NDArray[np.generic], axis: int | None, largest: float, scale_dtype: type[np.floating]
+) -> NDArray[np.floating]:
+    """Return the scales by which the largest magnitude of each channel becomes ``largest``, rounded up.
+
+    Raises
+    ------
+    QuantizationError : the weight holds a NaN or infinity, or a scale exceeds the dtype.
+    """
+    if not np.isfinite(weight).all():
+        raise QuantizationError(f"a weight of shape {list(weight.shape)} holds a NaN or an infinity")
+    amax = _amax(weight, axis)
+    return round_up(np.where(amax == 0, _ZEROS_AMAX, amax) / largest, scale_dtype)
+
+
+def _amax(weight: NDArray[np.generic], axis: int | None) -> NDArray[np.float64]:
+    others = tuple(other for other in range(weight.ndim) if axis is None or other != axis)
+    found: NDArray[np.float64] = np.abs(np.asarray(weight, np.float64)).max(axis=others, initial=0.0)
+    return found
 
 
 def round_up(scale: NDArray[np.float64] | float, dtype: type[np.floating]) -> NDArray[np.floating]:

@@ -60,6 +60,10 @@ class Flavor:
     builds_without_gpu: ClassVar[bool] = False
     targets_compute_capabilities: ClassVar[bool] = False
     portable_across_systems: ClassVar[bool] = False
+    # Types that it quantizes to, as onnx.TensorProto names them.
+    quantized_types: ClassVar[tuple[str, ...]] = ("INT8", "FLOAT8E4M3FN", "INT4", "FLOAT4E2M1")
+    has_half_scales: ClassVar[bool] = True
+    reads_stored_weights: ClassVar[bool] = True
     max_onnx_opset: ClassVar[int] = 25
     # Optimization levels worth another try where a Q/DQ network has no implementation at the level asked for.
     other_levels: ClassVar[tuple[int, ...]] = ()

@@ -18,6 +18,9 @@ class V8(V10):
     has_progress_monitor: ClassVar[bool] = False
     needs_explicit_batch_flag: ClassVar[bool] = True
     reads_every_quantized_convolution: ClassVar[bool] = False
+    quantized_types: ClassVar[tuple[str, ...]] = ("INT8",)
+    has_half_scales: ClassVar[bool] = False
+    reads_stored_weights: ClassVar[bool] = False
     max_onnx_opset: ClassVar[int] = 17
     other_levels: ClassVar[tuple[int, ...]] = (3, 1, 4)
 

@@ -7,11 +7,14 @@ from trtforge.pipeline.clips import plan_for_clips
 from trtforge.pipeline.comparison import compare
 from trtforge.pipeline.compilation import compile  # noqa: A004 - named for what users look for
 from trtforge.pipeline.evaluation import evaluate, open_runner
-from trtforge.pipeline.quantization import calibrate, lower, observe, quantize
+from trtforge.pipeline.linting import lint
+from trtforge.pipeline.quantization import calibrate, lower, observe, quantize, quantize_weights
+from trtforge.pipeline.smoothing import Smoothing, smooth
 
 __all__ = [
     "CLEAN",
     "Compilation",
+    "Smoothing",
     "audit",
     "calibrate",
     "check",
@@ -19,6 +22,7 @@ __all__ = [
     "compile",
     "evaluate",
     "evaluate_candidate",
+    "lint",
     "lower",
     "make_orders",
     "measure_baseline",
@@ -27,5 +31,7 @@ __all__ = [
     "open_runner",
     "plan_for_clips",
     "quantize",
+    "quantize_weights",
+    "smooth",
     "time_candidate",
 ]

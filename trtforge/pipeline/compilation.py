@@ -20,7 +20,7 @@ from trtforge.engine.attempts import describe_way
 from trtforge.engine.config import Precision
 from trtforge.engine.store import EngineStore, open_store
 from trtforge.errors import ConfigError
-from trtforge.graph import KeepFloat, describe, prepare
+from trtforge.graph import Attention, KeepFloat, describe, prepare
 from trtforge.model import ModelSource, load_model
 from trtforge.nvidia import Flavor, select
 from trtforge.nvidia.options import check_options
@@ -60,6 +60,7 @@ def compile(  # noqa: A001 - the word users look for
     percentile: float = 99.99,
     exclude: Sequence[str] = (),
     keep_float: KeepFloat = "none",
+    attention: Attention = "float",
     keep_float32: Sequence[str] = (),
     activation_bytes: int = DEFAULT_ACTIVATION_BYTES,
     collect_on: CollectOn = "cpu",
@@ -89,6 +90,7 @@ def compile(  # noqa: A001 - the word users look for
     method, percentile : how INT8 ranges are chosen, as for `calibrate`.
     exclude : names or shell patterns of nodes that stay unquantized.
     keep_float : layers at the ends that stay unquantized: ``none``, ``first``, ``last`` or ``first_last``.
+    attention : ``int8`` quantizes products of two activations too.
     keep_float32 : names or shell patterns of nodes that stay in FP32 where the rest is FP16; only for
         libraries that run the types of the network (TensorRT 11, TensorRT-RTX).
     activation_bytes, collect_on : how and where activations are counted, as for `trtforge.calibrate`.
@@ -146,6 +148,7 @@ def compile(  # noqa: A001 - the word users look for
                 source,
                 calibration_set.feeds(features),
                 exclude=exclude,
+                attention=attention,
                 activation_bytes=activation_bytes,
                 collect_on=collect_on,
                 tensors=observed,
@@ -153,12 +156,17 @@ def compile(  # noqa: A001 - the word users look for
             )
             if precision == "int8":
                 scales = scales_from(
-                    observations, source, method=method, percentile=percentile, exclude=exclude
+                    observations,
+                    source,
+                    method=method,
+                    percentile=percentile,
+                    exclude=exclude,
+                    attention=attention,
                 )
             stage.note(summarize_scales(scales) if scales else repr(observations))
     with stages.stage("quantize" if scales else "prepare") as stage:
         network = _network_for(
-            source, scales, observations, precision, chosen, exclude, keep_float, keep_float32
+            source, scales, observations, precision, chosen, exclude, keep_float, attention, keep_float32
         )
         stage.note(
             ", ".join(f"{n} layers {LABELS.get(kind, kind)}" for kind, n in describe(network).counts.items())
@@ -292,6 +300,7 @@ def _network_for(
     flavor: Flavor,
     exclude: Sequence[str],
     keep_float: KeepFloat,
+    attention: Attention,
     keep_float32: Sequence[str],
 ) -> onnx.ModelProto:
     """Write the network in the form that the library wants for this precision."""
@@ -303,6 +312,7 @@ def _network_for(
             rest=rest,
             exclude=exclude,
             keep_float=keep_float,
+            attention=attention,
             keep_float32=keep_float32,
             observations=observations if rest == "float16" else None,
         )

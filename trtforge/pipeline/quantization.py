@@ -12,9 +12,13 @@ from trtforge.engine.precision import observed_magnitudes
 from trtforge.errors import ConfigError, ScalesError
 from trtforge.feeds import Arrays, Feeds, as_feeds
 from trtforge.graph import (
+    Attention,
     KeepFloat,
+    QuantizedTo,
+    WeightType,
     prepare,
     quantize_graph,
+    quantize_weights_only,
     tensors_for_float16,
     tensors_to_observe,
     to_bfloat16,
@@ -37,6 +41,7 @@ def observe(
     feeds: Feeds | Sequence[Arrays],
     *,
     exclude: Sequence[str] = (),
+    attention: Attention = "float",
     activation_bytes: int = DEFAULT_ACTIVATION_BYTES,
     collect_on: CollectOn = "cpu",
     tensors: ObservedTensors = "int8",
@@ -49,6 +54,7 @@ def observe(
     model : path of an ``.onnx`` file, or a network in memory, in FP32.
     feeds : what it is run on, such as ``ClipSet.feeds(...)``, or a list of mappings of input name to array.
     exclude : names or shell patterns of nodes that stay unquantized.
+    attention : ``int8`` observes what products of two activations read, too.
     activation_bytes : bound on the activations of one batch held at once, as for `trtforge.collect`; on a GPU
         the default stands for 40 % of its free memory.
     collect_on : ``cpu``, where ONNX Runtime runs the network, or ``gpu``, where TensorRT does
@@ -65,6 +71,7 @@ def observe(
     ------
     ModelError : the network cannot be read or run.
     InputError : the feeds do not fit the network.
+    QuantizationError : a name in ``exclude`` matches no node, or ``attention`` is none of its values.
     CalibrationError : nothing was observed, or too many activations are not finite.
     ConfigError : ``activation_bytes`` is below 1, or ``collect_on`` or ``tensors`` is none of its values.
     NoGpuError : the GPU was asked for where there is none.
@@ -72,7 +79,7 @@ def observe(
     check_collect_on(collect_on)
     source = load_model(model)
     prepared = prepare(source)
-    names = _to_observe(prepared, tensors, exclude)
+    names = _to_observe(prepared, tensors, exclude, attention)
     if collect_on == "gpu":
         return collect_on_gpu(
             prepared,
@@ -92,12 +99,16 @@ def observe(
     )
 
 
-def _to_observe(prepared: onnx.ModelProto, tensors: str, exclude: Sequence[str]) -> tuple[str, ...]:
+def _to_observe(
+    prepared: onnx.ModelProto, tensors: str, exclude: Sequence[str], attention: Attention
+) -> tuple[str, ...]:
     if tensors not in get_args(ObservedTensors):
         raise ConfigError(
             f"tensors must be 'int8', 'float16' or 'all', got {tensors!r}", settings=("tensors",)
         )
-    quantized = tensors_to_observe(prepared, exclude=exclude) if tensors != "float16" else ()
+    quantized = (
+        tensors_to_observe(prepared, exclude=exclude, attention=attention) if tensors != "float16" else ()
+    )
     halved = tensors_for_float16(prepared) if tensors != "int8" else ()
     return tuple(dict.fromkeys([*quantized, *halved]))
 
@@ -109,13 +120,14 @@ def scales_from(
     method: Method = "entropy",
     percentile: float = 99.99,
     exclude: Sequence[str] = (),
+    attention: Attention = "float",
 ) -> Scales:
     """Choose the ranges of those observed tensors that INT8 touches.
 
     Parameters
     ----------
     observations : what `observe` counted, of whichever tensors.
-    model, exclude : the network, as given to `observe`.
+    model, exclude, attention : as given to `observe`.
     method, percentile : as for `calibrate`.
 
     Raises
@@ -123,7 +135,7 @@ def scales_from(
     ConfigError : the method is unknown, or ``percentile`` is out of range.
     CalibrationError : a tensor was not observed.
     """
-    names = tensors_to_observe(prepare(load_model(model)), exclude=exclude)
+    names = tensors_to_observe(prepare(load_model(model)), exclude=exclude, attention=attention)
     return choose(observations.only(names), method, percentile=percentile)
 
 
@@ -154,6 +166,7 @@ def calibrate(
     method: Method = "entropy",
     percentile: float = 99.99,
     exclude: Sequence[str] = (),
+    attention: Attention = "float",
     activation_bytes: int = DEFAULT_ACTIVATION_BYTES,
     collect_on: CollectOn = "cpu",
     on_progress: OnProgress | None = None,
@@ -162,19 +175,20 @@ def calibrate(
 
     Parameters
     ----------
-    model, feeds, exclude, activation_bytes, collect_on, on_progress : as for `observe`.
+    model, feeds, exclude, attention, activation_bytes, collect_on, on_progress : as for `observe`.
     method : ``entropy``, ``percentile``, ``mse`` or ``max``.
     percentile : share of the magnitudes kept, in percent; for ``percentile`` alone.
 
     Raises
     ------
-    ModelError, InputError, CalibrationError, NoGpuError : as for `observe`.
+    ModelError, InputError, QuantizationError, CalibrationError, NoGpuError : as for `observe`.
     ConfigError : the method is unknown, or as for `observe`.
     """
     observations = observe(
         model,
         feeds,
         exclude=exclude,
+        attention=attention,
         activation_bytes=activation_bytes,
         collect_on=collect_on,
         on_progress=on_progress,
@@ -189,10 +203,12 @@ def quantize(
     rest: Literal["float16", "float32"] = "float16",
     exclude: Sequence[str] = (),
     keep_float: KeepFloat = "none",
+    attention: Attention = "float",
     keep_float32: Sequence[str] = (),
     observations: Observations | None = None,
+    to: QuantizedTo = "int8",
 ) -> onnx.ModelProto:
-    """Write INT8 into a network as Q/DQ pairs, where TensorRT fuses them.
+    """Write INT8 or FP8 into a network as Q/DQ pairs, where TensorRT fuses them.
 
     Parameters
     ----------
@@ -202,9 +218,13 @@ def quantize(
         exactly what this says; TensorRT 8.6 takes ``float32`` and chooses FP16 by its builder flag.
     exclude : names or shell patterns of nodes that stay unquantized.
     keep_float : layers at the ends that stay unquantized: ``none``, ``first``, ``last`` or ``first_last``.
+    attention : ``float`` leaves products of two activations in floating point, ``int8`` quantizes them; only
+        for scales that were calibrated so.
     keep_float32 : names or shell patterns of nodes that stay in FP32 where the rest is FP16.
     observations : what `observe` counted; makers and readers of tensors that FP16 cannot hold then stay in
         FP32 too. `trtforge.graph.kept_float32` says which, and why.
+    to : ``int8``, or ``float8`` for FP8 (E4M3): products alone, from the same ranges, for TensorRT 10 and
+        later and TensorRT-RTX on compute capability 8.9 and above.
 
     Returns
     -------
@@ -239,8 +259,53 @@ def quantize(
         rest=rest,
         exclude=exclude,
         keep_float=keep_float,
+        attention=attention,
         keep_float32=keep_float32,
         magnitudes=observed_magnitudes(observations, source),
+        to=to,
+    )
+
+
+def quantize_weights(
+    model: ModelSource,
+    dtype: WeightType = "int4",
+    *,
+    block_size: int = 64,
+    rest: Literal["float16", "float32"] = "float16",
+    exclude: Sequence[str] = (),
+    keep_float32: Sequence[str] = (),
+) -> onnx.ModelProto:
+    """Store the weights of a network's products in blocks of INT8 or INT4, and compute in floating point.
+
+    For what is bound by reading weights, such as one step of a decoder. No clips are needed. The network is
+    for TensorRT 10 and later and TensorRT-RTX; INT4 is for compute capability 8.0 and above.
+
+    Parameters
+    ----------
+    model : path of an ``.onnx`` file, or a network in memory, in FP32.
+    dtype : ``int8`` or ``int4``.
+    block_size : number of weights, along the summed axis, that share a scale: 16, 32, 64 or 128.
+    rest : type of everything else.
+    exclude : names or shell patterns of products that keep their weights.
+    keep_float32 : names or shell patterns of nodes that stay in FP32 where the rest is FP16.
+
+    Returns
+    -------
+    A new network of opset 21; the one given is not changed. Its inputs and outputs keep their types.
+
+    Raises
+    ------
+    QuantizationError : an argument is wrong, a name matches no node, or no product has a weight that blocks
+        divide.
+    ModelError : the network cannot be read.
+    """
+    return quantize_weights_only(
+        prepare(load_model(model)),
+        dtype,
+        block_size=block_size,
+        rest=rest,
+        exclude=exclude,
+        keep_float32=keep_float32,
     )
 
 

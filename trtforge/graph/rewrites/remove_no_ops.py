@@ -50,7 +50,7 @@ def _remove_pass(index: GraphIndex, types: Types) -> list[int]:
     removed: list[int] = []
     renamed: dict[str, str] = {}
     for position, node in enumerate(index.nodes):
-        source = _passed_through(node, index, types)
+        source = passed_through(node, index, types)
         if source is None or not _types_agree(types, source, node.output[0]):
             continue
         made = node.output[0]
@@ -85,7 +85,7 @@ def _can_take_name(source: str, made: str, index: GraphIndex) -> bool:
     return made not in index.captured and source in index.producers and not index.is_exposed(source)
 
 
-def _passed_through(node: onnx.NodeProto, index: GraphIndex, types: Types) -> str | None:
+def passed_through(node: onnx.NodeProto, index: GraphIndex, types: Types) -> str | None:
     """Return the input that the node hands on unchanged, or None."""
     if node.domain or not node.input or not node.input[0] or any(node.output[1:]):
         return None

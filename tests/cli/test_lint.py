@@ -1,0 +1,59 @@
+"""``trtforge lint`` says what does not suit a library, and by its status whether it would build."""
+
+from pathlib import Path
+
+import onnx
+import pytest
+
+import trtforge
+from tests.graph.linting.test_linting import between, spoilt
+from trtforge.cli import main
+from trtforge.errors import ConfigError
+
+
+def run(capsys: pytest.CaptureFixture[str], path: Path, *words: str) -> tuple[int, str, str]:
+    status = main(["lint", str(path), *words])
+    out, err = capsys.readouterr()
+    return status, " ".join(out.split()), " ".join(err.split())
+
+
+def test_a_warning_is_explained_and_ends_well(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    onnx.save(between(("Relu",), ("Mul", 1.0)), tmp_path / "net.onnx")
+    status, out, _ = run(capsys, tmp_path / "net.onnx", "--for", "tensorrt-rtx", "1.7")
+    assert status == 0
+    assert "warning stray-operator 'n1', a Mul, stands before quantizer 'n1.q'" in out
+    assert "remedy it changes nothing; trtforge.graph.prepare removes it" in out
+    assert "0 errors, 1 warnings for tensorrt_rtx 1.7" in out
+
+
+def test_an_error_ends_with_status_1(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    onnx.save(spoilt(x={"zero_point": 3}), tmp_path / "net.onnx")
+    status, out, _ = run(capsys, tmp_path / "net.onnx", "--for", "tensorrt", "8.6.0")
+    assert status == 1
+    assert "error opset the network uses opset 19, and tensorrt 8.6.0 reads up to 17" in out
+    assert "error zero-point the zero point of 'x.q' is not 0, and TensorRT quantizes symmetrically" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("tensorflow", "2.0"), "library must be 'tensorrt' or 'tensorrt_rtx', got 'tensorflow'"),
+        (("tensorrt", "ten"), "version must be numbers with points between, such as 8.6, got 'ten'"),
+        (("tensorrt", "9.0"), "tensorrt 9.0 is not supported; trtforge knows tensorrt 8.6, 10.x, 11.x"),
+    ],
+)
+def test_an_unknown_library_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, words: tuple[str, str], said: str
+) -> None:
+    onnx.save(spoilt(), tmp_path / "net.onnx")
+    status, _, err = run(capsys, tmp_path / "net.onnx", "--for", *words)
+    assert status == 2
+    assert said in err
+
+
+def test_in_python_the_installed_library_is_meant_unless_another_is_named() -> None:
+    assert trtforge.lint(spoilt()) == ()
+    found = trtforge.lint(spoilt(), library="tensorrt", version="8.6")
+    assert [finding.rule for finding in found] == ["opset"]
+    with pytest.raises(ConfigError, match="library is 'tensorrt' and version is None: give both or neither"):
+        trtforge.lint(spoilt(), library="tensorrt")

@@ -1,0 +1,59 @@
+"""Scales along an axis that no kernel has them along."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from trtforge.graph.index import attribute, label
+from trtforge.graph.linting.findings import Finding, Target
+from trtforge.graph.linting.quantizers import Quantizers, axis_of
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def check_axes(quantizers: Quantizers, target: Target) -> Iterator[Finding]:
+    """Report activations with several scales, and weights whose scales are not of output channels."""
+    for node in quantizers.nodes:
+        scale = quantizers.scale(node)
+        if node.op_type != "QuantizeLinear" or scale is None or scale.size < 2:
+            continue
+        if not quantizers.is_of_weight(node):
+            yield Finding(
+                "activation-axis",
+                "warning",
+                label(node),
+                f"{label(node)!r} gives an activation {scale.size} scales; kernels take one, and what reads "
+                "it runs in floating point",
+                "quantize activations per tensor",
+            )
+    for layer in quantizers.layers():
+        dequantizer = quantizers.dequantizer(layer.input[1], through_moves=False)
+        if dequantizer is None or not quantizers.is_of_weight(dequantizer):
+            continue
+        scale = quantizers.scale(dequantizer)
+        if scale is None or scale.ndim != 1 or scale.size < 2:
+            continue
+        rank = len(quantizers.view.shape(layer.input[1]) or ())
+        axis = axis_of(dequantizer) % rank if rank else axis_of(dequantizer)
+        wanted = _output_axis(layer, rank)
+        if wanted is not None and axis != wanted:
+            yield Finding(
+                "weight-axis",
+                "warning",
+                label(layer),
+                f"the weight of {label(layer)!r} has scales along axis {axis}; its output channels lie along "
+                f"axis {wanted}, and with others it runs in floating point",
+                f"quantize the weight along axis {wanted}",
+            )
+
+
+def _output_axis(layer: onnx.NodeProto, rank: int) -> int | None:
+    if layer.op_type == "Conv":
+        return 0
+    if layer.op_type == "ConvTranspose":
+        return 1
+    if layer.op_type == "Gemm":
+        return 0 if attribute(layer, "transB", 0) else 1
+    return rank - 1 if rank else None

@@ -1,0 +1,102 @@
+"""Operators, opsets and types that a library does not read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from trtforge.graph.index import label
+from trtforge.graph.linting.findings import Finding, Target
+from trtforge.graph.linting.quantizers import Quantizers
+from trtforge.graph.two_dimensional import is_1d_convolution
+
+_INTEGER_OPERATORS = frozenset({"ConvInteger", "DynamicQuantizeLinear", "MatMulInteger"})
+
+
+def check_operators(quantizers: Quantizers, target: Target) -> Iterator[Finding]:
+    """Report opsets too late, integer operators, types that the library lacks, and layers of mixed types."""
+    if quantizers.opset > target.max_onnx_opset:
+        yield Finding(
+            "opset",
+            "error",
+            "",
+            f"the network uses opset {quantizers.opset}, and {target.name} reads up to "
+            f"{target.max_onnx_opset}",
+            f"export with opset {target.max_onnx_opset} or lower",
+        )
+    for node in quantizers.index.nodes:
+        if node.op_type in _INTEGER_OPERATORS or node.op_type.startswith("QLinear"):
+            yield Finding(
+                "integer-operator",
+                "error",
+                label(node),
+                f"{label(node)!r} is a {node.op_type}, which TensorRT's parser does not have",
+                "quantize with QuantizeLinear and DequantizeLinear around floating-point operators",
+            )
+    yield from _types(quantizers, target)
+    yield from _layers(quantizers, target)
+
+
+def _types(quantizers: Quantizers, target: Target) -> Iterator[Finding]:
+    for node in quantizers.nodes:
+        name, kind = label(node), quantizers.type_name(node)
+        # UINT8 builds and is reported for what it does to the numbers.
+        if kind not in (*target.quantized_types, "UINT8", "UNDEFINED"):
+            yield Finding(
+                "quantized-type",
+                "error",
+                name,
+                f"{name!r} is of type {kind}; {target.name} quantizes to {', '.join(target.quantized_types)}",
+                "quantize to one of these",
+            )
+        scale = quantizers.scale(node)
+        if scale is not None and scale.dtype == "float16" and not target.has_half_scales:
+            yield Finding(
+                "half-scale",
+                "error",
+                name,
+                f"the scale of {name!r} is FP16, and {target.name} takes FP32 scales alone",
+                'quantize with rest="float32"',
+            )
+        if (
+            not target.reads_stored_weights
+            and node.op_type == "DequantizeLinear"
+            and node.input[0] in quantizers.index.initializers
+            and kind == "INT8"
+        ):
+            yield Finding(
+                "stored-weight",
+                "error",
+                name,
+                f"{name!r} reads a weight stored in INT8, and {target.name} wants it in FP32, before a "
+                "quantizer",
+                'quantize with rest="float32"',
+            )
+
+
+def _layers(quantizers: Quantizers, target: Target) -> Iterator[Finding]:
+    for node in quantizers.layers():
+        kinds = {
+            read.elem_type
+            for name in node.input[:2]
+            if (read := quantizers.view.types.get(name)) is not None and read.elem_type
+        }
+        if len(kinds) > 1:
+            yield Finding(
+                "mixed-types",
+                "error",
+                label(node),
+                f"{label(node)!r} reads an input and a weight of different types",
+                "give both dequantizers scales of one type",
+            )
+        if (
+            not target.reads_every_quantized_convolution
+            and is_1d_convolution(node, quantizers.index)
+            and quantizers.dequantizer(node.input[1]) is not None
+        ):
+            yield Finding(
+                "quantized-1d-convolution",
+                "warning",
+                label(node),
+                f"{label(node)!r} is a quantized 1-D convolution, which {target.name} cannot read",
+                "build with trtforge, which writes it as a 2-D one",
+            )
