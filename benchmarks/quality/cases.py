@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks.collection.inputs import joined_windows
 from benchmarks.networks import shapes_for_quality as shapes
-from benchmarks.networks.whisper_encoder import MEL_BINS, NUM_MEL_FRAMES, whisper_encoder
+from benchmarks.networks.whisper_encoder import MEL_BINS, NUM_MEL_FRAMES, EncoderShape, whisper_encoder
 from trtforge.graph import prepare
 from trtforge.model import load_model
 
@@ -89,6 +89,11 @@ CASES: dict[str, Case] = {
     "whisper_tiny": _case("An encoder of Whisper-tiny's shape", whisper_encoder, _mel(NUM_MEL_FRAMES)),
     "whisper_tiny_outliers": _case(
         "The same with outlier channels after each normalisation", _with_outliers, _mel(NUM_MEL_FRAMES)
+    ),
+    "whisper_base": _case(
+        "An encoder of Whisper-base's shape",
+        lambda: whisper_encoder(EncoderShape(num_layers=6, width=512, num_heads=8)),
+        _mel(NUM_MEL_FRAMES),
     ),
     "conformer": _case("A small Conformer", shapes.small_conformer, _mel(shapes.NUM_MEL_FRAMES)),
     "mobilenet": _case("A network of MobileNet's shape", shapes.small_mobilenet, _image),
