@@ -12,7 +12,7 @@ from trtforge.graph.describe import GraphSummary, LayerPrecision, describe
 from trtforge.graph.float16_range import Magnitudes, MagnitudesByTensor
 from trtforge.graph.float32_nodes import tensors_for_float16
 from trtforge.graph.kernel_shapes import state_kernel_shapes
-from trtforge.graph.linting import Finding, Target, lint
+from trtforge.graph.linting import LintFinding, Target, lint
 from trtforge.graph.placement import (
     Attention,
     KeepFloat,
@@ -33,10 +33,10 @@ from trtforge.graph.widen import widen_bfloat16, widen_float16
 
 __all__ = [
     "Attention",
-    "Finding",
     "GraphSummary",
     "KeepFloat",
     "LayerPrecision",
+    "LintFinding",
     "Magnitudes",
     "MagnitudesByTensor",
     "Placement",

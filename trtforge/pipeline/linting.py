@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from trtforge.errors import ConfigError
-from trtforge.graph.linting import Finding, Target
+from trtforge.graph.linting import LintFinding, Target
 from trtforge.graph.linting import lint as lint_graph
 from trtforge.model import ModelSource, load_model
 from trtforge.nvidia import Flavor, available
@@ -16,7 +16,7 @@ _UNINSTALLED = ("tensorrt_rtx", "1.7")
 
 def lint(
     model: ModelSource, *, library: str | None = None, version: str | None = None
-) -> tuple[Finding, ...]:
+) -> tuple[LintFinding, ...]:
     """Explain each quantizer that would fail to build, compute other numbers, or keep layers from fusing.
 
     Nothing is built, and the library need not be installed.

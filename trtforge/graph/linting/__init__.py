@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
 from trtforge.graph.linting.axes import check_axes
-from trtforge.graph.linting.findings import Finding, Target
+from trtforge.graph.linting.findings import LintFinding, Target
 from trtforge.graph.linting.fusions import check_fusions
 from trtforge.graph.linting.numbers import check_numbers
 from trtforge.graph.linting.operators import check_operators
@@ -17,7 +17,7 @@ from trtforge.graph.linting.scales import check_scales
 if TYPE_CHECKING:
     import onnx
 
-Check: TypeAlias = "Callable[[Quantizers, Target], Iterator[Finding]]"
+Check: TypeAlias = "Callable[[Quantizers, Target], Iterator[LintFinding]]"
 
 # Each looks for one kind of fault in the whole graph.
 CHECKS: tuple[Check, ...] = (
@@ -30,7 +30,7 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def lint(model: onnx.ModelProto, target: Target | None = None) -> tuple[Finding, ...]:
+def lint(model: onnx.ModelProto, target: Target | None = None) -> tuple[LintFinding, ...]:
     """Say what of a quantized network does not suit TensorRT, and what to do about it.
 
     Parameters
@@ -59,4 +59,4 @@ def lint(model: onnx.ModelProto, target: Target | None = None) -> tuple[Finding,
     return tuple(found)
 
 
-__all__ = ["CHECKS", "Finding", "Quantizers", "Target", "lint"]
+__all__ = ["CHECKS", "LintFinding", "Quantizers", "Target", "lint"]

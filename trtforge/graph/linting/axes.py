@@ -6,21 +6,21 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from trtforge.graph.index import attribute, label
-from trtforge.graph.linting.findings import Finding, Target
+from trtforge.graph.linting.findings import LintFinding, Target
 from trtforge.graph.linting.quantizers import Quantizers, axis_of
 
 if TYPE_CHECKING:
     import onnx
 
 
-def check_axes(quantizers: Quantizers, target: Target) -> Iterator[Finding]:
+def check_axes(quantizers: Quantizers, target: Target) -> Iterator[LintFinding]:
     """Report activations with several scales, and weights whose scales are not of output channels."""
     for node in quantizers.nodes:
         scale = quantizers.scale(node)
         if node.op_type != "QuantizeLinear" or scale is None or scale.size < 2:
             continue
         if not quantizers.is_of_weight(node):
-            yield Finding(
+            yield LintFinding(
                 "activation-axis",
                 "warning",
                 label(node),
@@ -39,7 +39,7 @@ def check_axes(quantizers: Quantizers, target: Target) -> Iterator[Finding]:
         axis = axis_of(dequantizer) % rank if rank else axis_of(dequantizer)
         wanted = _output_axis(layer, rank)
         if wanted is not None and axis != wanted:
-            yield Finding(
+            yield LintFinding(
                 "weight-axis",
                 "warning",
                 label(layer),

@@ -9,7 +9,7 @@ Severity: TypeAlias = Literal["error", "warning"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class LintFinding:
     """One thing that does not suit the library.
 
     Parameters

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from trtforge.graph.index import label
-from trtforge.graph.linting.findings import Finding, Target
+from trtforge.graph.linting.findings import LintFinding, Target
 from trtforge.graph.linting.quantizers import MULTIPLIERS, Quantizers
 from trtforge.graph.rewrites.remove_no_ops import passed_through
 from trtforge.graph.rules import carried_inputs
@@ -23,7 +23,7 @@ _ACTIVATIONS = frozenset({
 _ARITHMETIC = frozenset({"Add", "Cast", "Div", "Dropout", "Mul", "Pow", "Sub"})
 
 
-def check_fusions(quantizers: Quantizers, target: Target) -> Iterator[Finding]:
+def check_fusions(quantizers: Quantizers, target: Target) -> Iterator[LintFinding]:
     """Report operators between a layer and the quantizer of its output that its kernel cannot take in.
 
     A kernel ends in a bias, a residual addition, batch normalisation and one activation function, in this
@@ -49,8 +49,8 @@ def check_fusions(quantizers: Quantizers, target: Target) -> Iterator[Finding]:
             )
 
 
-def _finding(stray: onnx.NodeProto, quantizer: onnx.NodeProto, kernel: str, remedy: str) -> Finding:
-    return Finding(
+def _finding(stray: onnx.NodeProto, quantizer: onnx.NodeProto, kernel: str, remedy: str) -> LintFinding:
+    return LintFinding(
         "stray-operator",
         "warning",
         label(quantizer),

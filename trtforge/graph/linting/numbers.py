@@ -7,17 +7,17 @@ from collections.abc import Iterator
 import numpy as np
 
 from trtforge.graph.index import label
-from trtforge.graph.linting.findings import Finding, Target
+from trtforge.graph.linting.findings import LintFinding, Target
 from trtforge.graph.linting.quantizers import Quantizers
 
 
-def check_numbers(quantizers: Quantizers, target: Target) -> Iterator[Finding]:
+def check_numbers(quantizers: Quantizers, target: Target) -> Iterator[LintFinding]:
     """Report zero points that are not zero, UINT8, and scales that are computed or not positive."""
     for node in quantizers.nodes:
         name = label(node)
         zero_point = quantizers.index.constant(node.input[2]) if len(node.input) > 2 else None
         if zero_point is not None and np.any(zero_point != 0):
-            yield Finding(
+            yield LintFinding(
                 "zero-point",
                 "error",
                 name,
@@ -25,7 +25,7 @@ def check_numbers(quantizers: Quantizers, target: Target) -> Iterator[Finding]:
                 "quantize with symmetric ranges",
             )
         elif quantizers.type_name(node) == "UINT8":
-            yield Finding(
+            yield LintFinding(
                 "unsigned",
                 "error",
                 name,
@@ -35,7 +35,7 @@ def check_numbers(quantizers: Quantizers, target: Target) -> Iterator[Finding]:
             )
         scale = quantizers.scale(node)
         if scale is None:
-            yield Finding(
+            yield LintFinding(
                 "computed-scale",
                 "error",
                 name,
@@ -44,7 +44,7 @@ def check_numbers(quantizers: Quantizers, target: Target) -> Iterator[Finding]:
                 "store the scale, or fold the constants it is computed from",
             )
         elif not np.all(scale.astype(np.float64) > 0):
-            yield Finding(
+            yield LintFinding(
                 "scale-not-positive",
                 "error",
                 name,

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trtforge.graph.index import label
-from trtforge.graph.linting.findings import Finding, Target
+from trtforge.graph.linting.findings import LintFinding, Target
 from trtforge.graph.linting.quantizers import Quantizers
 from trtforge.graph.two_dimensional import is_1d_convolution
 
 _INTEGER_OPERATORS = frozenset({"ConvInteger", "DynamicQuantizeLinear", "MatMulInteger"})
 
 
-def check_operators(quantizers: Quantizers, target: Target) -> Iterator[Finding]:
+def check_operators(quantizers: Quantizers, target: Target) -> Iterator[LintFinding]:
     """Report opsets too late, integer operators, types that the library lacks, and layers of mixed types."""
     if quantizers.opset > target.max_onnx_opset:
-        yield Finding(
+        yield LintFinding(
             "opset",
             "error",
             "",
@@ -25,7 +25,7 @@ def check_operators(quantizers: Quantizers, target: Target) -> Iterator[Finding]
         )
     for node in quantizers.index.nodes:
         if node.op_type in _INTEGER_OPERATORS or node.op_type.startswith("QLinear"):
-            yield Finding(
+            yield LintFinding(
                 "integer-operator",
                 "error",
                 label(node),
@@ -36,12 +36,12 @@ def check_operators(quantizers: Quantizers, target: Target) -> Iterator[Finding]
     yield from _layers(quantizers, target)
 
 
-def _types(quantizers: Quantizers, target: Target) -> Iterator[Finding]:
+def _types(quantizers: Quantizers, target: Target) -> Iterator[LintFinding]:
     for node in quantizers.nodes:
         name, kind = label(node), quantizers.type_name(node)
         # UINT8 builds and is reported for what it does to the numbers.
         if kind not in (*target.quantized_types, "UINT8", "UNDEFINED"):
-            yield Finding(
+            yield LintFinding(
                 "quantized-type",
                 "error",
                 name,
@@ -50,7 +50,7 @@ def _types(quantizers: Quantizers, target: Target) -> Iterator[Finding]:
             )
         scale = quantizers.scale(node)
         if scale is not None and scale.dtype == "float16" and not target.has_half_scales:
-            yield Finding(
+            yield LintFinding(
                 "half-scale",
                 "error",
                 name,
@@ -63,7 +63,7 @@ def _types(quantizers: Quantizers, target: Target) -> Iterator[Finding]:
             and node.input[0] in quantizers.index.initializers
             and kind == "INT8"
         ):
-            yield Finding(
+            yield LintFinding(
                 "stored-weight",
                 "error",
                 name,
@@ -73,7 +73,7 @@ def _types(quantizers: Quantizers, target: Target) -> Iterator[Finding]:
             )
 
 
-def _layers(quantizers: Quantizers, target: Target) -> Iterator[Finding]:
+def _layers(quantizers: Quantizers, target: Target) -> Iterator[LintFinding]:
     for node in quantizers.layers():
         kinds = {
             read.elem_type
@@ -81,7 +81,7 @@ def _layers(quantizers: Quantizers, target: Target) -> Iterator[Finding]:
             if (read := quantizers.view.types.get(name)) is not None and read.elem_type
         }
         if len(kinds) > 1:
-            yield Finding(
+            yield LintFinding(
                 "mixed-types",
                 "error",
                 label(node),
@@ -93,7 +93,7 @@ def _layers(quantizers: Quantizers, target: Target) -> Iterator[Finding]:
             and is_1d_convolution(node, quantizers.index)
             and quantizers.dequantizer(node.input[1]) is not None
         ):
-            yield Finding(
+            yield LintFinding(
                 "quantized-1d-convolution",
                 "warning",
                 label(node),

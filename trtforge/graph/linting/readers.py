@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from trtforge.graph.index import QUANTIZERS, attribute, label
-from trtforge.graph.linting.findings import Finding, Target
+from trtforge.graph.linting.findings import LintFinding, Target
 from trtforge.graph.linting.quantizers import MULTIPLIERS, Quantizers
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _READS_INT8 = MULTIPLIERS | QUANTIZERS | {"Add", "AveragePool", "Concat", "GlobalAveragePool"}
 
 
-def check_readers(quantizers: Quantizers, target: Target) -> Iterator[Finding]:
+def check_readers(quantizers: Quantizers, target: Target) -> Iterator[LintFinding]:
     """Report pairs that no layer reads, layers that are quantized by half, and quantized biases."""
     biases = {layer.input[2] for layer in quantizers.layers() if len(layer.input) > 2}
     for node in quantizers.nodes:
@@ -24,7 +24,7 @@ def check_readers(quantizers: Quantizers, target: Target) -> Iterator[Finding]:
     for layer in quantizers.layers():
         yield from _half(layer, quantizers)
         if len(layer.input) > 2 and quantizers.dequantizer(layer.input[2]) is not None:
-            yield Finding(
+            yield LintFinding(
                 "quantized-bias",
                 "warning",
                 label(layer),
@@ -34,12 +34,12 @@ def check_readers(quantizers: Quantizers, target: Target) -> Iterator[Finding]:
             )
 
 
-def _read_by_none(node: onnx.NodeProto, quantizers: Quantizers) -> Iterator[Finding]:
+def _read_by_none(node: onnx.NodeProto, quantizers: Quantizers) -> Iterator[LintFinding]:
     readers = [reader for reader, _ in quantizers.readers(node.output[0])]
     if any(reader.op_type in _READS_INT8 for reader in readers):
         return
     read_by = ", ".join(sorted({reader.op_type for reader in readers})) or "nothing but the network's output"
-    yield Finding(
+    yield LintFinding(
         "no-quantized-reader",
         "warning",
         label(node),
@@ -49,7 +49,7 @@ def _read_by_none(node: onnx.NodeProto, quantizers: Quantizers) -> Iterator[Find
     )
 
 
-def _half(layer: onnx.NodeProto, quantizers: Quantizers) -> Iterator[Finding]:
+def _half(layer: onnx.NodeProto, quantizers: Quantizers) -> Iterator[LintFinding]:
     found = [quantizers.dequantizer(name) for name in layer.input[:2]]
     if (found[0] is None) == (found[1] is None):
         return
@@ -58,7 +58,7 @@ def _half(layer: onnx.NodeProto, quantizers: Quantizers) -> Iterator[Finding]:
     if found[0] is None and (quantizers.type_name(only) == "INT4" or attribute(only, "block_size", 0)):
         return  # weights alone, in blocks, are stored narrow on purpose
     what = "weight" if found[0] is None else "input"
-    yield Finding(
+    yield LintFinding(
         "half-quantized",
         "warning",
         label(layer),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trtforge.graph.index import label
-from trtforge.graph.linting.findings import Finding, Target
+from trtforge.graph.linting.findings import LintFinding, Target
 from trtforge.graph.linting.quantizers import Quantizers
 from trtforge.graph.rules import carried_inputs
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import onnx
 
 
-def check_scales(quantizers: Quantizers, target: Target) -> Iterator[Finding]:
+def check_scales(quantizers: Quantizers, target: Target) -> Iterator[LintFinding]:
     """Report pairs of two scales, tensors quantized twice, and carried values that change their scale."""
     by_tensor: dict[str, list[onnx.NodeProto]] = {}
     for node in quantizers.nodes:
@@ -25,7 +25,7 @@ def check_scales(quantizers: Quantizers, target: Target) -> Iterator[Finding]:
             continue
         source = quantizers.index.producer(node.input[0])
         if source is not None and source.op_type == "QuantizeLinear" and _differ(quantizers, source, node):
-            yield Finding(
+            yield LintFinding(
                 "pair-of-two-scales",
                 "warning",
                 label(node),
@@ -36,7 +36,7 @@ def check_scales(quantizers: Quantizers, target: Target) -> Iterator[Finding]:
     for name, nodes in by_tensor.items():
         for other in nodes[1:]:
             if _differ(quantizers, nodes[0], other):
-                yield Finding(
+                yield LintFinding(
                     "tensor-of-two-scales",
                     "warning",
                     label(other),
@@ -48,7 +48,7 @@ def check_scales(quantizers: Quantizers, target: Target) -> Iterator[Finding]:
         for carried in _carried(name, quantizers):
             for before in by_tensor.get(carried, ()):
                 if _differ(quantizers, before, nodes[0]):
-                    yield Finding(
+                    yield LintFinding(
                         "carried-scale",
                         "warning",
                         label(nodes[0]),
