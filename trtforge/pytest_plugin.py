@@ -151,7 +151,7 @@ def _gate(request: pytest.FixtureRequest) -> _Gate:
     if marker is None:
         raise ConfigError(
             f"{request.node.name} has no marker to say what is checked",
-            hint='mark it @pytest.mark.trtforge(candidate="asr.engine", reference="asr.onnx", clips="clips")',
+            hint="mark it with pytest.mark.trtforge, and give candidate, reference and clips by name",
         )
     budgets = {field.name for field in fields(CheckConfig)}
     known = {"candidate", "reference", "clips", "baseline", "num_clips", "time_rounds"}
