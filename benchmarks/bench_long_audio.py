@@ -1,11 +1,13 @@
 """Recognise recordings of growing length in windows: time, peak memory, equality with the uncut network.
 
     python -m benchmarks.bench_long_audio
-    python -m benchmarks.bench_long_audio --runner session --minutes 10 60 180
+    python -m benchmarks.bench_long_audio --runner session
+    python -m benchmarks.bench_long_audio --redraw
 
 Joins clips of the bundled test set, over and over, to 16-bit WAV files of each length in a temporary folder
 and recognises each in a process of its own, whose peak of resident memory is read at the end. ``uncut``: the
 logits of a recording of ``--uncut-seconds``, in windows and at once. ``session`` needs a GPU and TensorRT.
+Writes one JSON for each runner, and the page's tables from those that are there.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.environment import describe_run
-from benchmarks.pages import to_text
+from benchmarks.long_audio.page import fill
+from benchmarks.pages import load_result, to_text
 from trtforge._files import write_text
 from trtforge._optional import require
 from trtforge.audio import ClipSet, LogMel, decode_audio
@@ -42,7 +45,11 @@ FORMAT = "trtforge.bench.long_audio/1"
 ROOT = Path(__file__).parents[1]
 MODEL = ROOT / "examples/models/asr_en/asr_en.onnx"
 CLIPS = ROOT / "calibration_sets/podcast_en_test"
-RESULT = ROOT / "benchmarks/results/long_audio.json"
+RESULTS = {
+    "onnx": ROOT / "benchmarks/results/long_audio.json",
+    "session": ROOT / "benchmarks/results/long_audio_session.json",
+}
+PAGE = ROOT / "docs/long-audio.md"
 PACKAGES = ("numpy", "librosa", "soundfile", "onnxruntime", "tensorrt", "cuda-python")
 
 
@@ -155,6 +162,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.one is not None:
         print(json.dumps(compare_uncut(options) if options.uncut else measure_length(options)))
         return 0
+    if options.redraw:
+        redraw()
+        return 0
+    output = options.output or RESULTS[options.runner]
     result: dict[str, Any] = {
         "format": FORMAT,
         **describe_run(MODULE, given, packages=PACKAGES),
@@ -174,8 +185,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
             write_recording(path, 60 * minutes)
             result["lengths"].append(_in_process(path, given))
             print(f"{minutes:g} min", result["lengths"][-1], flush=True)
-            write_text(options.output, to_text(result))
+            write_text(output, to_text(result))
+    if options.output is None:
+        redraw()
     return 0
+
+
+def load() -> list[dict[str, Any]]:
+    """Read the results that are there, one for each runner.
+
+    Raises
+    ------
+    ReportError : a file is not such a result.
+    """
+    return [load_result(path, kind=FORMAT, module=MODULE) for path in RESULTS.values() if path.is_file()]
+
+
+def redraw() -> None:
+    """Fill the page's tables from the results."""
+    write_text(PAGE, fill(PAGE.read_text(encoding="utf-8"), load()))
 
 
 def _in_process(path: Path, given: Sequence[str], *more: str) -> dict[str, Any]:
@@ -200,7 +228,10 @@ def _status_bytes(field: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__)
-    parser.add_argument("--output", type=Path, default=RESULT, metavar="PATH", help="the JSON")
+    parser.add_argument(
+        "--output", type=Path, metavar="PATH", help="another place for the JSON; the page stays as it is"
+    )
+    parser.add_argument("--redraw", action="store_true", help="measure nothing; fill the page from the JSON")
     parser.add_argument("--runner", choices=("onnx", "session"), default="onnx")
     parser.add_argument("--minutes", type=float, nargs="+", default=[10, 60, 180], metavar="N")
     parser.add_argument("--uncut-seconds", type=float, default=60, metavar="N")
