@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     from rich.console import Console
 
-    from trtforge.errors import AccuracyError, TrtforgeError
+    from trtforge.errors import AccuracyError, PrecisionError, TrtforgeError
 
     words = list(sys.argv[1:] if argv is None else argv)
     command = next((word for word in words if word in COMMANDS), "")
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         status: int | None = args.run(args)
-    except AccuracyError as error:
+    except (AccuracyError, PrecisionError) as error:
         _explain(errors, error, args)
         return 1
     except TrtforgeError as error:

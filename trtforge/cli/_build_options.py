@@ -88,6 +88,11 @@ def add_builder_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--aux-streams", type=int, metavar="N", help="most streams beside the main one")
     group.add_argument(
+        "--require-precision",
+        action="store_true",
+        help="fail where a layer runs in another precision than was asked, or may do so",
+    )
+    group.add_argument(
         "--profiling-verbosity",
         choices=("detailed", "layer_names_only", "none"),
         default="detailed",
@@ -136,6 +141,7 @@ def build_config(args: argparse.Namespace, **more: Any) -> BuildConfig:
         compute_capabilities=tuple(args.compute_capability or ()),
         plugins=tuple(Plugin(found["path"], found["sha256"]) for found in paths if found),
         aux_streams=args.aux_streams,
+        require_precision=args.require_precision,
         profiling_verbosity=args.profiling_verbosity,
         preview_features=dict(args.preview_feature or ()),
         **more,

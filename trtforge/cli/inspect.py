@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from trtforge.checks import Baseline
     from trtforge.engine.manifest import Manifest
+    from trtforge.engine.proof import PrecisionProof
     from trtforge.graph import GraphSummary
     from trtforge.scales import Scales
 
@@ -105,6 +106,19 @@ def graph_table(summary: GraphSummary) -> Table:
             for reason, nodes in by_reason.items()
         )
         table.caption_justify = "left"
+    return table
+
+
+def proof_table(proof: PrecisionProof) -> Table:
+    """Return what each layer was asked for and got as a table."""
+    from rich.markup import escape
+
+    colors = {"delivered": "", "fell_back": "[red]", "unknown": "[yellow]"}
+    table = _table("layer", "operator", "asked", "got", "says", title=str(proof))
+    for layer in proof.layers:
+        got = f"{colors[layer.verdict]}{layer.real or 'not known'}"
+        says = {"engine": "the engine", "graph": "the graph", "nowhere": "nobody"}[layer.source]
+        table.add_row(escape(layer.name), layer.op_type, layer.requested, got, says)
     return table
 
 
@@ -221,12 +235,13 @@ def _engine(path: Path) -> list[RenderableType]:
 
     engine = Engine.load(path, check_machine=False)
     facts = _facts(_manifest_facts(engine.manifest) | {"signature": _signature(path)})
+    proof = engine.manifest.proof
     try:
         check_runs_here(engine.manifest)
         facts.add_row("on this machine", escape(str(engine.validity())))
     except EngineIncompatibleError as error:
         facts.add_row("on this machine", f"[red]{escape(error.message)}[/]")
-    return [facts]
+    return [facts, proof_table(proof)] if proof and proof.layers else [facts]
 
 
 def _signature(path: Path) -> str:
@@ -270,6 +285,8 @@ def _manifest_facts(manifest: Manifest) -> dict[str, str]:
     if manifest.layer_precisions:
         counts = ", ".join(f"{count} {name}" for name, count in manifest.layer_precisions.items())
         facts["layers"] = f"{counts} (narrowest type that each reads)"
+    if manifest.proof and manifest.proof.layers:
+        facts["precision got"] = str(manifest.proof)
     for index, warning in enumerate(manifest.warnings):
         facts[f"warning {index + 1}"] = warning
     return facts

@@ -74,6 +74,8 @@ class BuildConfig:
         8.6 and 10 only.
     calibrator : ``entropy`` or ``minmax``: how TensorRT 8.6 and 10 calibrate on feeds by themselves, or the
         kind of the calibration cache; None is that of the cache, else ``entropy``.
+    require_precision : whether an engine is refused of which any layer runs in another precision than was
+        asked, or may do so for all that the library tells.
 
     Raises
     ------
@@ -102,6 +104,7 @@ class BuildConfig:
     preview_features: Mapping[str, bool] = field(default_factory=dict, hash=False)
     calibration_cache: bytes | None = field(default=None, repr=False)
     calibrator: Calibrator | None = None
+    require_precision: bool = False
 
     def __post_init__(self) -> None:
         self._check_calibration()

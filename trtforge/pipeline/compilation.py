@@ -326,6 +326,8 @@ def _network_for(
 def _describe_engine(engine: Engine) -> str:
     made = engine.manifest
     text = f"{made.library} {made.library_version}, {format_bytes(len(engine.plan))}"
+    if made.proof and made.proof.layers:
+        text += f", {made.proof}"
     way = describe_way(made)
     return f"{text}; {way}" if way else text
 
