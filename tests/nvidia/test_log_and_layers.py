@@ -40,8 +40,9 @@ Layer(CaskConvolution): head, Tactic: 12, relu1[Half(128,28,28)] -> logits[Float
 
 def test_layers_keep_their_names_and_the_nodes_they_stem_from():
     line = (
-        "Name: fc2_U84+fc1_U9_myl0_23, LayerType: gemm, Inputs: [ { Name: x, Datatype: Int8 }], Constants: [], "
-        "Outputs: [ { Name: y, Datatype: Half }], StreamId: 0, Metadata: [ONNX Layer: fc2][ONNX Layer: w_dq]"
+        "Name: fc2_U84+fc1_U9_myl0_23, LayerType: gemm, Inputs: [ { Name: x, Datatype: Int8 }], "
+        "Constants: [], Outputs: [ { Name: y, Datatype: Half }], StreamId: 0, "
+        "Metadata: [ONNX Layer: fc2][ONNX Layer: w_dq]"
     )
     (layer,) = layers_from_log(f"Layers:\n{line}")
     assert layer == EngineLayer("fc2_U84+fc1_U9_myl0_23", "gemm", "int8", ("fc2", "w_dq"))
