@@ -14,6 +14,7 @@ COMMANDS = {
     "audit": "say what a calibration set lacks and whether it is large enough",
     "smooth": "move outlier channels of a transformer into its weights, before it is calibrated",
     "plan-profiles": "choose optimization profiles for observed lengths",
+    "search": "find which layers INT8 costs too much, and the assignment that a budget allows",
     "quantize": "write the Q/DQ network that the ranges describe",
     "lower": "type a network in FP16 or BF16",
     "lint": "explain what of a quantized network does not suit TensorRT",

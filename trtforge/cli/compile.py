@@ -9,6 +9,7 @@ from trtforge.cli._build_options import OPTIONS as BUILDER_OPTIONS
 from trtforge.cli._build_options import add_builder_options, build_config
 from trtforge.cli._options import (
     add_activation_memory,
+    add_assignment,
     add_attention,
     add_build,
     add_calibration,
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="default: int8",
     )
     add_calibration(parser)
+    add_assignment(parser)
     add_keep_float(parser)
     add_attention(parser)
     add_activation_memory(parser)
@@ -75,6 +77,7 @@ def run(args: argparse.Namespace) -> None:
     from rich.markup import escape
     from rich.text import Text
 
+    from trtforge.assignment import Assignment
     from trtforge.errors import ConfigError
     from trtforge.model import load_model
     from trtforge.pipeline import compile as compile_model
@@ -100,6 +103,7 @@ def run(args: argparse.Namespace) -> None:
         keep_float=args.keep_float,
         attention=args.attention,
         keep_float32=args.keep_float32,
+        assignment=Assignment.load(args.assignment) if args.assignment else None,
         activation_bytes=args.activation_memory,
         collect_on=args.collect_on,
         profiles=profiles,

@@ -9,11 +9,13 @@ from trtforge.pipeline.compilation import compile  # noqa: A004 - named for what
 from trtforge.pipeline.evaluation import evaluate, open_runner
 from trtforge.pipeline.linting import lint
 from trtforge.pipeline.quantization import calibrate, lower, observe, quantize, quantize_weights
+from trtforge.pipeline.searching import Search, search
 from trtforge.pipeline.smoothing import Smoothing, smooth
 
 __all__ = [
     "CLEAN",
     "Compilation",
+    "Search",
     "Smoothing",
     "audit",
     "calibrate",
@@ -32,6 +34,7 @@ __all__ = [
     "plan_for_clips",
     "quantize",
     "quantize_weights",
+    "search",
     "smooth",
     "time_candidate",
 ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from trtforge._progress import Stages
 from trtforge.accuracy import AccuracyReport
+from trtforge.assignment import Assignment
 from trtforge.audio import ClipSet, features_for_model
 from trtforge.calibration import Method, Observations
 from trtforge.calibration.activations import check_activation_bytes
@@ -21,7 +22,7 @@ from trtforge.engine.config import Precision
 from trtforge.engine.store import EngineStore, open_store
 from trtforge.errors import ConfigError
 from trtforge.graph import Attention, KeepFloat, describe, prepare
-from trtforge.model import ModelSource, load_model
+from trtforge.model import ModelSource, load_model, model_digest
 from trtforge.nvidia import Flavor, select
 from trtforge.nvidia.options import check_options
 from trtforge.pipeline.artifacts import Compilation
@@ -62,6 +63,7 @@ def compile(  # noqa: A001 - the word users look for
     keep_float: KeepFloat = "none",
     attention: Attention = "float",
     keep_float32: Sequence[str] = (),
+    assignment: Assignment | None = None,
     activation_bytes: int = DEFAULT_ACTIVATION_BYTES,
     collect_on: CollectOn = "cpu",
     profiles: Sequence[OptimizationProfile] | None = None,
@@ -93,6 +95,8 @@ def compile(  # noqa: A001 - the word users look for
     attention : ``int8`` quantizes products of two activations too.
     keep_float32 : names or shell patterns of nodes that stay in FP32 where the rest is FP16; only for
         libraries that run the types of the network (TensorRT 11, TensorRT-RTX).
+    assignment : what `trtforge.search` chose for this network; the layers that it keeps in floating point are
+        not quantized.
     activation_bytes, collect_on : how and where activations are counted, as for `trtforge.calibrate`.
     profiles : the shapes to accept; by default one profile over the lengths of all clips given.
     max_batch : largest batch of the default profile.
@@ -140,6 +144,14 @@ def compile(  # noqa: A001 - the word users look for
         if test_set is not None:
             check_texts(test_set)
         stage.note(_count_clips(calibration_set, test_set))
+    if assignment is not None:
+        if precision != "int8":
+            raise ConfigError(
+                f"an assignment says which layers are INT8, and the precision is {precision!r}",
+                hint="leave assignment out, or ask for int8",
+                settings=("assignment", "precision"),
+            )
+        exclude = [*exclude, *assignment.exclude_for(model_digest(source))]
     scales, observations = None, None
     observed = _to_observe(precision, chosen, collect_on)
     if observed is not None and calibration_set is not None:
