@@ -154,7 +154,7 @@ def _score(score: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def _increase(words: Mapping[str, Any]) -> float:
-    return 100 * float(words["errors"] - words["reference_errors"]) / max(1, words["num_words"])
+    return float(100 * (words["errors"] - words["reference_errors"]) / max(1, words["num_words"]))
 
 
 def _origin(result: Mapping[str, Any]) -> str:

@@ -80,16 +80,15 @@ def run(args: argparse.Namespace) -> None:
     points = (args.max_wer_increase, args.max_stratum_wer_increase)
     overall, stratum = (None if value is None else value / 100 for value in points)
     asked = any(value is not None for value in (*points, args.min_snr))
-    bounds = (
-        (overall, stratum) if asked else (DEFAULT_BUDGET.wer_increase, DEFAULT_BUDGET.stratum_wer_increase)
-    )
+    if not asked:
+        overall, stratum = DEFAULT_BUDGET.wer_increase, DEFAULT_BUDGET.stratum_wer_increase
     console = make_console()
     with Stages(console).stage("search") as stage:
         found = search(
             args.model,
             Scales.load(args.scales),
             args.clips,
-            budget=AccuracyBudget(*bounds, args.min_snr, args.min_clips),
+            budget=AccuracyBudget(overall, stratum, args.min_snr, args.min_clips),
             by=args.by,
             exclude=args.exclude,
             attention=args.attention,

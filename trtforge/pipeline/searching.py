@@ -112,7 +112,8 @@ def search(
 
     Each group of layers is quantized alone, and left out alone, and both networks are run beside FP32. By the
     noise that a group adds for its share of the work (`trtforge.assignment.rank`), groups are left in
-    floating point one after another, until the budget is met; then those come back to INT8 that it can bear.
+    floating point one after another; from the choice with most in INT8 that meets the budget, those come back
+    that it can bear.
     What is not INT8 is FP32 here. Every network runs on one thread: the same call gives the same result on
     the same processor.
 

@@ -68,7 +68,7 @@ def _panel(axes: Any, search: Mapping[str, Any], value: Any, label: str, bound: 
 
 
 def _snr(score: Mapping[str, Any]) -> float | None:
-    return score["snr_db"]
+    return None if score["snr_db"] is None else float(score["snr_db"])
 
 
 def _increase(score: Mapping[str, Any]) -> float | None:
