@@ -293,3 +293,19 @@ def test_precisions_that_were_asked_for_stand_beside_those_that_came(whole):
     assert "Asked Got c Conv INT8 FP16 d Conv INT8 not known 4 layers, one by one" in text
     assert "a Conv INT8 INT8 a + relu b Conv INT8 INT8 by the graph's types c" in text
     assert "Precision asked" not in render_html(whole)
+
+
+def test_the_story_of_the_fastest_precision_is_told(whole):
+    tried = {"float_blocks": [], "ratio": 0.5, "shapes": {"x (4, 16)": [0.48, 0.5, 0.52]}, "error": None}
+    story = {
+        "chosen": "Q/DQ",
+        "reason": "Q/DQ takes 50 % of the time of FP16",
+        "tried": [
+            {**tried, "way": "Q/DQ"},
+            {**tried, "way": "a cache", "ratio": None, "shapes": {}, "error": "no implementation"},
+        ],
+    }
+    text = Checker(render_html({**whole, "fastest": story})).text
+    assert "Q/DQ takes 50 % of the time of FP16. Times are shares" in text
+    assert "Way x (4, 16) Q/DQ, kept 50 % (48 to 52) a cache not built: no implementation" in text
+    assert "Which precision is faster" not in render_html({**whole, "fastest": None})

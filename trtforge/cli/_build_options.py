@@ -64,6 +64,9 @@ def add_builder_options(parser: argparse.ArgumentParser) -> None:
         "--strongly-typed", action="store_true", help="TensorRT 10: let the network's types decide"
     )
     group.add_argument(
+        "--prefer-float16", action="store_true", help="TensorRT 8.6 and 10: FP16 where INT8 does not reach"
+    )
+    group.add_argument(
         "--version-compatible", action="store_true", help="let later releases of the library load the engine"
     )
     group.add_argument(
@@ -135,6 +138,7 @@ def build_config(args: argparse.Namespace, **more: Any) -> BuildConfig:
         strip_weights=args.strip_weights,
         weight_streaming=args.weight_streaming,
         strongly_typed=args.strongly_typed,
+        prefer_float16=args.prefer_float16,
         version_compatible=args.version_compatible,
         exclude_lean_runtime=args.exclude_lean_runtime,
         hardware_compatibility=args.hardware_compatibility,

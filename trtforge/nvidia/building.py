@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from trtforge.errors import BuildError, ProfileError, TrtforgeError
 from trtforge.model import TensorSpec
 from trtforge.nvidia.calibrators import CalibrationRequest, attach
+from trtforge.nvidia.constraints import prefer_float16
 from trtforge.nvidia.flavor import Flavor
 from trtforge.nvidia.interruption import run_interruptibly
 from trtforge.nvidia.large_networks import parse_network
@@ -140,6 +141,8 @@ def _build(flavor: Flavor, request: BuildRequest, progress: BuildProgress) -> Bu
     load_plugins(flavor, trt, request.options.get("plugins", ()), log)
     network = builder.create_network(flavor.network_flags(trt))
     _parse(flavor, trt, network, logger, log, request)
+    if request.options.get("prefer_float16"):
+        prefer_float16(trt, network)
     if request.observed:
         expose_tensors(flavor, trt, network, request.observed, half=request.precision == "float16")
     config = builder.create_builder_config()

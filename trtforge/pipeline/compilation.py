@@ -28,6 +28,7 @@ from trtforge.nvidia.options import check_options
 from trtforge.pipeline.artifacts import Compilation
 from trtforge.pipeline.clips import as_clip_set, plan_for_clips
 from trtforge.pipeline.evaluation import Contender, can_run, check_texts, evaluate
+from trtforge.pipeline.fastest import build_fastest, require_timing_gpu
 from trtforge.pipeline.quantization import (
     CollectOn,
     ObservedTensors,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     import onnx
     from rich.console import Console
 
+_CALIBRATED = ("int8", "fastest")
 LABELS = {"int8": "INT8", "float16": "FP16", "bfloat16": "BF16", "float32": "FP32"}
 
 
@@ -55,7 +57,7 @@ def compile(  # noqa: A001 - the word users look for
     model: ModelSource,
     clips: ClipSet | str | os.PathLike[str] | None = None,
     *,
-    precision: Precision = "int8",
+    precision: Precision | Literal["fastest"] = "int8",
     evaluate: ClipSet | str | os.PathLike[str] | None = None,
     method: Method = "entropy",
     percentile: float = 99.99,
@@ -86,8 +88,10 @@ def compile(  # noqa: A001 - the word users look for
     clips : clip set to calibrate on, or its folder; needed for ``int8``. For libraries that run the types of
         the network it also tells, where activations are counted on the CPU, which tensors FP16 cannot hold;
         their makers and readers stay in FP32, and the report and the manifest name them.
-    precision : ``int8``, ``float16``, ``bfloat16`` (for libraries that run the types of the network) or
-        ``float32``.
+    precision : ``int8``, ``float16``, ``bfloat16`` (for libraries that run the types of the network),
+        ``float32``, or ``fastest``: ``int8`` where engines timed on the GPU here say that it beats
+        ``float16``, of the whole network or parts of it, else ``float16``. The manifest's option ``fastest``
+        and the report then say what was tried.
     evaluate : clip set to count word errors on, or its folder; with other speakers and texts than ``clips``.
     method, percentile : how INT8 ranges are chosen, as for `calibrate`.
     exclude : names or shell patterns of nodes that stay unquantized.
@@ -120,6 +124,7 @@ def compile(  # noqa: A001 - the word users look for
     TrtforgeError : each stage's own kind; the message says what was asked, what arrived, what to do.
     """
     settings = _settings(precision, config)
+    fastest = precision == "fastest"
     _check_request(precision, clips, evaluate, profiles, percentile, max_batch, activation_bytes)
     check_collect_on(collect_on)
     name = _checked_name(name or _name_of(model))
@@ -132,6 +137,8 @@ def compile(  # noqa: A001 - the word users look for
     if settings.strongly_typed:
         chosen = chosen.strongly_typed()
     chosen.check_can_build()
+    if fastest:
+        require_timing_gpu()
     _check_keep_float32(keep_float32, precision, chosen)
     stages = Stages(console)
     with stages.stage("load") as stage:
@@ -145,7 +152,7 @@ def compile(  # noqa: A001 - the word users look for
             check_texts(test_set)
         stage.note(_count_clips(calibration_set, test_set))
     if assignment is not None:
-        if precision != "int8":
+        if precision not in _CALIBRATED:
             raise ConfigError(
                 f"an assignment says which layers are INT8, and the precision is {precision!r}",
                 hint="leave assignment out, or ask for int8",
@@ -155,7 +162,7 @@ def compile(  # noqa: A001 - the word users look for
     scales, observations = None, None
     observed = _to_observe(precision, chosen, collect_on)
     if observed is not None and calibration_set is not None:
-        with stages.stage("calibrate" if precision == "int8" else "observe") as stage:
+        with stages.stage("calibrate" if precision in _CALIBRATED else "observe") as stage:
             observations = observe(
                 source,
                 calibration_set.feeds(features),
@@ -166,7 +173,7 @@ def compile(  # noqa: A001 - the word users look for
                 tensors=observed,
                 on_progress=stage,
             )
-            if precision == "int8":
+            if precision in _CALIBRATED:
                 scales = scales_from(
                     observations,
                     source,
@@ -176,29 +183,47 @@ def compile(  # noqa: A001 - the word users look for
                     attention=attention,
                 )
             stage.note(summarize_scales(scales) if scales else repr(observations))
-    with stages.stage("quantize" if scales else "prepare") as stage:
-        network = _network_for(
-            source, scales, observations, precision, chosen, exclude, keep_float, attention, keep_float32
-        )
-        stage.note(
-            ", ".join(f"{n} layers {LABELS.get(kind, kind)}" for kind, n in describe(network).counts.items())
-        )
+    if not fastest:
+        with stages.stage("quantize" if scales else "prepare") as stage:
+            network = _network_for(
+                source, scales, observations, precision, chosen, exclude, keep_float, attention, keep_float32
+            )
+            counts = describe(network).counts
+            stage.note(", ".join(f"{n} layers {LABELS.get(kind, kind)}" for kind, n in counts.items()))
     if profiles is None:
         sets = [clips for clips in (calibration_set, test_set) if clips is not None]
         profiles = plan_for_clips(source, features, sets, max_batch=max_batch)
     with stages.stage("build") as stage:
+        if fastest:
+            assert scales is not None  # noqa: S101 - narrows the type; clips were given
+            won = build_fastest(
+                source,
+                scales,
+                profiles=profiles,
+                flavor=chosen,
+                config=settings,
+                exclude=exclude,
+                keep_float=keep_float,
+                attention=attention,
+                keep_float32=keep_float32,
+                observations=observations if chosen.strongly_typed_only else None,
+                on_progress=stage,
+                build_engine=partial(build, store=kept),
+            )
+            engine, network = won.engine, won.network
         # A calibration cache cannot leave layers in floating point.
         by_cache = scales is not None and not exclude and keep_float == "none"
-        engine = build(
-            network,
-            profiles=profiles,
-            config=settings,
-            flavor=chosen,
-            scales=scales,
-            store=kept,
-            unquantized=prepare(source) if by_cache else None,
-            on_progress=stage,
-        )
+        if not fastest:
+            engine = build(
+                network,
+                profiles=profiles,
+                config=settings,
+                flavor=chosen,
+                scales=scales,
+                store=kept,
+                unquantized=prepare(source) if by_cache else None,
+                on_progress=stage,
+            )
         stage.note(_describe_engine(engine) + (", from the store" if kept and kept.hits > hits else ""))
     report = partial(
         make_report,
@@ -217,7 +242,7 @@ def compile(  # noqa: A001 - the word users look for
     if test_set is None:
         return made
     with stages.stage("evaluate") as stage:
-        accuracy = _evaluate(source, network, engine, precision, test_set, stage)
+        accuracy = _evaluate(source, network, engine, engine.manifest.precision, test_set, stage)
         stage.note(_summarize(accuracy))
     made = replace(made, accuracy=accuracy, report=report(accuracy=accuracy))
     if output is not None:
@@ -225,14 +250,14 @@ def compile(  # noqa: A001 - the word users look for
     return made
 
 
-def _settings(precision: Precision, config: BuildConfig | None) -> BuildConfig:
+def _settings(precision: Precision | Literal["fastest"], config: BuildConfig | None) -> BuildConfig:
     if config is not None and config.precision not in (None, precision):
         raise ConfigError(
             f"precision is {precision!r} and that of config is {config.precision!r}",
             hint="leave it out of config",
             settings=("precision", "config"),
         )
-    return replace(config or BuildConfig(), precision=precision)
+    return replace(config or BuildConfig(), precision=None if precision == "fastest" else precision)
 
 
 def _check_request(
@@ -252,9 +277,9 @@ def _check_request(
     if max_batch < 1:
         raise ConfigError(f"max_batch must be at least 1, got {max_batch}", settings=("max_batch",))
     check_activation_bytes(activation_bytes)
-    if precision == "int8" and clips is None:
+    if precision in _CALIBRATED and clips is None:
         raise ConfigError(
-            "int8 needs clips to calibrate on, and none were given",
+            f"{precision} needs clips to calibrate on, and none were given",
             hint="pass a clip set that sounds like the audio you expect, or ask for float16",
             settings=("clips", "precision"),
         )
@@ -299,7 +324,7 @@ def _to_observe(precision: str, flavor: Flavor, collect_on: CollectOn) -> Observ
     """Say which tensors should be known for a precision; None where none."""
     # On a GPU, tensors that TensorRT fuses or drops cannot be watched; those that INT8 touches can.
     typed_by_data = flavor.strongly_typed_only and collect_on == "cpu"
-    if precision == "int8":
+    if precision in _CALIBRATED:
         return "all" if typed_by_data else "int8"
     return "float16" if precision == "float16" and typed_by_data else None
 
@@ -340,6 +365,8 @@ def _describe_engine(engine: Engine) -> str:
     text = f"{made.library} {made.library_version}, {format_bytes(len(engine.plan))}"
     if made.proof and made.proof.layers:
         text += f", {made.proof}"
+    if story := made.options.get("fastest"):
+        text += f"; {story['reason']}"
     way = describe_way(made)
     return f"{text}; {way}" if way else text
 
