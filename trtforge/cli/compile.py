@@ -48,6 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_assignment(parser)
     add_keep_float(parser)
     add_attention(parser)
+    parser.add_argument(
+        "--smooth",
+        action="store_true",
+        help="move outlier channels into weights before calibration (trtforge smooth); for transformers",
+    )
     add_activation_memory(parser)
     add_collect_on(parser)
     add_build(parser)
@@ -104,6 +109,7 @@ def run(args: argparse.Namespace) -> None:
         attention=args.attention,
         keep_float32=args.keep_float32,
         assignment=Assignment.load(args.assignment) if args.assignment else None,
+        smooth=args.smooth,
         activation_bytes=args.activation_memory,
         collect_on=args.collect_on,
         profiles=profiles,

@@ -40,6 +40,7 @@ from trtforge.pipeline.quantization import (
     summarize_scales,
 )
 from trtforge.pipeline.reporting import make_report
+from trtforge.pipeline.smoothing import smooth as smooth_network
 from trtforge.profiles import OptimizationProfile
 from trtforge.scales import Scales
 from trtforge.speech import CtcDecoder
@@ -66,6 +67,7 @@ def compile(  # noqa: A001 - the word users look for
     attention: Attention = "float",
     keep_float32: Sequence[str] = (),
     assignment: Assignment | None = None,
+    smooth: bool = False,
     activation_bytes: int = DEFAULT_ACTIVATION_BYTES,
     collect_on: CollectOn = "cpu",
     profiles: Sequence[OptimizationProfile] | None = None,
@@ -99,8 +101,9 @@ def compile(  # noqa: A001 - the word users look for
     attention : ``int8`` quantizes products of two activations too.
     keep_float32 : names or shell patterns of nodes that stay in FP32 where the rest is FP16; only for
         libraries that run the types of the network (TensorRT 11, TensorRT-RTX).
-    assignment : what `trtforge.search` chose for this network; the layers that it keeps in floating point are
-        not quantized.
+    assignment : what `trtforge.search` chose for this network, as it is quantized; the layers that it keeps
+        in floating point are not quantized.
+    smooth : move outlier channels into weights before calibration (`trtforge.smooth`); for transformers.
     activation_bytes, collect_on : how and where activations are counted, as for `trtforge.calibrate`.
     profiles : the shapes to accept; by default one profile over the lengths of all clips given.
     max_batch : largest batch of the default profile.
@@ -126,6 +129,13 @@ def compile(  # noqa: A001 - the word users look for
     settings = _settings(precision, config)
     fastest = precision == "fastest"
     _check_request(precision, clips, evaluate, profiles, percentile, max_batch, activation_bytes)
+    for setting, asked in (("assignment", assignment is not None), ("smooth", smooth)):
+        if asked and precision not in _CALIBRATED:
+            raise ConfigError(
+                f"{setting} is about INT8, and the precision is {precision!r}",
+                hint=f"leave {setting} out, or ask for int8",
+                settings=(setting, "precision"),
+            )
     check_collect_on(collect_on)
     name = _checked_name(name or _name_of(model))
     if output is not None:
@@ -151,13 +161,20 @@ def compile(  # noqa: A001 - the word users look for
         if test_set is not None:
             check_texts(test_set)
         stage.note(_count_clips(calibration_set, test_set))
-    if assignment is not None:
-        if precision not in _CALIBRATED:
-            raise ConfigError(
-                f"an assignment says which layers are INT8, and the precision is {precision!r}",
-                hint="leave assignment out, or ask for int8",
-                settings=("assignment", "precision"),
+    original = source
+    if smooth:
+        assert calibration_set is not None  # noqa: S101 - narrows the type; the request was checked
+        with stages.stage("smooth") as stage:
+            smoothed = smooth_network(
+                source,
+                calibration_set.feeds(features),
+                exclude=exclude,
+                activation_bytes=activation_bytes,
+                on_progress=stage,
             )
+            stage.note(repr(smoothed))
+        source = smoothed.model
+    if assignment is not None:
         exclude = [*exclude, *assignment.exclude_for(model_digest(source))]
     scales, observations = None, None
     observed = _to_observe(precision, chosen, collect_on)
@@ -211,9 +228,9 @@ def compile(  # noqa: A001 - the word users look for
                 build_engine=partial(build, store=kept),
             )
             engine, network = won.engine, won.network
-        # A calibration cache cannot leave layers in floating point.
-        by_cache = scales is not None and not exclude and keep_float == "none"
-        if not fastest:
+        else:
+            # A calibration cache cannot leave layers in floating point.
+            by_cache = scales is not None and not exclude and keep_float == "none"
             engine = build(
                 network,
                 profiles=profiles,
@@ -228,7 +245,7 @@ def compile(  # noqa: A001 - the word users look for
     report = partial(
         make_report,
         name=name,
-        source=source,
+        source=original,
         network=network,
         scales=scales,
         observations=observations,
@@ -242,7 +259,7 @@ def compile(  # noqa: A001 - the word users look for
     if test_set is None:
         return made
     with stages.stage("evaluate") as stage:
-        accuracy = _evaluate(source, network, engine, engine.manifest.precision, test_set, stage)
+        accuracy = _evaluate(original, network, engine, engine.manifest.precision, test_set, stage)
         stage.note(_summarize(accuracy))
     made = replace(made, accuracy=accuracy, report=report(accuracy=accuracy))
     if output is not None:
