@@ -152,6 +152,12 @@ def test_the_command_counts_words_and_quantize_takes_its_file(tmp_path, capsys):
     assert record["frontier"][0]["excess"][0].endswith(" dB, at least 90")
     assert len(record["assignment"]["keep_float"]) == 3
 
+    for name in ("assignment.json", "search.json"):
+        assert main(["inspect", str(tmp_path / "out" / name)]) == 0
+        assert "Assignment(0 of 3 layers INT8, 0.0 % of the work)" in " ".join(
+            capsys.readouterr().out.split()
+        )
+
     words = ["quantize", str(MODEL), "--scales", str(tmp_path / "scales.json")]
     words += ["--assignment", str(tmp_path / "out/assignment.json"), "-o", str(tmp_path / "qdq.onnx")]
     assert main(words) == 0

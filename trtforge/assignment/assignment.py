@@ -82,8 +82,13 @@ class Assignment:
         QuantizationError : the file is not one.
         """
         value = read_json(path, what="assignment", error=QuantizationError)
+        return cls.from_json(value, source=os.fspath(path))
+
+    @classmethod
+    def from_json(cls, value: Any, *, source: str = "value") -> Assignment:
+        """Check plain JSON values and make the assignment of them."""
         if not isinstance(value, dict) or value.get("format") != _FORMAT:
-            raise QuantizationError(f'{os.fspath(path)} is no assignment: it lacks "format": "{_FORMAT}"')
+            raise QuantizationError(f'{source} is no assignment: it lacks "format": "{_FORMAT}"')
         try:
             return cls(
                 tuple(map(str, value["int8"])),
@@ -96,4 +101,4 @@ class Assignment:
                 str(value["feeds_sha256"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise QuantizationError(f"{os.fspath(path)} is a damaged assignment: {error!r}") from error
+            raise QuantizationError(f"{source} is a damaged assignment: {error!r}") from error

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+    from trtforge.assignment import Assignment
     from trtforge.checks import Baseline
     from trtforge.engine.manifest import Manifest
     from trtforge.engine.proof import PrecisionProof
@@ -176,6 +177,7 @@ def _observations(path: Path) -> list[RenderableType]:
 def _json(path: Path) -> list[RenderableType]:
     from trtforge._files import read_json
     from trtforge.accuracy import AccuracyReport
+    from trtforge.assignment import Assignment
     from trtforge.calibration import AuditReport
     from trtforge.checks import Baseline
     from trtforge.errors import ConfigError
@@ -189,11 +191,30 @@ def _json(path: Path) -> list[RenderableType]:
         return [AccuracyReport.from_json(value, source=str(path))]
     if kind.startswith("trtforge.baseline/"):
         return [_facts(_baseline_facts(Baseline.from_json(value, source=str(path))))]
+    if kind.startswith("trtforge.assignment/"):
+        return [_facts(_assignment_facts(Assignment.from_json(value, source=str(path))))]
+    if kind.startswith("trtforge.search/"):
+        return [_facts(_assignment_facts(Assignment.from_json(value["assignment"], source=str(path))))]
     if kind.startswith("trtforge.audit/"):
         return [AuditReport.from_json(value, source=str(path))]
     if kind.startswith("trtforge.report/"):
         return _report(value, path)
     raise ConfigError(f"{path} is of no kind that trtforge knows: its format is {kind!r}")
+
+
+def _assignment_facts(assignment: Assignment) -> dict[str, str]:
+    score, budget = assignment.score, assignment.budget
+    worst = budget.worst_stratum(score)
+    words = score.words
+    return {
+        "assignment": repr(assignment),
+        "in floating point": ", ".join(assignment.keep_float) or "nothing",
+        "SNR": f"{score.snr_db:.2f} dB, cosine {score.cosine:.5f}",
+        **({"WER": f"{100 * words.wer_increase:+.2f} points, {words.num_words} words"} if words else {}),
+        **({"worst stratum": f"{worst[0]}, {100 * worst[1]:+.2f} points"} if worst else {}),
+        "network": f"SHA-256 {assignment.model_sha256}",
+        "scales": f"SHA-256 {assignment.scales_sha256}",
+    }
 
 
 def _baseline_facts(baseline: Baseline) -> dict[str, str]:

@@ -14,24 +14,30 @@ from trtforge.accuracy import AccuracyReport
 from trtforge.assignment import Assignment
 from trtforge.audio import ClipSet, features_for_model
 from trtforge.calibration import Method, Observations
-from trtforge.calibration.activations import check_activation_bytes
 from trtforge.calibration.collect import DEFAULT_ACTIVATION_BYTES
 from trtforge.engine import BuildConfig, Engine, build
 from trtforge.engine.attempts import describe_way
-from trtforge.engine.config import Precision
 from trtforge.engine.store import EngineStore, open_store
-from trtforge.errors import ConfigError
 from trtforge.graph import Attention, KeepFloat, describe, prepare
 from trtforge.model import ModelSource, load_model, model_digest
 from trtforge.nvidia import Flavor, select
 from trtforge.nvidia.options import check_options
 from trtforge.pipeline.artifacts import Compilation
 from trtforge.pipeline.clips import as_clip_set, plan_for_clips
+from trtforge.pipeline.compile_request import (
+    CALIBRATED,
+    CompilePrecision,
+    build_settings,
+    check_keep_float32,
+    check_request,
+    checked_name,
+    name_of,
+    tensors_to_know,
+)
 from trtforge.pipeline.evaluation import Contender, can_run, check_texts, evaluate
 from trtforge.pipeline.fastest import build_fastest, require_timing_gpu
 from trtforge.pipeline.quantization import (
     CollectOn,
-    ObservedTensors,
     check_collect_on,
     lower,
     observe,
@@ -50,7 +56,6 @@ if TYPE_CHECKING:
     import onnx
     from rich.console import Console
 
-_CALIBRATED = ("int8", "fastest")
 LABELS = {"int8": "INT8", "float16": "FP16", "bfloat16": "BF16", "float32": "FP32"}
 
 
@@ -58,7 +63,7 @@ def compile(  # noqa: A001 - the word users look for
     model: ModelSource,
     clips: ClipSet | str | os.PathLike[str] | None = None,
     *,
-    precision: Precision | Literal["fastest"] = "int8",
+    precision: CompilePrecision = "int8",
     evaluate: ClipSet | str | os.PathLike[str] | None = None,
     method: Method = "entropy",
     percentile: float = 99.99,
@@ -126,18 +131,20 @@ def compile(  # noqa: A001 - the word users look for
     ------
     TrtforgeError : each stage's own kind; the message says what was asked, what arrived, what to do.
     """
-    settings = _settings(precision, config)
+    settings = build_settings(precision, config)
     fastest = precision == "fastest"
-    _check_request(precision, clips, evaluate, profiles, percentile, max_batch, activation_bytes)
-    for setting, asked in (("assignment", assignment is not None), ("smooth", smooth)):
-        if asked and precision not in _CALIBRATED:
-            raise ConfigError(
-                f"{setting} is about INT8, and the precision is {precision!r}",
-                hint=f"leave {setting} out, or ask for int8",
-                settings=(setting, "precision"),
-            )
+    check_request(
+        precision,
+        clips,
+        evaluate,
+        profiles,
+        percentile,
+        max_batch,
+        activation_bytes,
+        {"assignment": assignment is not None, "smooth": smooth},
+    )
     check_collect_on(collect_on)
-    name = _checked_name(name or _name_of(model))
+    name = checked_name(name or name_of(model))
     if output is not None:
         Path(output).mkdir(parents=True, exist_ok=True)
     kept = None if store is None or store is False else open_store(store)
@@ -149,7 +156,7 @@ def compile(  # noqa: A001 - the word users look for
     chosen.check_can_build()
     if fastest:
         require_timing_gpu()
-    _check_keep_float32(keep_float32, precision, chosen)
+    check_keep_float32(keep_float32, precision, chosen)
     stages = Stages(console)
     with stages.stage("load") as stage:
         source = load_model(model)
@@ -177,9 +184,9 @@ def compile(  # noqa: A001 - the word users look for
     if assignment is not None:
         exclude = [*exclude, *assignment.exclude_for(model_digest(source))]
     scales, observations = None, None
-    observed = _to_observe(precision, chosen, collect_on)
+    observed = tensors_to_know(precision, chosen, collect_on)
     if observed is not None and calibration_set is not None:
-        with stages.stage("calibrate" if precision in _CALIBRATED else "observe") as stage:
+        with stages.stage("calibrate" if precision in CALIBRATED else "observe") as stage:
             observations = observe(
                 source,
                 calibration_set.feeds(features),
@@ -190,7 +197,7 @@ def compile(  # noqa: A001 - the word users look for
                 tensors=observed,
                 on_progress=stage,
             )
-            if precision in _CALIBRATED:
+            if precision in CALIBRATED:
                 scales = scales_from(
                     observations,
                     source,
@@ -267,57 +274,6 @@ def compile(  # noqa: A001 - the word users look for
     return made
 
 
-def _settings(precision: Precision | Literal["fastest"], config: BuildConfig | None) -> BuildConfig:
-    if config is not None and config.precision not in (None, precision):
-        raise ConfigError(
-            f"precision is {precision!r} and that of config is {config.precision!r}",
-            hint="leave it out of config",
-            settings=("precision", "config"),
-        )
-    return replace(config or BuildConfig(), precision=None if precision == "fastest" else precision)
-
-
-def _check_request(
-    precision: str,
-    clips: object,
-    test_clips: object,
-    profiles: Sequence[OptimizationProfile] | None,
-    percentile: float,
-    max_batch: int,
-    activation_bytes: int,
-) -> None:
-    """Refuse at once what a later stage would refuse after minutes."""
-    if not 0 < percentile <= 100:
-        raise ConfigError(
-            f"percentile must lie above 0 and at most at 100, got {percentile}", settings=("percentile",)
-        )
-    if max_batch < 1:
-        raise ConfigError(f"max_batch must be at least 1, got {max_batch}", settings=("max_batch",))
-    check_activation_bytes(activation_bytes)
-    if precision in _CALIBRATED and clips is None:
-        raise ConfigError(
-            f"{precision} needs clips to calibrate on, and none were given",
-            hint="pass a clip set that sounds like the audio you expect, or ask for float16",
-            settings=("clips", "precision"),
-        )
-    if clips is None and test_clips is None and not profiles:
-        raise ConfigError(
-            "without clips the lengths to build for are unknown",
-            hint="pass profiles, or clips",
-            settings=("profiles", "clips", "evaluate"),
-        )
-
-
-def _name_of(model: ModelSource) -> str:
-    return Path(model).stem if isinstance(model, str | os.PathLike) else model.graph.name or "model"
-
-
-def _checked_name(name: str) -> str:
-    if name in ("", ".", "..") or Path(name).name != name:
-        raise ConfigError(f"name must be a plain file name, got {name!r}")
-    return name
-
-
 def _count_clips(calibration_set: ClipSet | None, test_set: ClipSet | None) -> str:
     parts = []
     for clips, purpose in ((calibration_set, "calibrate on"), (test_set, "evaluate on")):
@@ -325,25 +281,6 @@ def _count_clips(calibration_set: ClipSet | None, test_set: ClipSet | None) -> s
             left_out = f" ({len(clips.rejected)} left out)" if clips.rejected else ""
             parts.append(f"{len(clips)} clips to {purpose}{left_out}")
     return ", ".join(parts)
-
-
-def _check_keep_float32(keep_float32: Sequence[str], precision: str, flavor: Flavor) -> None:
-    if keep_float32 and (precision == "float32" or not flavor.strongly_typed_only):
-        why = f"{flavor} chooses by itself what runs in FP16" if precision != "float32" else "nothing is FP16"
-        raise ConfigError(
-            f"keep_float32 has no effect: the precision is {precision!r}, and {why}",
-            hint="leave keep_float32 out, or build with tensorrt_rtx in another precision than float32",
-            settings=("keep_float32", "flavor", "precision"),
-        )
-
-
-def _to_observe(precision: str, flavor: Flavor, collect_on: CollectOn) -> ObservedTensors | None:
-    """Say which tensors should be known for a precision; None where none."""
-    # On a GPU, tensors that TensorRT fuses or drops cannot be watched; those that INT8 touches can.
-    typed_by_data = flavor.strongly_typed_only and collect_on == "cpu"
-    if precision in _CALIBRATED:
-        return "all" if typed_by_data else "int8"
-    return "float16" if precision == "float16" and typed_by_data else None
 
 
 def _network_for(
