@@ -4,14 +4,15 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.nvidia.vendor_surface import surface
 from trtforge.errors import ConfigError
-from trtforge.nvidia.constraints import prefer_float16
+from trtforge.nvidia.constraints import _LEFT_ALONE, prefer_float16
 from trtforge.nvidia.options import check_options
 from trtforge.nvidia.selection import flavor_for
 
 KINDS = (
-    "CONSTANT CONVOLUTION DEQUANTIZE ELEMENTWISE MATRIX_MULTIPLY NORMALIZATION QUANTIZE REDUCE SHAPE SHUFFLE "
-    "SOFTMAX UNARY"
+    "CAST CONSTANT CONVOLUTION DEQUANTIZE ELEMENTWISE IDENTITY MATRIX_MULTIPLY NORMALIZATION QUANTIZE REDUCE "
+    "SHAPE SHUFFLE SOFTMAX UNARY"
 )
 TRT = SimpleNamespace(
     LayerType=SimpleNamespace(**{name: name for name in KINDS.split()}),
@@ -52,6 +53,12 @@ def test_what_int8_does_not_reach_is_set():
         "ELEMENTWISE",
     ]
     assert (layers[2].precision, layers[3].precision, layers[7].precision) == (None, None, None)
+
+
+@pytest.mark.parametrize("version", ["8.6.0", "10.16.1"])
+def test_the_kinds_of_layers_exist(version):
+    members = surface(flavor_for("tensorrt", version))["LayerType"]["members"]
+    assert set(_LEFT_ALONE) <= set(members)
 
 
 def test_strongly_typed_networks_have_their_types():

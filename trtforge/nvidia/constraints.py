@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-# Layers without arithmetic in floating point, and those that FP16 may spoil: they are left to the library.
+# Layers that state types or do no arithmetic, and those that FP16 may spoil: they are left to the library.
 _LEFT_ALONE = (
+    "CAST",
     "CONSTANT",
     "DEQUANTIZE",
+    "IDENTITY",
     "NORMALIZATION",
     "QUANTIZE",
     "REDUCE",
