@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trtforge.accuracy import AccuracyReport as AccuracyReport
+    from trtforge.assignment import AccuracyBudget as AccuracyBudget
+    from trtforge.assignment import Assignment as Assignment
     from trtforge.audio import ClipSet as ClipSet
     from trtforge.audio import LogMel as LogMel
     from trtforge.calibration import Observations as Observations
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from trtforge.pipeline import observe as observe
     from trtforge.pipeline import quantize as quantize
     from trtforge.pipeline import quantize_weights as quantize_weights
+    from trtforge.pipeline import search as search
     from trtforge.pipeline import smooth as smooth
     from trtforge.profiles import OptimizationProfile as OptimizationProfile
     from trtforge.profiles import plan_profiles as plan_profiles
@@ -51,8 +54,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "AccuracyBudget": "assignment",
     "AccuracyReport": "accuracy",
     "ArrayFeeds": "feeds",
+    "Assignment": "assignment",
     "Baseline": "checks",
     "BuildConfig": "engine",
     "CheckConfig": "checks",
@@ -87,6 +92,7 @@ _HOME = {
     "plan_profiles": "profiles",
     "quantize": "pipeline",
     "quantize_weights": "pipeline",
+    "search": "pipeline",
     "smooth": "pipeline",
 }
 

@@ -29,6 +29,7 @@ __all__ = [
     "NoGpuError",
     "OutOfMemoryError",
     "PluginMissingError",
+    "PrecisionError",
     "ProfileError",
     "QuantizationError",
     "ReportError",
@@ -167,6 +168,28 @@ class BuildError(TrtforgeError):
     ) -> None:
         super().__init__(message, hint=hint, settings=settings)
         self.layer = layer
+
+
+class PrecisionError(TrtforgeError):
+    """An engine was built, and runs layers in another precision than was asked, or may do so.
+
+    Attributes
+    ----------
+    layers : names of the network's layers that it is about.
+    """
+
+    code = "precision"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        layers: tuple[str, ...],
+        hint: str | None = None,
+        settings: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message, hint=hint, settings=settings)
+        self.layers = layers
 
 
 class EngineError(TrtforgeError):

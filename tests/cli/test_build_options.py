@@ -36,9 +36,10 @@ def test_every_option_has_its_word():
     ]
     words += ["--timing-cache", "--no-tf32", "--tactic-source", "cudnn", "--tactic-source", "cublas"]
     words += ["--refit", "identical", "--strip-weights", "--weight-streaming", "--strongly-typed"]
+    words += ["--prefer-float16"]
     words += ["--version-compatible", "--exclude-lean-runtime", "--hardware-compatibility", "ampere_plus"]
     words += ["--compute-capability", "8.9", "--plugin", "/lib/a.so", "--plugin", f"/lib/b.so@{'a' * 64}"]
-    words += ["--aux-streams", "0", "--profiling-verbosity", "none"]
+    words += ["--require-precision", "--aux-streams", "0", "--profiling-verbosity", "none"]
     words += ["--preview-feature", "profile_sharing_0806", "--preview-feature", "aliased_plugin_io_10_03=off"]
     config = build_config(parse(*words), precision="float16")
     assert config == BuildConfig(
@@ -54,12 +55,14 @@ def test_every_option_has_its_word():
         strip_weights=True,
         weight_streaming=True,
         strongly_typed=True,
+        prefer_float16=True,
         version_compatible=True,
         exclude_lean_runtime=True,
         hardware_compatibility="ampere_plus",
         compute_capabilities=("8.9",),
         plugins=(Plugin("/lib/a.so"), Plugin("/lib/b.so", "a" * 64)),
         aux_streams=0,
+        require_precision=True,
         profiling_verbosity="none",
         preview_features={"profile_sharing_0806": True, "aliased_plugin_io_10_03": False},
     )

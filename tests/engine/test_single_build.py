@@ -18,7 +18,7 @@ class Unreadable:
     def __exit__(self, *_):
         pass
 
-    def layer_precisions(self):
+    def layers(self):
         raise ValueError("Expecting value: line 1 column 1")
 
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from trtforge.errors import PluginMissingError
-from trtforge.nvidia.layers import count_from_inspector, count_from_log
+from trtforge.nvidia.layers import EngineLayer, count_types, layers_from_inspector, layers_from_log
 from trtforge.nvidia.log import VendorLog
 
 LAYER_LIST = """Layers:
@@ -21,9 +21,9 @@ I/O Tensors:
 
 
 def test_layers_count_as_the_narrowest_type_that_they_read():
-    assert count_from_log(LAYER_LIST) == {"int8": 1, "float16": 2}
-    assert count_from_log(None) is None
-    assert count_from_log("Layers:\nsomething else") is None
+    assert count_types(layers_from_log(LAYER_LIST)) == {"int8": 1, "float16": 2}
+    assert count_types(layers_from_log(None)) is None
+    assert count_types(layers_from_log("Layers:\nsomething else")) is None
 
 
 def test_the_layers_that_tensorrt_8_logs_are_counted():
@@ -35,7 +35,22 @@ Layer(CaskConvolution): conv1 + relu1, Tactic: 0x7d5df1b3e7e0bf94, Reformatted I
 Layer(Myelin): {ForeignNode[a...b]}, Tactic: 0x0000000000000000, relu1 (Half[-1,4]) -> z (Half[-1,4])
 Layer(NoOp): only, Tactic: 0x0000000000000000,  -> y (Half[2])
 Layer(CaskConvolution): head, Tactic: 12, relu1[Half(128,28,28)] -> logits[Float(128,28,28)]"""
-    assert count_from_log(listed) == {"int8": 1, "float16": 1, "float32": 1}
+    assert count_types(layers_from_log(listed)) == {"int8": 1, "float16": 1, "float32": 1}
+
+
+def test_layers_keep_their_names_and_the_nodes_they_stem_from():
+    line = (
+        "Name: fc2_U84+fc1_U9_myl0_23, LayerType: gemm, Inputs: [ { Name: x, Datatype: Int8 }], "
+        "Constants: [], Outputs: [ { Name: y, Datatype: Half }], StreamId: 0, "
+        "Metadata: [ONNX Layer: fc2][ONNX Layer: w_dq]"
+    )
+    (layer,) = layers_from_log(f"Layers:\n{line}")
+    assert layer == EngineLayer("fc2_U84+fc1_U9_myl0_23", "gemm", "int8", ("fc2", "w_dq"))
+    told = "Layer(Myelin): {ForeignNode[a...b]}, Tactic: 0x0, x (Half[-1]) -> y (Half[-1])"
+    assert layers_from_log(told) == (EngineLayer("{ForeignNode[a...b]}", "Myelin", None),)
+    described = {"Name": "conv1 + relu1", "LayerType": "CaskConvolution", "Inputs": [{"Datatype": "Half"}]}
+    read = layers_from_inspector(json.dumps({"Layers": [described | {"Metadata": "[ONNX Layer: conv1]"}]}))
+    assert read == (EngineLayer("conv1 + relu1", "CaskConvolution", "float16", ("conv1",)),)
 
 
 def test_where_tensorrt_8_keeps_formats_back_weights_tell():
@@ -48,7 +63,7 @@ def test_where_tensorrt_8_keeps_formats_back_weights_tell():
         layer(Weights={"Type": "Half", "Count": 96}),
         layer(LayerType="NoOp"),
     ]
-    assert count_from_inspector(json.dumps({"Layers": layers})) == {"int8": 1, "float16": 1}
+    assert count_types(layers_from_inspector(json.dumps({"Layers": layers}))) == {"int8": 1, "float16": 1}
 
 
 def test_the_inspector_is_read_in_the_words_of_every_version():
@@ -63,8 +78,12 @@ def test_the_inspector_is_read_in_the_words_of_every_version():
         layer("Row major linear INT32"),
         layer(),
     ]
-    assert count_from_inspector(json.dumps({"Layers": layers})) == {"int8": 1, "float16": 2, "float32": 1}
-    assert count_from_inspector(json.dumps({"Layers": ["conv1", "conv2"]})) is None
+    assert count_types(layers_from_inspector(json.dumps({"Layers": layers}))) == {
+        "int8": 1,
+        "float16": 2,
+        "float32": 1,
+    }
+    assert count_types(layers_from_inspector(json.dumps({"Layers": ["conv1", "conv2"]}))) is None
 
 
 def test_the_reason_leaves_out_what_explains_nothing():

@@ -39,8 +39,10 @@ MODULES = ("trt", "_trt")
 OTHER_OBJECTS = {"large_networks.py", "layers.py", "machine.py", "layer_times.py"}
 # Files that are reached only where a flavor says so.
 _TIMING = next(option.have for option in OPTIONS if option.name == "timing_cache")
+_CONSTRAINED = next(option.have for option in OPTIONS if option.name == "prefer_float16")
 REACHED = {
     "calibrators.py": lambda flavor: flavor.has_calibrators,
+    "constraints.py": lambda flavor: flavor.generation in _CONSTRAINED and flavor.has_precision_flags,
     "debug_tensors.py": lambda flavor: flavor.has_debug_tensors,
     "progress.py": lambda flavor: flavor.has_progress_monitor,
     "timings.py": lambda flavor: flavor.generation in _TIMING,

@@ -18,7 +18,7 @@ from trtforge.graph import describe, kept_float32, prepare, tensors_for_float16
 from trtforge.nvidia import Flavor
 from trtforge.nvidia.selection import flavor_for
 from trtforge.pipeline import Compilation
-from trtforge.pipeline.compilation import _to_observe
+from trtforge.pipeline.compile_request import tensors_to_know
 from trtforge.pipeline.quantization import CollectOn
 from trtforge.scales import Scales
 
@@ -154,7 +154,7 @@ def test_float16_observes_clips_where_it_has_them() -> None:
 def test_what_is_observed_follows_from_what_is_decided_by_it(
     precision: str, flavor: Flavor, collect_on: CollectOn, observed: str | None
 ) -> None:
-    assert _to_observe(precision, flavor, collect_on) == observed
+    assert tensors_to_know(precision, flavor, collect_on) == observed
 
 
 def test_what_is_to_stay_in_floating_point_does() -> None:

@@ -271,3 +271,41 @@ def test_other_formats_and_damaged_reports_are_refused(whole):
     damaged = {**whole["calibration"], "tensors": [{**histogram(4.0), "amax": "<b>"}]}
     with pytest.raises(ReportError, match="damaged: ValueError"):
         render_html({**whole, "calibration": damaged})
+
+
+def test_precisions_that_were_asked_for_stand_beside_those_that_came(whole):
+    layer = {"op_type": "Conv", "requested": "int8"}
+    proof = {
+        "delivered": 2,
+        "fell_back": 1,
+        "unknown": 1,
+        "by_graph": 1,
+        "layers": [
+            {**layer, "name": "a", "real": "int8", "engine_layer": "a + relu", "verdict": "delivered"},
+            {**layer, "name": "b", "real": "int8", "engine_layer": None, "verdict": "delivered"},
+            {**layer, "name": "c", "real": "float16", "engine_layer": "c", "verdict": "fell_back"},
+            {**layer, "name": "d", "real": None, "engine_layer": None, "verdict": "unknown"},
+        ],
+    }
+    text = Checker(render_html({**whole, "proof": proof})).text
+    assert "2 of 4 layers as asked, 1 fell back, of 1 the library does not tell." in text
+    assert "2 were found among the layers of the built engine; 1 are stated by the graph's types" in text
+    assert "Asked Got c Conv INT8 FP16 d Conv INT8 not known 4 layers, one by one" in text
+    assert "a Conv INT8 INT8 a + relu b Conv INT8 INT8 by the graph's types c" in text
+    assert "Precision asked" not in render_html(whole)
+
+
+def test_the_story_of_the_fastest_precision_is_told(whole):
+    tried = {"float_blocks": [], "ratio": 0.5, "shapes": {"x (4, 16)": [0.48, 0.5, 0.52]}, "error": None}
+    story = {
+        "chosen": "Q/DQ",
+        "reason": "Q/DQ takes 50 % of the time of FP16",
+        "tried": [
+            {**tried, "way": "Q/DQ"},
+            {**tried, "way": "a cache", "ratio": None, "shapes": {}, "error": "no implementation"},
+        ],
+    }
+    text = Checker(render_html({**whole, "fastest": story})).text
+    assert "Q/DQ takes 50 % of the time of FP16. Times are shares" in text
+    assert "Way x (4, 16) Q/DQ, kept 50 % (48 to 52) a cache not built: no implementation" in text
+    assert "Which precision is faster" not in render_html({**whole, "fastest": None})

@@ -14,6 +14,7 @@ COMMANDS = {
     "audit": "say what a calibration set lacks and whether it is large enough",
     "smooth": "move outlier channels of a transformer into its weights, before it is calibrated",
     "plan-profiles": "choose optimization profiles for observed lengths",
+    "search": "find which layers INT8 costs too much, and the assignment that a budget allows",
     "quantize": "write the Q/DQ network that the ranges describe",
     "lower": "type a network in FP16 or BF16",
     "lint": "explain what of a quantized network does not suit TensorRT",
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     from rich.console import Console
 
-    from trtforge.errors import AccuracyError, TrtforgeError
+    from trtforge.errors import AccuracyError, PrecisionError, TrtforgeError
 
     words = list(sys.argv[1:] if argv is None else argv)
     command = next((word for word in words if word in COMMANDS), "")
@@ -65,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         status: int | None = args.run(args)
-    except AccuracyError as error:
+    except (AccuracyError, PrecisionError) as error:
         _explain(errors, error, args)
         return 1
     except TrtforgeError as error:

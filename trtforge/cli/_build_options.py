@@ -64,6 +64,9 @@ def add_builder_options(parser: argparse.ArgumentParser) -> None:
         "--strongly-typed", action="store_true", help="TensorRT 10: let the network's types decide"
     )
     group.add_argument(
+        "--prefer-float16", action="store_true", help="TensorRT 8.6 and 10: FP16 where INT8 does not reach"
+    )
+    group.add_argument(
         "--version-compatible", action="store_true", help="let later releases of the library load the engine"
     )
     group.add_argument(
@@ -87,6 +90,11 @@ def add_builder_options(parser: argparse.ArgumentParser) -> None:
         help="absolute path of a library of custom operators, with its digest if known; may be given again",
     )
     group.add_argument("--aux-streams", type=int, metavar="N", help="most streams beside the main one")
+    group.add_argument(
+        "--require-precision",
+        action="store_true",
+        help="fail where a layer runs in another precision than was asked, or may do so",
+    )
     group.add_argument(
         "--profiling-verbosity",
         choices=("detailed", "layer_names_only", "none"),
@@ -130,12 +138,14 @@ def build_config(args: argparse.Namespace, **more: Any) -> BuildConfig:
         strip_weights=args.strip_weights,
         weight_streaming=args.weight_streaming,
         strongly_typed=args.strongly_typed,
+        prefer_float16=args.prefer_float16,
         version_compatible=args.version_compatible,
         exclude_lean_runtime=args.exclude_lean_runtime,
         hardware_compatibility=args.hardware_compatibility,
         compute_capabilities=tuple(args.compute_capability or ()),
         plugins=tuple(Plugin(found["path"], found["sha256"]) for found in paths if found),
         aux_streams=args.aux_streams,
+        require_precision=args.require_precision,
         profiling_verbosity=args.profiling_verbosity,
         preview_features=dict(args.preview_feature or ()),
         **more,

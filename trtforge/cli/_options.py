@@ -111,6 +111,15 @@ def add_attention(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_assignment(parser: argparse.ArgumentParser) -> None:
+    """Take the layers that a search left in floating point."""
+    parser.add_argument(
+        "--assignment",
+        metavar="JSON",
+        help="the assignment.json of trtforge search: its layers in floating point stay unquantized",
+    )
+
+
 def add_exclude(parser: argparse.ArgumentParser) -> None:
     """Take the nodes that stay unquantized."""
     parser.add_argument(

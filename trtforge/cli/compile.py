@@ -9,6 +9,7 @@ from trtforge.cli._build_options import OPTIONS as BUILDER_OPTIONS
 from trtforge.cli._build_options import add_builder_options, build_config
 from trtforge.cli._options import (
     add_activation_memory,
+    add_assignment,
     add_attention,
     add_build,
     add_calibration,
@@ -39,13 +40,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="folder for what is made")
     parser.add_argument(
         "--precision",
-        choices=("int8", "float16", "bfloat16", "float32"),
+        choices=("int8", "float16", "bfloat16", "float32", "fastest"),
         default="int8",
-        help="default: int8",
+        help="default: int8; fastest times engines on the GPU here and keeps INT8 only where it beats FP16",
     )
     add_calibration(parser)
+    add_assignment(parser)
     add_keep_float(parser)
     add_attention(parser)
+    parser.add_argument(
+        "--smooth",
+        action="store_true",
+        help="move outlier channels into weights before calibration (trtforge smooth); for transformers",
+    )
     add_activation_memory(parser)
     add_collect_on(parser)
     add_build(parser)
@@ -75,6 +82,7 @@ def run(args: argparse.Namespace) -> None:
     from rich.markup import escape
     from rich.text import Text
 
+    from trtforge.assignment import Assignment
     from trtforge.errors import ConfigError
     from trtforge.model import load_model
     from trtforge.pipeline import compile as compile_model
@@ -100,6 +108,8 @@ def run(args: argparse.Namespace) -> None:
         keep_float=args.keep_float,
         attention=args.attention,
         keep_float32=args.keep_float32,
+        assignment=Assignment.load(args.assignment) if args.assignment else None,
+        smooth=args.smooth,
         activation_bytes=args.activation_memory,
         collect_on=args.collect_on,
         profiles=profiles,

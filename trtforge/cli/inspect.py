@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+    from trtforge.assignment import Assignment
     from trtforge.checks import Baseline
     from trtforge.engine.manifest import Manifest
+    from trtforge.engine.proof import PrecisionProof
     from trtforge.graph import GraphSummary
     from trtforge.scales import Scales
 
@@ -108,6 +110,19 @@ def graph_table(summary: GraphSummary) -> Table:
     return table
 
 
+def proof_table(proof: PrecisionProof) -> Table:
+    """Return what each layer was asked for and got as a table."""
+    from rich.markup import escape
+
+    colors = {"delivered": "", "fell_back": "[red]", "unknown": "[yellow]"}
+    table = _table("layer", "operator", "asked", "got", "says", title=str(proof))
+    for layer in proof.layers:
+        got = f"{colors[layer.verdict]}{layer.real or 'not known'}"
+        says = {"engine": "the engine", "graph": "the graph", "nowhere": "nobody"}[layer.source]
+        table.add_row(escape(layer.name), layer.op_type, layer.requested, got, says)
+    return table
+
+
 def _clips(path: Path) -> list[RenderableType]:
     from collections import Counter
 
@@ -162,6 +177,7 @@ def _observations(path: Path) -> list[RenderableType]:
 def _json(path: Path) -> list[RenderableType]:
     from trtforge._files import read_json
     from trtforge.accuracy import AccuracyReport
+    from trtforge.assignment import Assignment
     from trtforge.calibration import AuditReport
     from trtforge.checks import Baseline
     from trtforge.errors import ConfigError
@@ -175,11 +191,30 @@ def _json(path: Path) -> list[RenderableType]:
         return [AccuracyReport.from_json(value, source=str(path))]
     if kind.startswith("trtforge.baseline/"):
         return [_facts(_baseline_facts(Baseline.from_json(value, source=str(path))))]
+    if kind.startswith("trtforge.assignment/"):
+        return [_facts(_assignment_facts(Assignment.from_json(value, source=str(path))))]
+    if kind.startswith("trtforge.search/"):
+        return [_facts(_assignment_facts(Assignment.from_json(value["assignment"], source=str(path))))]
     if kind.startswith("trtforge.audit/"):
         return [AuditReport.from_json(value, source=str(path))]
     if kind.startswith("trtforge.report/"):
         return _report(value, path)
     raise ConfigError(f"{path} is of no kind that trtforge knows: its format is {kind!r}")
+
+
+def _assignment_facts(assignment: Assignment) -> dict[str, str]:
+    score, budget = assignment.score, assignment.budget
+    worst = budget.worst_stratum(score)
+    words = score.words
+    return {
+        "assignment": repr(assignment),
+        "in floating point": ", ".join(assignment.keep_float) or "nothing",
+        "SNR": f"{score.snr_db:.2f} dB, cosine {score.cosine:.5f}",
+        **({"WER": f"{100 * words.wer_increase:+.2f} points, {words.num_words} words"} if words else {}),
+        **({"worst stratum": f"{worst[0]}, {100 * worst[1]:+.2f} points"} if worst else {}),
+        "network": f"SHA-256 {assignment.model_sha256}",
+        "scales": f"SHA-256 {assignment.scales_sha256}",
+    }
 
 
 def _baseline_facts(baseline: Baseline) -> dict[str, str]:
@@ -221,12 +256,13 @@ def _engine(path: Path) -> list[RenderableType]:
 
     engine = Engine.load(path, check_machine=False)
     facts = _facts(_manifest_facts(engine.manifest) | {"signature": _signature(path)})
+    proof = engine.manifest.proof
     try:
         check_runs_here(engine.manifest)
         facts.add_row("on this machine", escape(str(engine.validity())))
     except EngineIncompatibleError as error:
         facts.add_row("on this machine", f"[red]{escape(error.message)}[/]")
-    return [facts]
+    return [facts, proof_table(proof)] if proof and proof.layers else [facts]
 
 
 def _signature(path: Path) -> str:
@@ -270,6 +306,8 @@ def _manifest_facts(manifest: Manifest) -> dict[str, str]:
     if manifest.layer_precisions:
         counts = ", ".join(f"{count} {name}" for name, count in manifest.layer_precisions.items())
         facts["layers"] = f"{counts} (narrowest type that each reads)"
+    if manifest.proof and manifest.proof.layers:
+        facts["precision got"] = str(manifest.proof)
     for index, warning in enumerate(manifest.warnings):
         facts[f"warning {index + 1}"] = warning
     return facts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from trtforge.cli._options import (
+    add_assignment,
     add_attention,
     add_exclude,
     add_keep_float,
@@ -44,12 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="weights that share a scale with --weights-only: 16, 32, 64 (default) or 128",
     )
     add_exclude(parser)
+    add_assignment(parser)
     add_keep_float(parser)
     add_attention(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Quantize, write the network, say what it holds."""
+    from trtforge.assignment import Assignment
     from trtforge.calibration import Observations
     from trtforge.cli.inspect import graph_table
     from trtforge.external_data import save_model
@@ -78,6 +81,7 @@ def run(args: argparse.Namespace) -> None:
             keep_float32=args.keep_float32,
             observations=Observations.load(args.observations) if args.observations else None,
             to=args.to,
+            assignment=Assignment.load(args.assignment) if args.assignment else None,
         )
     save_model(model, args.output)
     console = make_console()

@@ -98,6 +98,8 @@ def build(
     CalibrationCacheError : the cache is malformed, of another library version, or of another network.
     ModelError, QuantizationError : the network cannot be typed FP16.
     BuildError : the library failed; the message carries its own reason.
+    PrecisionError : ``config`` requires the precision, and a layer did not get it or may not have; what was
+        built is kept in ``store``, if any.
     Exception : whatever reading the feeds raised.
     """
     chosen = flavor if isinstance(flavor, Flavor) else select(flavor)
@@ -120,7 +122,7 @@ def build(
     )
     make = partial(first_that_builds, _ways(asked, unquantized))
     if store is None or store is False:
-        return make()
+        return _accepted(make(), config)
     if on_calibration_cache is not None:
         raise ConfigError(
             "on_calibration_cache cannot be given along with store, which may have the engine already",
@@ -138,7 +140,15 @@ def build(
         feeds_sha256=asked.feeds.digest if asked.feeds is not None else None,
         observations_sha256=sha256(observations.dumps()) if observations is not None else None,
     )
-    return open_store(store).get_or_build(key, make)
+    return _accepted(open_store(store).get_or_build(key, make), config)
+
+
+def _accepted(engine: Engine, config: BuildConfig) -> Engine:
+    """Return the engine, unless its layers must run as asked and cannot be shown to."""
+    proof = engine.manifest.proof
+    if config.require_precision and proof is not None:
+        proof.require()
+    return engine
 
 
 def _load(

@@ -54,6 +54,9 @@ class BuildConfig:
     weight_streaming : allow weights to stay in host memory; TensorRT 10 also wants ``strongly_typed``.
     strongly_typed : let the network's types decide what runs in which, as TensorRT 11 and TensorRT-RTX
         always do; TensorRT 10 can.
+    prefer_float16 : set every layer that INT8 does not reach, but reductions, softmax and normalisation, to
+        FP16, and do not leave it to what the library measures; TensorRT 8.6, and 10 without
+        ``strongly_typed``.
     version_compatible : let later releases of the library load the engine.
     exclude_lean_runtime : leave the lean runtime out of a version-compatible engine. TensorRT 8.6.0 needs it,
         whose package lacks that runtime.
@@ -74,6 +77,8 @@ class BuildConfig:
         8.6 and 10 only.
     calibrator : ``entropy`` or ``minmax``: how TensorRT 8.6 and 10 calibrate on feeds by themselves, or the
         kind of the calibration cache; None is that of the cache, else ``entropy``.
+    require_precision : whether an engine is refused of which any layer runs in another precision than was
+        asked, or may do so for all that the library tells.
 
     Raises
     ------
@@ -92,6 +97,7 @@ class BuildConfig:
     strip_weights: bool = False
     weight_streaming: bool = False
     strongly_typed: bool = False
+    prefer_float16: bool = False
     version_compatible: bool = False
     exclude_lean_runtime: bool = False
     hardware_compatibility: HardwareCompatibility | None = None
@@ -102,6 +108,7 @@ class BuildConfig:
     preview_features: Mapping[str, bool] = field(default_factory=dict, hash=False)
     calibration_cache: bytes | None = field(default=None, repr=False)
     calibrator: Calibrator | None = None
+    require_precision: bool = False
 
     def __post_init__(self) -> None:
         self._check_calibration()

@@ -18,8 +18,8 @@ from trtforge.nvidia import Flavor, Gpu
 from trtforge.nvidia.plugins import Plugin, checked_plugin
 from trtforge.profiles import OptimizationProfile, triples
 
-# Settings that change how long a build takes, not what it must give.
-_NOT_IN_THE_KEY = frozenset({"timing_cache"})
+# Settings that change how long a build takes, or whether its result is accepted, not what it must give.
+_NOT_IN_THE_KEY = frozenset({"timing_cache", "require_precision"})
 
 
 def build_key(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trtforge._files import sha256
+from trtforge.engine.proof import PrecisionProof
 from trtforge.errors import EngineIntegrityError, ProfileError
 from trtforge.model import TensorSpec
 from trtforge.profiles import OptimizationProfile, ShapeRange
@@ -48,6 +49,8 @@ class Manifest:
     name : what the network is called, by its file or by itself; None where neither says.
     plugins_sha256 : file name of each plugin library that the engine needs, to the digest of that file.
     timing_cache_sha256 : digest of the timing cache that the build began with, or None.
+    proof : the precision that each layer of the network was asked for and got; None in manifests of
+        earlier versions.
     build_key : digest of all that decides the result of the build (`trtforge.engine.key.build_key`), where
         the engine was kept in a store; None elsewhere.
     """
@@ -75,6 +78,7 @@ class Manifest:
     plugins_sha256: Mapping[str, str] = field(default_factory=dict)
     timing_cache_sha256: str | None = None
     build_key: str | None = None
+    proof: PrecisionProof | None = None
 
     def dumps(self) -> str:
         """Return the manifest as JSON text that carries its own digest."""
@@ -132,6 +136,7 @@ def _to_json(manifest: Manifest) -> dict[str, Any]:
         record[side] = [
             {"name": spec.name, "dtype": spec.dtype, "shape": list(spec.shape)} for spec in record[side]
         ]
+    record["proof"] = manifest.proof.to_json() if manifest.proof else None
     return record
 
 
@@ -156,4 +161,5 @@ def _from_json(record: Mapping[str, Any]) -> Manifest:
         values[side] = tuple(
             TensorSpec(str(spec["name"]), str(spec["dtype"]), tuple(spec["shape"])) for spec in values[side]
         )
-    return Manifest(**values)
+    proof = values.pop("proof", None)
+    return Manifest(**values, proof=PrecisionProof.from_json(proof) if proof else None)

@@ -20,6 +20,7 @@ from trtforge.engine.config import BuildConfig
 from trtforge.engine.durations import BuildDurations
 from trtforge.engine.manifest import Manifest
 from trtforge.engine.precision import agreed_precision, network_to_build
+from trtforge.engine.proof import prove
 from trtforge.engine.timing_cache import timing_cache_for
 from trtforge.errors import BuildError, EngineError, OutOfMemoryError, ProfileError
 from trtforge.feeds import Feeds
@@ -27,6 +28,7 @@ from trtforge.model import TensorSpec, model_digest, model_inputs, model_outputs
 from trtforge.nvidia import Flavor, gpus
 from trtforge.nvidia.building import BuildRequest, build_plan
 from trtforge.nvidia.execution import LoadedEngine
+from trtforge.nvidia.layers import EngineLayer, count_types
 from trtforge.nvidia.plugins import checked_plugin
 from trtforge.nvidia.progress import OnProgress
 from trtforge.profiles import OptimizationProfile, triples
@@ -100,6 +102,9 @@ class SingleBuild:
             assert built.calibration_cache is not None  # noqa: S101 - narrows the type
             self.on_calibration_cache(built.calibration_cache)
         _check_plan(chosen, built.plan)
+        layers = built.layers
+        if not count_types(layers):
+            layers = _inspect(chosen, config, built.plan) or layers
         manifest = Manifest(
             library=chosen.name,
             library_version=chosen.version,
@@ -112,7 +117,7 @@ class SingleBuild:
             profiles=self.profiles,
             inputs=_named_axes(built.inputs, network_inputs),
             outputs=_named_axes(built.outputs, model_outputs(network)),
-            layer_precisions=built.layer_precisions or _inspect(chosen, config, built.plan),
+            layer_precisions=count_types(layers) or None,
             onnx_sha256=digest,
             scales_sha256=scales_digest(self.scales),
             build_seconds=round(seconds, 3),
@@ -123,6 +128,9 @@ class SingleBuild:
             name=self.name,
             plugins_sha256={plugin.name: str(plugin.sha256) for plugin in plugins},
             timing_cache_sha256=timings.sha256 if timings else None,
+            proof=prove(
+                given, layers, precision=precision, flavor=chosen, calibrated=calibration is not None
+            ),
         )
         return Engine(built.plan, manifest)
 
@@ -157,14 +165,14 @@ def _check_plan(flavor: Flavor, plan: bytes) -> None:
         raise BuildError(f"{flavor} does not recognize the engine that it built: {validity.reasons}")
 
 
-def _inspect(flavor: Flavor, config: BuildConfig, plan: bytes) -> dict[str, int] | None:
+def _inspect(flavor: Flavor, config: BuildConfig, plan: bytes) -> tuple[EngineLayer, ...] | None:
     if flavor.builds_without_gpu or not is_installed("cuda.bindings.runtime"):
         return None
     if config.profiling_verbosity != "detailed":
         return None
     try:
         with LoadedEngine(flavor, plan) as engine:
-            return engine.layer_precisions()
+            return engine.layers()
     except OutOfMemoryError:
         return None
     except EngineError:

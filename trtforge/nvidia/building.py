@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from trtforge.errors import BuildError, ProfileError, TrtforgeError
 from trtforge.model import TensorSpec
 from trtforge.nvidia.calibrators import CalibrationRequest, attach
+from trtforge.nvidia.constraints import prefer_float16
 from trtforge.nvidia.flavor import Flavor
 from trtforge.nvidia.interruption import run_interruptibly
 from trtforge.nvidia.large_networks import parse_network
-from trtforge.nvidia.layers import count_from_log
+from trtforge.nvidia.layers import EngineLayer, layers_from_log
 from trtforge.nvidia.log import VendorLog, listen, logger_of
 from trtforge.nvidia.observing import expose_tensors
 from trtforge.nvidia.options import apply_options, check_options
@@ -84,7 +85,7 @@ class BuiltPlan:
     ----------
     plan : the serialized engine.
     inputs, outputs : the tensors as the engine sees them; a dynamic axis is ``?``.
-    layer_precisions : type to number of layers that read it, where the builder's log says so.
+    layers : the engine's layers, where the builder's log lists them.
     warnings : what the library warned of.
     calibration_cache : what the library wrote after calibrating, or None.
     """
@@ -92,7 +93,7 @@ class BuiltPlan:
     plan: bytes
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    layer_precisions: Mapping[str, int] | None
+    layers: tuple[EngineLayer, ...] | None
     warnings: tuple[str, ...]
     calibration_cache: bytes | None = None
 
@@ -140,6 +141,8 @@ def _build(flavor: Flavor, request: BuildRequest, progress: BuildProgress) -> Bu
     load_plugins(flavor, trt, request.options.get("plugins", ()), log)
     network = builder.create_network(flavor.network_flags(trt))
     _parse(flavor, trt, network, logger, log, request)
+    if request.options.get("prefer_float16"):
+        prefer_float16(trt, network)
     if request.observed:
         expose_tensors(flavor, trt, network, request.observed, half=request.precision == "float16")
     config = builder.create_builder_config()
@@ -179,7 +182,7 @@ def _build(flavor: Flavor, request: BuildRequest, progress: BuildProgress) -> Bu
         plan=bytes(plan),
         inputs=inputs,
         outputs=tuple(tensor_spec(network.get_output(index)) for index in range(network.num_outputs)),
-        layer_precisions=count_from_log(log.layer_list),
+        layers=layers_from_log(log.layer_list),
         warnings=tuple(dict.fromkeys(log.warnings)),
         calibration_cache=calibration.written if calibration is not None else None,
     )

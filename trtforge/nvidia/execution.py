@@ -19,7 +19,7 @@ from trtforge.nvidia.building import axes, dtype_name
 from trtforge.nvidia.cuda import check_last_error, set_device
 from trtforge.nvidia.flavor import Flavor
 from trtforge.nvidia.layer_times import LayerTimer
-from trtforge.nvidia.layers import count_from_inspector
+from trtforge.nvidia.layers import EngineLayer, layers_from_inspector
 from trtforge.nvidia.log import VendorLog, heard, listen, logger_of, own_log
 from trtforge.nvidia.output_allocator import GrowingOutput
 
@@ -74,8 +74,8 @@ class LoadedEngine:
         """Inputs whose values decide shapes, and which the library therefore reads on the host."""
         return tuple(spec.name for spec in self.inputs if self._engine.is_shape_inference_io(spec.name))
 
-    def layer_precisions(self) -> dict[str, int] | None:
-        """Count the layers by the narrowest type that they read, or None if the plan does not say.
+    def layers(self) -> tuple[EngineLayer, ...] | None:
+        """Read the layers with the types that they run in, or None if the plan does not say.
 
         Of a plan with dynamic axes TensorRT 8.6 tells formats only for given shapes: those that the first
         profile is tuned for.
@@ -90,7 +90,7 @@ class LoadedEngine:
                 _, tuned, _ = self._engine.get_tensor_profile_shape(spec.name, 0)
                 context.set_input_shape(spec.name, tuple(tuned))
             inspector.execution_context = context
-        return count_from_inspector(inspector.get_engine_information(self.trt.LayerInformationFormat.JSON))
+        return layers_from_inspector(inspector.get_engine_information(self.trt.LayerInformationFormat.JSON))
 
     def new_context(self) -> Context:
         """Make an execution context.

@@ -1,11 +1,12 @@
-"""Count the precisions that a built engine really runs in."""
+"""Read the layers of a built engine, and the precisions that they really run in."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 # The vendor's words for a type, narrowest first: a layer counts as the narrowest that it reads.
@@ -20,27 +21,89 @@ _WORDS = {
 }
 _PATTERNS = tuple((name, re.compile(rf"\b(?:{'|'.join(words)})\b")) for name, words in _WORDS.items())
 _LAYER_LINE = re.compile(
-    r"^Name: .*?, LayerType: .*?, Inputs: \[(?P<inputs>.*?)\], (?:Constants|Outputs): \["
+    r"^Name: (?P<name>.*?), LayerType: (?P<kind>.*?), "
+    r"Inputs: \[(?P<inputs>.*?)\], (?:Constants|Outputs): \["
 )
 _DATATYPE = re.compile(r"(?:Datatype|Format/Datatype): ([^,}]+)")
 # As TensorRT 8.6 has it: "Layer(KIND): NAME, Tactic: T, x (Int8[-1,8:32,1,-1]) -> y (Half[...])".
-_LAYER_CALL = re.compile(r"^\s*Layer\((?P<kind>\w+)\): .*?, Tactic: [^,]+, (?P<inputs>.*?) -> ")
+_LAYER_CALL = re.compile(
+    r"^\s*(?:Engine Layer Information:\s*)?Layer\((?P<kind>\w+)\): "
+    r"(?P<name>.*?), Tactic: [^,]+, (?P<inputs>.*?) -> "
+)
 _TYPE_OF_SHAPE = re.compile(r"(\w+)(?=[\[(][-\d:, ]*[\])])")
+_NODE = re.compile(r"\[ONNX Layer: ([^\]]+)\]")
 
 
-def count_from_inspector(text: str) -> dict[str, int] | None:
-    """Count layers by the narrowest type they read, from the engine inspector's JSON.
+@dataclass(frozen=True)
+class EngineLayer:
+    """One layer of a built engine.
 
-    Returns
-    -------
-    Type name to number of layers, layers that read no such type left out; None where the engine was not
-    built with detailed profiling information.
+    Parameters
+    ----------
+    name : as the library has it: the names of the network's nodes that it was fused from, as a rule.
+    kind : the library's word for what it is, such as ``CaskConvolution``, ``gemm`` or ``kgen``.
+    reads : narrowest type that it reads, or None where it reads none or the library does not tell.
+    nodes : the network's nodes that it is said to stem from, where the library says.
     """
+
+    name: str
+    kind: str
+    reads: str | None
+    nodes: tuple[str, ...] = ()
+
+
+def layers_from_inspector(text: str) -> tuple[EngineLayer, ...] | None:
+    """Read the engine inspector's JSON; None where the engine was not built with detailed information."""
     layers = json.loads(text, strict=False).get("Layers", [])
     described = [layer for layer in layers if isinstance(layer, dict) and "Inputs" in layer]
     if not described:
         return None
-    return _count(_told_types(layer) for layer in described)
+    return tuple(
+        EngineLayer(
+            str(layer.get("Name", "")),
+            str(layer.get("LayerType", "")),
+            _narrowest(_told_types(layer)),
+            tuple(_NODE.findall(str(layer.get("Metadata", "")))),
+        )
+        for layer in described
+    )
+
+
+def layers_from_log(text: str | None) -> tuple[EngineLayer, ...] | None:
+    """Read the list of layers that the builder logs, or None where there is none."""
+    lines = (text or "").splitlines()
+    matches = [(line, match) for line in lines if (match := _LAYER_LINE.match(line))]
+    if matches:
+        return tuple(
+            EngineLayer(
+                match["name"],
+                match["kind"],
+                _narrowest(_DATATYPE.findall(match["inputs"])),
+                tuple(_NODE.findall(line)),
+            )
+            for line, match in matches
+        )
+    calls = [match for line in lines if (match := _LAYER_CALL.match(line))]
+    return (
+        tuple(
+            # A Myelin layer is a whole region, and what runs inside is not told.
+            EngineLayer(
+                match["name"],
+                match["kind"],
+                None if match["kind"] == "Myelin" else _narrowest(_TYPE_OF_SHAPE.findall(match["inputs"])),
+            )
+            for match in calls
+        )
+        or None
+    )
+
+
+def count_types(layers: Sequence[EngineLayer] | None) -> dict[str, int] | None:
+    """Count layers by the narrowest type they read, layers that read no such type left out."""
+    if layers is None:
+        return None
+    counts = Counter(layer.reads for layer in layers)
+    return {name: counts[name] for name in _WORDS if counts[name]}
 
 
 def _told_types(layer: Mapping[str, Any]) -> list[str]:
@@ -52,26 +115,6 @@ def _told_types(layer: Mapping[str, Any]) -> list[str]:
     return told
 
 
-def count_from_log(text: str | None) -> dict[str, int] | None:
-    """Count layers as `count_from_inspector` does, from the list that the builder logs."""
-    lines = [_LAYER_LINE.match(line) for line in (text or "").splitlines()]
-    matches = [match for match in lines if match]
-    if matches:
-        return _count(_DATATYPE.findall(match["inputs"]) for match in matches)
-    calls = [_LAYER_CALL.match(line) for line in (text or "").splitlines()]
-    # A Myelin layer is a whole region, and what runs inside is not told.
-    found = [
-        _TYPE_OF_SHAPE.findall(match["inputs"]) for match in calls if match and match["kind"] != "Myelin"
-    ]
-    return _count(found) if found else None
-
-
-def _count(input_types: Iterable[list[str]]) -> dict[str, int]:
-    counts: Counter[str] = Counter()
-    for types in input_types:
-        narrowest = next(
-            (name for name, pattern in _PATTERNS if any(pattern.search(text) for text in types)), None
-        )
-        if narrowest:
-            counts[narrowest] += 1
-    return {name: counts[name] for name in _WORDS if counts[name]}
+def _narrowest(types: Iterable[str]) -> str | None:
+    told = list(types)
+    return next((name for name, pattern in _PATTERNS if any(pattern.search(text) for text in told)), None)

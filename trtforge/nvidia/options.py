@@ -160,6 +160,7 @@ OPTIONS: tuple[Option, ...] = (
         choices={"any": ALL, "identical": _SINCE_10},
     ),
     _flag("strip_weights", "STRIP_PLAN", _SINCE_10),
+    _flag("prefer_float16", "PREFER_PRECISION_CONSTRAINTS", (V8, V10)),
     _flag("weight_streaming", "WEIGHT_STREAMING", _SINCE_10),
     Option("strongly_typed", ("NetworkDefinitionCreationFlag.STRONGLY_TYPED",), _SINCE_10),
     _flag("version_compatible", "VERSION_COMPATIBLE", _NOT_RTX),
@@ -245,6 +246,12 @@ def check_options(flavor: Flavor, options: Mapping[str, Any]) -> None:
                     settings=(name, "flavor"),
                 )
     typed = flavor.strongly_typed_only or options.get("strongly_typed")
+    if options.get("prefer_float16") and typed:
+        raise ConfigError(
+            "prefer_float16: the types of a strongly typed network decide already",
+            hint="leave it out, or strongly_typed",
+            settings=("prefer_float16", "strongly_typed"),
+        )
     if options.get("weight_streaming") and not typed:
         raise ConfigError(
             f"weight_streaming: {flavor} streams the weights of strongly typed networks alone",

@@ -7,15 +7,20 @@ from trtforge.pipeline.clips import plan_for_clips
 from trtforge.pipeline.comparison import compare
 from trtforge.pipeline.compilation import compile  # noqa: A004 - named for what users look for
 from trtforge.pipeline.evaluation import evaluate, open_runner
+from trtforge.pipeline.fastest import Fastest, build_fastest
 from trtforge.pipeline.linting import lint
 from trtforge.pipeline.quantization import calibrate, lower, observe, quantize, quantize_weights
+from trtforge.pipeline.searching import Search, search
 from trtforge.pipeline.smoothing import Smoothing, smooth
 
 __all__ = [
     "CLEAN",
     "Compilation",
+    "Fastest",
+    "Search",
     "Smoothing",
     "audit",
+    "build_fastest",
     "calibrate",
     "check",
     "compare",
@@ -32,6 +37,7 @@ __all__ = [
     "plan_for_clips",
     "quantize",
     "quantize_weights",
+    "search",
     "smooth",
     "time_candidate",
 ]

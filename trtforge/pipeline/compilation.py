@@ -11,25 +11,33 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from trtforge._progress import Stages
 from trtforge.accuracy import AccuracyReport
+from trtforge.assignment import Assignment
 from trtforge.audio import ClipSet, features_for_model
 from trtforge.calibration import Method, Observations
-from trtforge.calibration.activations import check_activation_bytes
 from trtforge.calibration.collect import DEFAULT_ACTIVATION_BYTES
 from trtforge.engine import BuildConfig, Engine, build
 from trtforge.engine.attempts import describe_way
-from trtforge.engine.config import Precision
 from trtforge.engine.store import EngineStore, open_store
-from trtforge.errors import ConfigError
 from trtforge.graph import Attention, KeepFloat, describe, prepare
-from trtforge.model import ModelSource, load_model
+from trtforge.model import ModelSource, load_model, model_digest
 from trtforge.nvidia import Flavor, select
 from trtforge.nvidia.options import check_options
 from trtforge.pipeline.artifacts import Compilation
 from trtforge.pipeline.clips import as_clip_set, plan_for_clips
+from trtforge.pipeline.compile_request import (
+    CALIBRATED,
+    CompilePrecision,
+    build_settings,
+    check_keep_float32,
+    check_request,
+    checked_name,
+    name_of,
+    tensors_to_know,
+)
 from trtforge.pipeline.evaluation import Contender, can_run, check_texts, evaluate
+from trtforge.pipeline.fastest import build_fastest, require_timing_gpu
 from trtforge.pipeline.quantization import (
     CollectOn,
-    ObservedTensors,
     check_collect_on,
     lower,
     observe,
@@ -38,6 +46,7 @@ from trtforge.pipeline.quantization import (
     summarize_scales,
 )
 from trtforge.pipeline.reporting import make_report
+from trtforge.pipeline.smoothing import smooth as smooth_network
 from trtforge.profiles import OptimizationProfile
 from trtforge.scales import Scales
 from trtforge.speech import CtcDecoder
@@ -54,7 +63,7 @@ def compile(  # noqa: A001 - the word users look for
     model: ModelSource,
     clips: ClipSet | str | os.PathLike[str] | None = None,
     *,
-    precision: Precision = "int8",
+    precision: CompilePrecision = "int8",
     evaluate: ClipSet | str | os.PathLike[str] | None = None,
     method: Method = "entropy",
     percentile: float = 99.99,
@@ -62,6 +71,8 @@ def compile(  # noqa: A001 - the word users look for
     keep_float: KeepFloat = "none",
     attention: Attention = "float",
     keep_float32: Sequence[str] = (),
+    assignment: Assignment | None = None,
+    smooth: bool = False,
     activation_bytes: int = DEFAULT_ACTIVATION_BYTES,
     collect_on: CollectOn = "cpu",
     profiles: Sequence[OptimizationProfile] | None = None,
@@ -84,8 +95,10 @@ def compile(  # noqa: A001 - the word users look for
     clips : clip set to calibrate on, or its folder; needed for ``int8``. For libraries that run the types of
         the network it also tells, where activations are counted on the CPU, which tensors FP16 cannot hold;
         their makers and readers stay in FP32, and the report and the manifest name them.
-    precision : ``int8``, ``float16``, ``bfloat16`` (for libraries that run the types of the network) or
-        ``float32``.
+    precision : ``int8``, ``float16``, ``bfloat16`` (for libraries that run the types of the network),
+        ``float32``, or ``fastest``: ``int8`` where engines timed on the GPU here say that it beats
+        ``float16``, of the whole network or parts of it, else ``float16``. The manifest's option ``fastest``
+        and the report then say what was tried.
     evaluate : clip set to count word errors on, or its folder; with other speakers and texts than ``clips``.
     method, percentile : how INT8 ranges are chosen, as for `calibrate`.
     exclude : names or shell patterns of nodes that stay unquantized.
@@ -93,6 +106,9 @@ def compile(  # noqa: A001 - the word users look for
     attention : ``int8`` quantizes products of two activations too.
     keep_float32 : names or shell patterns of nodes that stay in FP32 where the rest is FP16; only for
         libraries that run the types of the network (TensorRT 11, TensorRT-RTX).
+    assignment : what `trtforge.search` chose for this network, as it is quantized; the layers that it keeps
+        in floating point are not quantized.
+    smooth : move outlier channels into weights before calibration (`trtforge.smooth`); for transformers.
     activation_bytes, collect_on : how and where activations are counted, as for `trtforge.calibrate`.
     profiles : the shapes to accept; by default one profile over the lengths of all clips given.
     max_batch : largest batch of the default profile.
@@ -115,10 +131,20 @@ def compile(  # noqa: A001 - the word users look for
     ------
     TrtforgeError : each stage's own kind; the message says what was asked, what arrived, what to do.
     """
-    settings = _settings(precision, config)
-    _check_request(precision, clips, evaluate, profiles, percentile, max_batch, activation_bytes)
+    settings = build_settings(precision, config)
+    fastest = precision == "fastest"
+    check_request(
+        precision,
+        clips,
+        evaluate,
+        profiles,
+        percentile,
+        max_batch,
+        activation_bytes,
+        {"assignment": assignment is not None, "smooth": smooth},
+    )
     check_collect_on(collect_on)
-    name = _checked_name(name or _name_of(model))
+    name = checked_name(name or name_of(model))
     if output is not None:
         Path(output).mkdir(parents=True, exist_ok=True)
     kept = None if store is None or store is False else open_store(store)
@@ -128,7 +154,9 @@ def compile(  # noqa: A001 - the word users look for
     if settings.strongly_typed:
         chosen = chosen.strongly_typed()
     chosen.check_can_build()
-    _check_keep_float32(keep_float32, precision, chosen)
+    if fastest:
+        require_timing_gpu()
+    check_keep_float32(keep_float32, precision, chosen)
     stages = Stages(console)
     with stages.stage("load") as stage:
         source = load_model(model)
@@ -140,10 +168,25 @@ def compile(  # noqa: A001 - the word users look for
         if test_set is not None:
             check_texts(test_set)
         stage.note(_count_clips(calibration_set, test_set))
+    original = source
+    if smooth:
+        assert calibration_set is not None  # noqa: S101 - narrows the type; the request was checked
+        with stages.stage("smooth") as stage:
+            smoothed = smooth_network(
+                source,
+                calibration_set.feeds(features),
+                exclude=exclude,
+                activation_bytes=activation_bytes,
+                on_progress=stage,
+            )
+            stage.note(repr(smoothed))
+        source = smoothed.model
+    if assignment is not None:
+        exclude = [*exclude, *assignment.exclude_for(model_digest(source))]
     scales, observations = None, None
-    observed = _to_observe(precision, chosen, collect_on)
+    observed = tensors_to_know(precision, chosen, collect_on)
     if observed is not None and calibration_set is not None:
-        with stages.stage("calibrate" if precision == "int8" else "observe") as stage:
+        with stages.stage("calibrate" if precision in CALIBRATED else "observe") as stage:
             observations = observe(
                 source,
                 calibration_set.feeds(features),
@@ -154,7 +197,7 @@ def compile(  # noqa: A001 - the word users look for
                 tensors=observed,
                 on_progress=stage,
             )
-            if precision == "int8":
+            if precision in CALIBRATED:
                 scales = scales_from(
                     observations,
                     source,
@@ -164,34 +207,52 @@ def compile(  # noqa: A001 - the word users look for
                     attention=attention,
                 )
             stage.note(summarize_scales(scales) if scales else repr(observations))
-    with stages.stage("quantize" if scales else "prepare") as stage:
-        network = _network_for(
-            source, scales, observations, precision, chosen, exclude, keep_float, attention, keep_float32
-        )
-        stage.note(
-            ", ".join(f"{n} layers {LABELS.get(kind, kind)}" for kind, n in describe(network).counts.items())
-        )
+    if not fastest:
+        with stages.stage("quantize" if scales else "prepare") as stage:
+            network = _network_for(
+                source, scales, observations, precision, chosen, exclude, keep_float, attention, keep_float32
+            )
+            counts = describe(network).counts
+            stage.note(", ".join(f"{n} layers {LABELS.get(kind, kind)}" for kind, n in counts.items()))
     if profiles is None:
         sets = [clips for clips in (calibration_set, test_set) if clips is not None]
         profiles = plan_for_clips(source, features, sets, max_batch=max_batch)
     with stages.stage("build") as stage:
-        # A calibration cache cannot leave layers in floating point.
-        by_cache = scales is not None and not exclude and keep_float == "none"
-        engine = build(
-            network,
-            profiles=profiles,
-            config=settings,
-            flavor=chosen,
-            scales=scales,
-            store=kept,
-            unquantized=prepare(source) if by_cache else None,
-            on_progress=stage,
-        )
+        if fastest:
+            assert scales is not None  # noqa: S101 - narrows the type; clips were given
+            won = build_fastest(
+                source,
+                scales,
+                profiles=profiles,
+                flavor=chosen,
+                config=settings,
+                exclude=exclude,
+                keep_float=keep_float,
+                attention=attention,
+                keep_float32=keep_float32,
+                observations=observations if chosen.strongly_typed_only else None,
+                on_progress=stage,
+                build_engine=partial(build, store=kept),
+            )
+            engine, network = won.engine, won.network
+        else:
+            # A calibration cache cannot leave layers in floating point.
+            by_cache = scales is not None and not exclude and keep_float == "none"
+            engine = build(
+                network,
+                profiles=profiles,
+                config=settings,
+                flavor=chosen,
+                scales=scales,
+                store=kept,
+                unquantized=prepare(source) if by_cache else None,
+                on_progress=stage,
+            )
         stage.note(_describe_engine(engine) + (", from the store" if kept and kept.hits > hits else ""))
     report = partial(
         make_report,
         name=name,
-        source=source,
+        source=original,
         network=network,
         scales=scales,
         observations=observations,
@@ -205,63 +266,12 @@ def compile(  # noqa: A001 - the word users look for
     if test_set is None:
         return made
     with stages.stage("evaluate") as stage:
-        accuracy = _evaluate(source, network, engine, precision, test_set, stage)
+        accuracy = _evaluate(original, network, engine, engine.manifest.precision, test_set, stage)
         stage.note(_summarize(accuracy))
     made = replace(made, accuracy=accuracy, report=report(accuracy=accuracy))
     if output is not None:
         made.save(output)
     return made
-
-
-def _settings(precision: Precision, config: BuildConfig | None) -> BuildConfig:
-    if config is not None and config.precision not in (None, precision):
-        raise ConfigError(
-            f"precision is {precision!r} and that of config is {config.precision!r}",
-            hint="leave it out of config",
-            settings=("precision", "config"),
-        )
-    return replace(config or BuildConfig(), precision=precision)
-
-
-def _check_request(
-    precision: str,
-    clips: object,
-    test_clips: object,
-    profiles: Sequence[OptimizationProfile] | None,
-    percentile: float,
-    max_batch: int,
-    activation_bytes: int,
-) -> None:
-    """Refuse at once what a later stage would refuse after minutes."""
-    if not 0 < percentile <= 100:
-        raise ConfigError(
-            f"percentile must lie above 0 and at most at 100, got {percentile}", settings=("percentile",)
-        )
-    if max_batch < 1:
-        raise ConfigError(f"max_batch must be at least 1, got {max_batch}", settings=("max_batch",))
-    check_activation_bytes(activation_bytes)
-    if precision == "int8" and clips is None:
-        raise ConfigError(
-            "int8 needs clips to calibrate on, and none were given",
-            hint="pass a clip set that sounds like the audio you expect, or ask for float16",
-            settings=("clips", "precision"),
-        )
-    if clips is None and test_clips is None and not profiles:
-        raise ConfigError(
-            "without clips the lengths to build for are unknown",
-            hint="pass profiles, or clips",
-            settings=("profiles", "clips", "evaluate"),
-        )
-
-
-def _name_of(model: ModelSource) -> str:
-    return Path(model).stem if isinstance(model, str | os.PathLike) else model.graph.name or "model"
-
-
-def _checked_name(name: str) -> str:
-    if name in ("", ".", "..") or Path(name).name != name:
-        raise ConfigError(f"name must be a plain file name, got {name!r}")
-    return name
 
 
 def _count_clips(calibration_set: ClipSet | None, test_set: ClipSet | None) -> str:
@@ -271,25 +281,6 @@ def _count_clips(calibration_set: ClipSet | None, test_set: ClipSet | None) -> s
             left_out = f" ({len(clips.rejected)} left out)" if clips.rejected else ""
             parts.append(f"{len(clips)} clips to {purpose}{left_out}")
     return ", ".join(parts)
-
-
-def _check_keep_float32(keep_float32: Sequence[str], precision: str, flavor: Flavor) -> None:
-    if keep_float32 and (precision == "float32" or not flavor.strongly_typed_only):
-        why = f"{flavor} chooses by itself what runs in FP16" if precision != "float32" else "nothing is FP16"
-        raise ConfigError(
-            f"keep_float32 has no effect: the precision is {precision!r}, and {why}",
-            hint="leave keep_float32 out, or build with tensorrt_rtx in another precision than float32",
-            settings=("keep_float32", "flavor", "precision"),
-        )
-
-
-def _to_observe(precision: str, flavor: Flavor, collect_on: CollectOn) -> ObservedTensors | None:
-    """Say which tensors should be known for a precision; None where none."""
-    # On a GPU, tensors that TensorRT fuses or drops cannot be watched; those that INT8 touches can.
-    typed_by_data = flavor.strongly_typed_only and collect_on == "cpu"
-    if precision == "int8":
-        return "all" if typed_by_data else "int8"
-    return "float16" if precision == "float16" and typed_by_data else None
 
 
 def _network_for(
@@ -326,6 +317,10 @@ def _network_for(
 def _describe_engine(engine: Engine) -> str:
     made = engine.manifest
     text = f"{made.library} {made.library_version}, {format_bytes(len(engine.plan))}"
+    if made.proof and made.proof.layers:
+        text += f", {made.proof}"
+    if story := made.options.get("fastest"):
+        text += f"; {story['reason']}"
     way = describe_way(made)
     return f"{text}; {way}" if way else text
 

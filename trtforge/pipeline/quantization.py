@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, get_args
 
 from trtforge._progress import OnProgress
+from trtforge.assignment import Assignment
 from trtforge.calibration import Method, Observations, choose, collect
 from trtforge.calibration.collect import DEFAULT_ACTIVATION_BYTES
 from trtforge.engine.precision import observed_magnitudes
@@ -207,6 +208,7 @@ def quantize(
     keep_float32: Sequence[str] = (),
     observations: Observations | None = None,
     to: QuantizedTo = "int8",
+    assignment: Assignment | None = None,
 ) -> onnx.ModelProto:
     """Write INT8 or FP8 into a network as Q/DQ pairs, where TensorRT fuses them.
 
@@ -225,6 +227,7 @@ def quantize(
         FP32 too. `trtforge.graph.kept_float32` says which, and why.
     to : ``int8``, or ``float8`` for FP8 (E4M3): products alone, from the same ranges, for TensorRT 10 and
         later and TensorRT-RTX on compute capability 8.9 and above.
+    assignment : what `trtforge.search` chose; the layers that it keeps in floating point are excluded too.
 
     Returns
     -------
@@ -233,7 +236,8 @@ def quantize(
     Raises
     ------
     ScalesError : the scales belong to another network, or one is missing.
-    QuantizationError : the network has nothing that can be quantized, or a name matches none of its nodes.
+    QuantizationError : the network has nothing that can be quantized, a name matches none of its nodes, or
+        the assignment is of another network.
     CalibrationError : the observations belong to another network.
     ConfigError : ``keep_float32`` or ``observations`` was given where all of the rest is FP32 to the graph,
         and FP16 is the library's choice.
@@ -257,7 +261,7 @@ def quantize(
         prepare(source),
         scales,
         rest=rest,
-        exclude=exclude,
+        exclude=[*exclude, *(assignment.exclude_for(digest) if assignment else ())],
         keep_float=keep_float,
         attention=attention,
         keep_float32=keep_float32,

@@ -59,6 +59,8 @@ def make_report(
             "float32_nodes": dict(typed.float32_nodes),
         },
         "engine": _engine(engine),
+        "proof": engine.manifest.proof.to_json() if engine.manifest.proof else None,
+        "fastest": engine.manifest.options.get("fastest"),
         "accuracy": accuracy.to_json() if accuracy else None,
         "timings": {stage: round(value, 3) for stage, value in seconds.items()},
         "environment": environment(),

@@ -55,4 +55,6 @@ def plural(value: int, noun: str) -> str:
 
 def precision_name(name: str) -> str:
     """Write a precision as people say it: ``INT8``, ``FP16``."""
-    return {"int8": "INT8", "float16": "FP16", "float32": "FP32", "bfloat16": "BF16"}.get(name, name)
+    return {"int8": "INT8", "float16": "FP16", "float32": "FP32", "bfloat16": "BF16", "fp8": "FP8"}.get(
+        name, name
+    )

@@ -13,8 +13,10 @@ from trtforge.report.accuracy import accuracy_section, worst_section
 from trtforge.report.activations import activations_section
 from trtforge.report.audit import audit_section
 from trtforge.report.build import engine_section, layers_section, provenance_section, timings_section
+from trtforge.report.fastest import fastest_section
 from trtforge.report.header import header_section
 from trtforge.report.plots import Plots
+from trtforge.report.proof import proof_section
 
 FORMAT = "trtforge.report/1"
 
@@ -56,6 +58,8 @@ def render_html(report: Mapping[str, Any]) -> str:
             activations=activations_section(values, plots),
             audit=audit_section(values, plots),
             layers=layers_section(values),
+            proof=proof_section(values),
+            fastest=fastest_section(values),
             engine=engine_section(values),
             timings=timings_section(values),
             provenance=provenance_section(values),

@@ -1,0 +1,182 @@
+"""Time FP16 and every way to INT8 on a GPU: what was asked, what was got, what is faster, what was kept.
+
+``python -m benchmarks.bench_precision --network recogniser`` builds and times one network, and puts it into
+the JSON in place of what is there of it; then the page's tables are filled. ``--redraw`` makes them anew.
+Needs a GPU and TensorRT.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.environment import describe_run
+from benchmarks.native_calibrator.timing import time_engines
+from benchmarks.pages import load_result, to_text
+from benchmarks.precision.page import fill
+from benchmarks.precision.subjects import SUBJECTS, Subject
+from trtforge._files import write_text
+from trtforge.engine import BuildConfig, Engine, build
+from trtforge.engine.precision import network_precision
+from trtforge.errors import NoGpuError, TrtforgeError
+from trtforge.nvidia import available, gpus
+from trtforge.pipeline import build_fastest, calibrate
+
+if TYPE_CHECKING:
+    import onnx
+
+MODULE = "benchmarks.bench_precision"
+FORMAT = "trtforge.bench.precision/1"
+ROOT = Path(__file__).parents[1]
+RESULT = ROOT / "benchmarks/results/precision.json"
+PAGE = ROOT / "docs/fastest.md"
+_PACKAGES = ("tensorrt", "cuda-python", "numpy", "onnx", "onnxruntime")
+_INPUTS_A_SHAPE = 4
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark from the command line; return the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    args = _parser().parse_args(given)
+    try:
+        if not args.redraw:
+            before = load(args.output)["networks"] if args.output.is_file() else []
+            rows = {row["network"]: row for row in before}
+            for name in args.network or list(SUBJECTS):
+                rows[name] = {"network": name, **measure(SUBJECTS[name](), args)}
+                rows[name]["run"] = describe_run(MODULE, given, packages=_PACKAGES)
+                ordered = [rows[network] for network in SUBJECTS if network in rows]
+                write_text(args.output, to_text({"format": FORMAT, "networks": ordered}))
+        result = load(args.output)
+        write_text(args.page, fill(args.page.read_text(encoding="utf-8"), result))
+    except TrtforgeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(args.output, args.page, sep="\n")
+    return 0
+
+
+def measure(subject: Subject, args: argparse.Namespace) -> dict[str, Any]:
+    """Race one network, then time what was kept, and plain Q/DQ, beside FP16 at every shape.
+
+    Raises
+    ------
+    NoGpuError : there is no GPU, or TensorRT is not installed.
+    """
+    libraries = [flavor for flavor in available() if flavor.name == "tensorrt"]
+    if not gpus() or not libraries:
+        raise NoGpuError(
+            f"it needs a GPU and TensorRT; GPUs {[str(gpu) for gpu in gpus()]}, TensorRT {libraries}",
+            hint="--redraw fills the page from the JSON that is there, and needs neither",
+        )
+    scales = calibrate(subject.model, list(subject.batches), method="max" if args.quick else "entropy")
+    built: list[tuple[str, Engine]] = []
+
+    def build_engine(model: onnx.ModelProto, **settings: Any) -> Engine:
+        engine = build(model, **settings)
+        built.append((_name(model, settings["config"], engine), engine))
+        print(f"built {built[-1][0]}: {engine}; {engine.manifest.proof}", flush=True)
+        return engine
+
+    config = BuildConfig(timing_cache=args.timing_cache)
+    found = build_fastest(
+        subject.model,
+        scales,
+        profiles=[subject.profile],
+        flavor=libraries[0],
+        config=config,
+        max_builds=args.max_builds,
+        build_engine=build_engine,
+    )
+    print(found.verdict.reason, flush=True)
+    engines = {"FP16": built[0][1]}
+    whole = next((engine for name, engine in built[1:] if name.startswith("INT8, Q/DQ")), None)
+    if whole is not None:
+        engines["INT8, Q/DQ"] = whole
+    if found.verdict.chosen is not None:
+        engines["kept"] = found.engine
+    return {
+        "title": subject.title,
+        "story": found.verdict.to_json(),
+        "built": [_describe(name, engine) for name, engine in built],
+        "times": [row for shape in subject.timed for row in _time(engines, shape)],
+    }
+
+
+def _name(model: onnx.ModelProto, config: BuildConfig, engine: Engine) -> str:
+    if config.precision != "int8":
+        return "FP16"
+    proof = engine.manifest.proof
+    in_int8 = sum(layer.requested == "int8" for layer in proof.layers) if proof else 0
+    carrier = "Q/DQ" if network_precision(model) == "int8" else "a calibration cache"
+    way = engine.manifest.options.get("way")
+    level = f"level {engine.manifest.options.get('optimization_level', 3)}" if way is None else way
+    rest = ", the rest preferred in FP16" if config.prefer_float16 else ""
+    return f"INT8, {carrier}, {level}{rest}, {in_int8} layers asked"
+
+
+def _describe(name: str, engine: Engine) -> dict[str, Any]:
+    made = engine.manifest
+    proof = made.proof
+    assert proof is not None  # noqa: S101 - engines are built here
+    return {
+        "engine": name,
+        "proof": proof.counts,
+        "fell_back": [layer.name for layer in proof.layers if layer.verdict == "fell_back"],
+        "layer_precisions": dict(made.layer_precisions or {}),
+        "way": made.options.get("way"),
+        "tried": made.options.get("tried", []),
+        "build_seconds": made.build_seconds,
+        "plan_bytes": made.plan_bytes,
+    }
+
+
+def _time(engines: dict[str, Engine], shape: tuple[int, ...]) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(shape[0])
+    inputs = [{"mel": rng.standard_normal(shape, np.float32)} for _ in range(_INPUTS_A_SHAPE)]
+    times = time_engines(engines, inputs)
+    base = np.array(times.samples_ms["FP16"])
+    rows = []
+    for name, samples in times.samples_ms.items():
+        low, middle, high = np.percentile(samples, [5, 50, 95])
+        rows.append(
+            {
+                "batch": shape[0],
+                "shape": list(shape),
+                "engine": name,
+                "median_ms": round(float(middle), 5),
+                "p5_ms": round(float(low), 5),
+                "p95_ms": round(float(high), 5),
+                "speed_against_fp16": round(float(np.median(base / np.array(samples))), 3),
+                "launched_by": times.launched_by,
+                "clocks": list(times.clocks),
+            }
+        )
+        print(rows[-1], flush=True)
+    return rows
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a result; raise `ReportError` where there is none."""
+    return load_result(path, kind=FORMAT, module=MODULE)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__)
+    parser.add_argument("--network", action="append", choices=tuple(SUBJECTS), help="only these")
+    parser.add_argument("--max-builds", type=int, default=8, help="most engines with INT8 of each network")
+    parser.add_argument("--timing-cache", help="file that keeps tactic timings from one build to the next")
+    parser.add_argument("--quick", action="store_true", help="ranges by the largest value, which is faster")
+    parser.add_argument("--output", type=Path, default=RESULT, help="the JSON")
+    parser.add_argument("--page", type=Path, default=PAGE, help="the page to fill")
+    parser.add_argument("--redraw", action="store_true", help="measure nothing; fill the page from the JSON")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+"""Search the bundled recogniser for the layers that INT8 costs too much, and judge what was found.
+
+``python -m benchmarks.bench_search`` calibrates on ``podcast_en``, searches on ``podcast_en_test`` for a
+budget of word errors and for one of the outputs' SNR, searches again from nothing, recognises ``podcast_en``
+with what was found, then writes the JSON, the plot and the tables of the page. ``--redraw`` makes plot and
+tables anew. It measures no time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.environment import describe_run
+from benchmarks.pages import load_result, to_text
+from benchmarks.search.page import fill
+from trtforge._files import json_bytes, sha256, write_text
+from trtforge._progress import Stages
+from trtforge.accuracy import AccuracyReport
+from trtforge.assignment import AccuracyBudget, Assignment
+from trtforge.audio import ClipSet, features_for_model
+from trtforge.errors import TrtforgeError
+from trtforge.model import load_model
+from trtforge.pipeline import Search, calibrate, evaluate, quantize, search
+from trtforge.report.frontier import draw_frontier
+from trtforge.scales import Scales
+
+MODULE = "benchmarks.bench_search"
+FORMAT = "trtforge.bench.search/1"
+ROOT = Path(__file__).parents[1]
+MODEL = ROOT / "examples/models/asr_en/asr_en.onnx"
+RESULT = ROOT / "benchmarks/results/search.json"
+PLOT = ROOT / "docs/images/search.svg"
+PAGE = ROOT / "docs/search.md"
+BUDGETS = {
+    "word errors": AccuracyBudget(wer_increase=0.003, stratum_wer_increase=0.005),
+    "SNR": AccuracyBudget(snr_db=33.0),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark from the command line; return the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    args = _parser().parse_args(given)
+    try:
+        if not args.redraw:
+            result = {**measure(args), "run": describe_run(MODULE, given)}
+            write_text(args.output, to_text(result))
+        result = load(args.output)
+        # The plot of the second budget: the first one may have left nothing out.
+        write_text(args.plot, draw_frontier({**result, **result["chosen"][-1]}))
+        write_text(args.page, fill(args.page.read_text(encoding="utf-8"), result))
+    except TrtforgeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(args.output, args.plot, args.page, sep="\n")
+    return 0
+
+
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """Calibrate, search as often as asked, and judge the assignment on the clips that were calibrated on."""
+    from rich.console import Console
+
+    stages = Stages(Console())
+    model, test_clips = load_model(MODEL), ClipSet.load(ROOT / "calibration_sets/podcast_en_test")
+    features, other_clips = features_for_model(model), ClipSet.load(ROOT / "calibration_sets/podcast_en")
+    if args.limit:
+        test_clips, other_clips = (
+            clips.subset(clips.ids[: args.limit]) for clips in (test_clips, other_clips)
+        )
+    with stages.stage("calibrate") as stage:
+        scales = calibrate(model, other_clips.feeds(features), on_progress=stage)
+    turns: list[dict[str, Search]] = []
+    for turn in range(args.turns):
+        with stages.stage(f"search {turn + 1}") as stage:
+            turns.append(_search(scales, test_clips, args, turn, stage))
+            stage.note(", ".join(map(repr, turns[-1].values())))
+    with stages.stage("judge") as stage:
+        found = {name: one.assignment for name, one in turns[0].items()}
+        judged = _judge(scales, found, other_clips, stage)
+    first = next(iter(turns[0].values())).to_json()
+    return {
+        "format": FORMAT,
+        "num_clips": len(test_clips),
+        "digests": [sha256(json_bytes([one.to_json() for one in turn.values()])) for turn in turns],
+        "judged": judged,
+        "everything": first["everything"],
+        "sensitivity": first["sensitivity"],
+        "order": first["order"],
+        "frontier": first["frontier"],
+        "chosen": [
+            {"budget": name, "assignment": one.assignment.to_json(), "refined": one.to_json()["refined"]}
+            for name, one in turns[0].items()
+        ],
+    }
+
+
+def _search(
+    scales: Scales, clips: ClipSet, args: argparse.Namespace, turn: int, stage: Any
+) -> dict[str, Search]:
+    """Search once for each budget; what was scored for the first is not scored again for the second."""
+    with tempfile.TemporaryDirectory() as folder:
+        journal = f"{args.journal}.{turn}.json" if args.journal else Path(folder) / "journal.json"
+        settings: dict[str, Any] = {"num_processes": args.processes, "on_progress": stage, "journal": journal}
+        return {
+            name: search(MODEL, scales, clips, budget=budget, **settings) for name, budget in BUDGETS.items()
+        }
+
+
+def _judge(
+    scales: Scales, found: Mapping[str, Assignment], clips: ClipSet, stage: Any
+) -> list[dict[str, Any]]:
+    """Count words of FP32, all in INT8, and the assignments, on clips that the search did not see."""
+    networks = {
+        "all layers INT8": quantize(MODEL, scales, rest="float32"),
+        **{
+            f"chosen for {name}": quantize(MODEL, scales, rest="float32", assignment=assignment)
+            for name, assignment in found.items()
+        },
+    }
+    report = evaluate({"FP32": MODEL, **networks}, clips, on_progress=stage)
+    return [_row(report, name) for name in report.runners]
+
+
+def _row(report: AccuracyReport, name: str) -> dict[str, Any]:
+    assert report.overall is not None  # noqa: S101 - clips with texts were decoded
+    found = report.overall.runners[name]
+    increase = found.wer_increase
+    interval = increase.interval if increase else None
+    return {
+        "runner": name,
+        "num_clips": report.num_clips,
+        "num_words": report.overall.num_words,
+        "num_errors": found.wer.counts.num_errors,
+        "increase": increase.rate if increase else None,
+        "interval": [interval.low, interval.high] if interval else None,
+        "snr_db": report.outputs[name]["logits"].snr_db if name in report.outputs else None,
+    }
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a result; raise `ReportError` where there is none."""
+    return load_result(path, kind=FORMAT, module=MODULE)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__)
+    parser.add_argument("--output", type=Path, default=RESULT, help="the JSON")
+    parser.add_argument("--plot", type=Path, default=PLOT, help="the SVG")
+    parser.add_argument("--page", type=Path, default=PAGE, help="the page to fill")
+    parser.add_argument("--turns", type=int, default=2, help="searches from nothing, to be compared")
+    parser.add_argument("--processes", type=int, default=2, help="networks run side by side")
+    parser.add_argument("--journal", help="where each search keeps its scores: this and its number")
+    parser.add_argument("--limit", type=int, help="a trial on the first clips of each set")
+    parser.add_argument("--redraw", action="store_true", help="measure nothing; use the JSON that is there")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

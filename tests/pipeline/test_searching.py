@@ -1,0 +1,173 @@
+"""Searching a network whose first layer INT8 ruins, and whose other layers it does not."""
+
+import json
+
+import numpy as np
+import onnx.parser
+import pytest
+from onnx import numpy_helper
+
+from tests.bundled import MODEL, TEST_SET, some_clips
+from trtforge.assignment import AccuracyBudget, Assignment
+from trtforge.cli import main
+from trtforge.errors import ConfigError, QuantizationError, ScalesError
+from trtforge.graph import describe
+from trtforge.pipeline import calibrate, quantize, search
+from trtforge.report.frontier import draw_frontier
+
+BUDGET = AccuracyBudget(snr_db=30.0)
+
+
+def network():
+    """Three convolutions; the first input has one channel that is thirty times louder."""
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 17]>
+        net (float[batch, 16, time] x) => (float[batch, 16, time] y) {
+            a = Conv <pads = [1, 1]> (x, w0)
+            b = Relu (a)
+            c = Conv <pads = [1, 1]> (b, w1)
+            d = Relu (c)
+            y = Conv <pads = [1, 1]> (d, w2)
+        }
+    """)
+    for node, name in zip(model.graph.node, ("rough[0]", "r", "fine.1", "s", "fine.2"), strict=True):
+        node.name = name
+    rng = np.random.default_rng(0)
+    for name in ("w0", "w1", "w2"):
+        value = rng.normal(scale=0.2, size=(16, 16, 3)).astype(np.float32)
+        if name == "w0":
+            value[:, 0] /= 30
+        model.graph.initializer.append(numpy_helper.from_array(value, name))
+    return model
+
+
+def feeds(seed):
+    x = np.random.default_rng(seed).normal(size=(4, 16, 100)).astype(np.float32)
+    x[:, 0] *= 30
+    return [{"x": x}]
+
+
+@pytest.fixture(scope="module")
+def scales():
+    return calibrate(network(), feeds(0), method="max")
+
+
+def test_the_layer_that_int8_ruins_stays_in_floating_point(scales):
+    found = search(network(), scales, feeds(1), budget=BUDGET)
+    assert found.order[0] == "rough[0]"
+    assert found.assignment.keep_float == ("rough[0]",)
+    assert found.assignment.int8 == ("fine.1", "fine.2")
+    assert found.assignment.int8_share == pytest.approx(2 / 3)
+    assert found.everything.snr_db < 15 < 30 < found.assignment.score.snr_db
+    rough = found.sensitivity[0]
+    assert rough.alone.snr_db < 15 < 30 < rough.left_out.snr_db
+    assert repr(found.assignment) == "Assignment(2 of 3 layers INT8, 66.7 % of the work)"
+
+    made = quantize(network(), scales, rest="float32", assignment=found.assignment)
+    assert [layer.precision for layer in describe(made).layers] == ["float32", "int8", "int8"]
+
+
+def test_two_searches_give_the_same_side_by_side_or_not(scales):
+    here = search(network(), scales, feeds(1), budget=BUDGET)
+    others = search(network(), scales, feeds(1), budget=BUDGET, num_processes=2)
+    assert here.to_json() == others.to_json()
+
+
+def test_a_search_goes_on_where_it_was(scales, tmp_path):
+    path, done = tmp_path / "journal.json", []
+
+    def stop(num_done, most):
+        done.append((num_done, most))
+        if num_done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        search(network(), scales, feeds(1), budget=BUDGET, journal=path, on_progress=stop)
+    assert len(json.loads(path.read_text())["scores"]) == 3
+    done.clear()
+    found = search(
+        network(), scales, feeds(1), budget=BUDGET, journal=path, on_progress=lambda *at: done.append(at)
+    )
+    # Seven of the sensitivity, one more of the frontier, of which three were known.
+    assert done[0] == (4, 13)
+    assert len(json.loads(path.read_text())["scores"]) == len(done) + 3
+    assert found.to_json() == search(network(), scales, feeds(1), budget=BUDGET).to_json()
+
+
+def test_blocks_are_searched_as_wholes(scales):
+    found = search(network(), scales, feeds(1), budget=AccuracyBudget(snr_db=80.0), by="block")
+    assert [row.group.name for row in found.sensitivity] == ["rough[0]", "fine.1", "fine.2"]
+    assert found.assignment.int8 == ()
+    assert found.assignment.int8_share == 0.0
+
+
+def test_what_cannot_be_searched_is_refused(scales):
+    with pytest.raises(ConfigError, match="the budget is about word errors, and feeds have no words"):
+        search(network(), scales, feeds(1))
+    with pytest.raises(ScalesError, match="the scales belong to another network"):
+        search(MODEL, scales, feeds(1), budget=BUDGET)
+    with pytest.raises(ConfigError, match="num_processes is too small"):
+        search(network(), scales, feeds(1), budget=BUDGET, num_processes=0)
+
+
+def test_an_assignment_is_for_its_network(scales, tmp_path):
+    found = search(network(), scales, feeds(1), budget=BUDGET)
+    found.save(tmp_path)
+    assert Assignment.load(tmp_path / "assignment.json") == found.assignment
+    with pytest.raises(QuantizationError, match="the assignment belongs to another network"):
+        found.assignment.exclude_for("0" * 64)
+    (tmp_path / "other.json").write_text("{}")
+    with pytest.raises(QuantizationError, match=r"it lacks .format."):
+        Assignment.load(tmp_path / "other.json")
+    record = json.loads((tmp_path / "search.json").read_text())
+    assert draw_frontier(record) == (tmp_path / "frontier.svg").read_text()
+    assert "WER" not in draw_frontier(record)
+
+
+def test_the_command_counts_words_and_quantize_takes_its_file(tmp_path, capsys):
+    clips = some_clips(TEST_SET, 2)
+    clips.save(tmp_path / "clips")
+    scales = calibrate(MODEL, clips.feeds(_features()), method="max")
+    scales.save(tmp_path / "scales.json")
+    words = [
+        "search",
+        str(MODEL),
+        "--scales",
+        str(tmp_path / "scales.json"),
+        "--clips",
+        str(tmp_path / "clips"),
+    ]
+    words += ["-o", str(tmp_path / "out"), "--by", "block", "--processes", "1", "--exclude", "blocks.*"]
+    assert main([*words, "--max-wer-increase", "100", "--min-snr", "90"]) == 0
+    out = capsys.readouterr().out
+    assert "classifier.out" in out
+    assert "What each group costs" in out
+    record = json.loads((tmp_path / "out/search.json").read_text())
+    assert [row["group"] for row in record["sensitivity"]] == [
+        "stem.conv.out",
+        "head.conv.out",
+        "classifier.out",
+    ]
+    assert record["assignment"]["score"]["words"]["num_words"] > 10
+    assert record["frontier"][0]["excess"][0].endswith(" dB, at least 90")
+    assert len(record["assignment"]["keep_float"]) == 3
+
+    for name in ("assignment.json", "search.json"):
+        assert main(["inspect", str(tmp_path / "out" / name)]) == 0
+        assert "Assignment(0 of 3 layers INT8, 0.0 % of the work)" in " ".join(
+            capsys.readouterr().out.split()
+        )
+
+    words = ["quantize", str(MODEL), "--scales", str(tmp_path / "scales.json")]
+    words += ["--assignment", str(tmp_path / "out/assignment.json"), "-o", str(tmp_path / "qdq.onnx")]
+    assert main(words) == 0
+    assert "16 in int8, 3 in float16" in " ".join(capsys.readouterr().out.split())
+    assert main([*words, "--exclude", "blocks.*"]) == 2
+    assert "the network has no layer to quantize" in capsys.readouterr().err
+
+
+def _features():
+    from trtforge.audio import features_for_model
+    from trtforge.model import load_model
+
+    return features_for_model(load_model(MODEL))

@@ -1,0 +1,100 @@
+"""What one choice of INT8 layers costs in accuracy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from trtforge.accuracy import AccuracyReport
+
+_NO_SIGNAL_DB = -999.0
+
+
+@dataclass(frozen=True)
+class StratumScore:
+    """Word errors in one stratum.
+
+    Parameters
+    ----------
+    num_clips, num_words : clips and words of the references.
+    reference_errors : word errors in FP32.
+    errors : word errors with this choice.
+    """
+
+    num_clips: int
+    num_words: int
+    reference_errors: int
+    errors: int
+
+    @property
+    def wer_increase(self) -> float:
+        """Increase of the word error rate, a fraction; 0 where there are no words."""
+        return (self.errors - self.reference_errors) / self.num_words if self.num_words else 0.0
+
+
+@dataclass(frozen=True)
+class Score:
+    """Accuracy beside FP32 on the same clips.
+
+    Parameters
+    ----------
+    snr_db : signal to noise of the output that lies farthest off, in dB; infinite where nothing differs, and
+        -999 where there was no signal.
+    cosine : the least among the outputs; 0 where one side is all zeros.
+    words : word errors overall; None where no words were counted.
+    strata : the same by ``factor=value``.
+    """
+
+    snr_db: float
+    cosine: float
+    words: StratumScore | None = None
+    strata: Mapping[str, StratumScore] = field(default_factory=dict)
+
+    @property
+    def noise(self) -> float:
+        """Energy of the difference over that of the output in FP32."""
+        return 0.0 if math.isinf(self.snr_db) else 10 ** (-self.snr_db / 10)
+
+    @classmethod
+    def exact(cls, like: Score) -> Score:
+        """Return the score of FP32 itself, on the clips of another score."""
+        same = {
+            name: StratumScore(x.num_clips, x.num_words, x.reference_errors, x.reference_errors)
+            for name, x in {**like.strata, **({"": like.words} if like.words else {})}.items()
+        }
+        words = same.pop("", None)
+        return cls(math.inf, 1.0, words, same)
+
+    @classmethod
+    def of_report(cls, report: AccuracyReport) -> Score:
+        """Sum up what an evaluation of one candidate found."""
+        (candidate,) = report.candidates
+        outputs = report.outputs[candidate].values()
+        cosines = [1.0 if x.error_energy == 0 else 0.0 if math.isnan(x.cosine) else x.cosine for x in outputs]
+        strata = {
+            str(stratum): StratumScore(
+                stratum.num_clips,
+                stratum.num_words,
+                stratum.runners[report.reference].wer.counts.num_errors,
+                stratum.runners[candidate].wer.counts.num_errors,
+            )
+            for stratum in ([report.overall] if report.overall else []) + list(report.strata)
+        }
+        words = strata.pop(str(report.overall), None) if report.overall else None
+        return cls(max(_NO_SIGNAL_DB, min(x.snr_db for x in outputs)), min(cosines), words, strata)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the score as plain JSON values; an infinite SNR becomes null."""
+        return asdict(self) | {"snr_db": None if math.isinf(self.snr_db) else self.snr_db}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Score:
+        """Read what `to_json` gave."""
+        return cls(
+            math.inf if value["snr_db"] is None else float(value["snr_db"]),
+            float(value["cosine"]),
+            StratumScore(**value["words"]) if value["words"] else None,
+            {name: StratumScore(**entry) for name, entry in value["strata"].items()},
+        )

@@ -1,0 +1,154 @@
+"""``trtforge search``: what each layer costs in INT8, and the assignment that a budget allows."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+from trtforge.cli._options import add_attention, add_exclude, add_model, make_console
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from trtforge.assignment import Score
+    from trtforge.pipeline import Search
+
+OPTIONS = {
+    "wer_increase": ("--max-wer-increase",),
+    "stratum_wer_increase": ("--max-stratum-wer-increase",),
+    "snr_db": ("--min-snr",),
+    "budget": ("--max-wer-increase", "--max-stratum-wer-increase", "--min-snr"),
+    "num_processes": ("--processes",),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's arguments."""
+    add_model(parser)
+    parser.add_argument("--scales", metavar="SCALES", required=True, help="what trtforge calibrate wrote")
+    parser.add_argument("--clips", metavar="DIR", required=True, help="clips to judge on, with their texts")
+    parser.add_argument(
+        "-o", "--output", metavar="OUT", required=True, help="folder for assignment, search, plot and journal"
+    )
+    budget = parser.add_argument_group(
+        "budget", "where none is given, 0.3 points overall and 0.5 in any stratum of 30 or more clips"
+    )
+    budget.add_argument(
+        "--max-wer-increase", type=float, metavar="POINTS", help="most increase of the word error rate"
+    )
+    budget.add_argument(
+        "--max-stratum-wer-increase",
+        type=float,
+        metavar="POINTS",
+        help="the same in any stratum of --min-clips or more clips",
+    )
+    budget.add_argument("--min-snr", type=float, metavar="DB", help="least signal to noise of the outputs")
+    budget.add_argument("--min-clips", type=int, default=30, metavar="N", help="default: 30")
+    parser.add_argument(
+        "--by",
+        choices=("layer", "block"),
+        default="layer",
+        help="what is quantized together: one layer, or all whose names agree up to the first number",
+    )
+    add_exclude(parser)
+    add_attention(parser)
+    parser.add_argument(
+        "--max-points", type=int, default=32, metavar="N", help="most points of the frontier (default: 32)"
+    )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=len(os.sched_getaffinity(0)),
+        metavar="N",
+        help="networks run side by side (default: one for each usable core)",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Search, write the files, print the tables."""
+    from pathlib import Path
+
+    from trtforge._progress import Stages
+    from trtforge.assignment import AccuracyBudget
+    from trtforge.pipeline import search
+    from trtforge.pipeline.searching import DEFAULT_BUDGET
+    from trtforge.scales import Scales
+
+    folder = Path(args.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    points = (args.max_wer_increase, args.max_stratum_wer_increase)
+    overall, stratum = (None if value is None else value / 100 for value in points)
+    asked = any(value is not None for value in (*points, args.min_snr))
+    if not asked:
+        overall, stratum = DEFAULT_BUDGET.wer_increase, DEFAULT_BUDGET.stratum_wer_increase
+    console = make_console()
+    with Stages(console).stage("search") as stage:
+        found = search(
+            args.model,
+            Scales.load(args.scales),
+            args.clips,
+            budget=AccuracyBudget(overall, stratum, args.min_snr, args.min_clips),
+            by=args.by,
+            exclude=args.exclude,
+            attention=args.attention,
+            journal=folder / "journal.json",
+            max_points=args.max_points,
+            num_processes=args.processes,
+            on_progress=stage,
+        )
+        stage.note(repr(found.assignment))
+    files = found.save(folder)
+    console.print(sensitivity_table(found))
+    console.print(frontier_table(found))
+    kept = ", ".join(found.frontier.chosen.left_out) or "nothing"
+    console.print(f"[bold]in floating point[/]  {kept}", soft_wrap=True, markup=True)
+    for path in (*files, folder / "journal.json"):
+        console.print(f"[dim]{path}[/]", soft_wrap=True)
+
+
+def sensitivity_table(found: Search) -> Table:
+    """Return what each group costs, alone in INT8 and alone in floating point."""
+    from rich.markup import escape
+
+    table = _table(
+        "group", "work, %", "alone", "alone", "left out", "left out", title="What each group costs"
+    )
+    for heading, column in zip(("", "", "SNR, dB", "WER", "SNR, dB", "WER"), table.columns, strict=True):
+        column.header = f"{column.header}\n{heading}" if heading else column.header
+    for row in found.sensitivity:
+        scores = [text for score in (row.alone, row.left_out) for text in _texts(score)[:2]]
+        table.add_row(escape(row.group.name), f"{100 * row.share:.1f}", *scores)
+    return table
+
+
+def frontier_table(found: Search) -> Table:
+    """Return the choices that were tried."""
+    from rich.markup import escape
+
+    table = _table("in floating point", "INT8, %", "SNR, dB", "WER", "cosine", title="Frontier")
+    for point in (*found.frontier.points, *found.frontier.refined):
+        names = point.left_out
+        shown = (
+            f"{len(names)}: {', '.join(names[:2])}{', …' if len(names) > 2 else ''}" if names else "nothing"
+        )
+        style = "bold" if point == found.frontier.chosen else "dim" if point.excess else ""
+        table.add_row(escape(shown), f"{100 * point.int8_share:.1f}", *_texts(point.score), style=style)
+    table.caption = "bold: chosen; dim: beyond the budget; WER as increase in points"
+    return table
+
+
+def _texts(score: Score) -> tuple[str, str, str]:
+    increase = "" if score.words is None else f"{100 * score.words.wer_increase:+.2f}"
+    return f"{score.snr_db:.1f}", increase, f"{score.cosine:.5f}"
+
+
+def _table(*columns: str, title: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column(columns[0], overflow="fold")
+    for column in columns[1:]:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table

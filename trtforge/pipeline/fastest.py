@@ -1,0 +1,266 @@
+"""Build FP16 and INT8, time both at the profiles' shapes, and keep INT8 only where it wins."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from trtforge._progress import OnProgress
+from trtforge.assignment import find_groups
+from trtforge.calibration import Observations
+from trtforge.checks import Timings
+from trtforge.checks.timings import time_side_by_side
+from trtforge.engine import BuildConfig, Engine, build
+from trtforge.engine.race import Ratios, Verdict, Way, race
+from trtforge.errors import BuildError, ConfigError, NoGpuError
+from trtforge.feeds import Arrays
+from trtforge.graph import Attention, KeepFloat, prepare
+from trtforge.model import model_inputs
+from trtforge.nvidia import Flavor, gpus
+from trtforge.pipeline.evaluation import can_run
+from trtforge.pipeline.quantization import lower, quantize
+from trtforge.profiles import OptimizationProfile
+from trtforge.runtime import Session
+from trtforge.scales import Scales
+
+if TYPE_CHECKING:
+    import onnx
+
+# Times a candidate beside FP16 at every shape.
+TimePair: TypeAlias = Callable[[Engine, Engine], Mapping[str, Timings]]
+
+_CALLS_A_ROUND = 5
+_NUM_ROUNDS = 30
+
+
+@dataclass(frozen=True)
+class Fastest:
+    """The engine that won, and the story.
+
+    Parameters
+    ----------
+    engine : its manifest's option ``fastest`` is the story.
+    network : what it was built from.
+    verdict : what was tried, and why this was kept.
+    """
+
+    engine: Engine
+    network: onnx.ModelProto
+    verdict: Verdict
+
+
+def build_fastest(
+    source: onnx.ModelProto,
+    scales: Scales,
+    *,
+    profiles: Sequence[OptimizationProfile],
+    flavor: Flavor,
+    config: BuildConfig | None = None,
+    exclude: Sequence[str] = (),
+    keep_float: KeepFloat = "none",
+    attention: Attention = "float",
+    keep_float32: Sequence[str] = (),
+    observations: Observations | None = None,
+    margin: float = 0.02,
+    max_builds: int = 12,
+    on_progress: OnProgress | None = None,
+    build_engine: Callable[..., Engine] = build,
+    time_pair: TimePair | None = None,
+) -> Fastest:
+    """Build a network in FP16 and in several ways with INT8, and keep the fastest.
+
+    Each engine is timed in turns with that in FP16, at the shape that each profile is tuned for.
+    `trtforge.engine.race.race` decides; ties go to FP16. Accuracy is not judged here.
+
+    Parameters
+    ----------
+    source : the float32 network.
+    scales : its INT8 ranges.
+    profiles : the shapes to accept.
+    flavor : the library.
+    config : how to build; its precision is not set.
+    exclude, keep_float, attention, keep_float32, observations : as for `trtforge.quantize`.
+    margin : what INT8 must gain, a share of the time.
+    max_builds : most engines with INT8 to be built.
+    on_progress : called with engines built, and how many it will be at most.
+    build_engine, time_pair : what builds and what times; by default `trtforge.build`, and sessions here.
+
+    Raises
+    ------
+    NoGpuError : there is no GPU to time engines on.
+    ConfigError : the library's engines do not run on the GPU here, or a bound is out of range.
+    BuildError : not even FP16 can be built.
+    """
+    config = config or BuildConfig()
+    if time_pair is None:
+        require_timing_gpu()
+    typed = flavor.strongly_typed_only
+    half = (
+        lower(source, "float16", keep_float32=keep_float32, observations=observations)
+        if typed
+        else prepare(source)
+    )
+    settings = {"profiles": profiles, "flavor": flavor}
+    baseline = build_engine(half, config=replace(config, precision="float16"), **settings)
+    if time_pair is None and not can_run(baseline):
+        raise ConfigError(
+            f"engines of {flavor} do not run on the GPU here, so that none can be timed",
+            hint="ask for int8 or float16, or take another flavor",
+            settings=("flavor", "precision"),
+        )
+    engines: dict[Way, tuple[Engine, onnx.ModelProto]] = {}
+    groups = find_groups(
+        prepare(source),
+        _feed(source, profiles[:1], smallest=True),
+        by="block",
+        exclude=exclude,
+        attention=attention,
+    )
+    num_built = 1
+    # What is known of whole Q/DQ networks by optimization level, so that none is built twice.
+    measured: dict[object, Ratios] = {}
+    failed: dict[object, str] = {}
+
+    def measure(way: Way) -> Ratios:
+        nonlocal num_built
+        level = way.settings.get("optimization_level") if not way.float_blocks else None
+        if level in measured:
+            return measured[level]
+        if level in failed:
+            raise BuildError(failed[level])
+        kept = [
+            glob.escape(node) for group in groups if group.name in way.float_blocks for node in group.nodes
+        ]
+        chosen = replace(config, **{**way.settings, "precision": "int8"})
+        if way.by_cache:
+            network = prepare(source)
+        else:
+            network = quantize(
+                source,
+                scales,
+                rest="float16" if typed else "float32",
+                exclude=[*exclude, *kept],
+                keep_float=keep_float,
+                attention=attention,
+                keep_float32=keep_float32,
+                observations=observations if typed else None,
+            )
+        try:
+            engine = build_engine(network, config=chosen, scales=scales, **settings)
+        except BuildError as error:
+            if not (way.settings or way.by_cache or way.float_blocks):
+                failed.update(dict.fromkeys(flavor.other_levels, error.message))
+            raise
+        finally:
+            num_built += 1
+            if on_progress is not None:
+                on_progress(num_built, max_builds + 1)
+        engines[way] = engine, network
+        timings = (time_pair or _timer(source, profiles))(baseline, engine)
+        ratios = {shape: found.ratios for shape, found in timings.items()}
+        if not (way.settings or way.by_cache or way.float_blocks):
+            # Where the library found no implementation at its default level, others were tried on the way.
+            taken = engine.manifest.options.get("way")
+            levels = {f"optimization level {level}": level for level in flavor.other_levels}
+            for entry in engine.manifest.options.get("tried", ()):
+                if entry["way"] in levels:
+                    failed[levels[entry["way"]]] = entry["error"]
+            if taken in levels:
+                measured[levels[taken]] = ratios
+        return ratios
+
+    # A calibration cache cannot leave layers in floating point.
+    by_cache = not exclude and keep_float == "none" and attention == "float"
+    ways = ways_of(flavor, config, by_cache=by_cache)
+    verdict = race(ways, [group.name for group in groups], measure, margin=margin, max_builds=max_builds)
+    engine, network = (baseline, half) if verdict.chosen is None else engines[_first_like(verdict, engines)]
+    options = {**engine.manifest.options, "fastest": verdict.to_json()}
+    return Fastest(replace(engine, manifest=replace(engine.manifest, options=options)), network, verdict)
+
+
+def _first_like(verdict: Verdict, engines: Mapping[Way, object]) -> Way:
+    """Return the way that was built for the chosen trial: its own, or the first, where that is the same."""
+    assert verdict.chosen is not None  # noqa: S101 - narrows the type
+    return verdict.chosen.way if verdict.chosen.way in engines else verdict.trials[0].way
+
+
+def require_timing_gpu() -> None:
+    """Raise NoGpuError where there is no GPU to time engines on."""
+    if not gpus():
+        raise NoGpuError(
+            "the fastest precision is found by timing engines, and CUDA finds no GPU here",
+            hint="ask for int8 or float16, or run this on the machine that will serve the engine",
+            settings=("precision",),
+        )
+
+
+def ways_of(flavor: Flavor, config: BuildConfig, *, by_cache: bool = True) -> tuple[Way, ...]:
+    """List the ways in which a library can be given a network with INT8.
+
+    Parameters
+    ----------
+    flavor : the library.
+    config : how to build; a level that it names is the only one.
+    by_cache : whether a calibration cache will do, as it does where all layers are INT8.
+    """
+    ways = [Way("Q/DQ")]
+    if flavor.has_precision_flags:
+        ways.append(Way("Q/DQ, the rest preferred in FP16", {"prefer_float16": True}))
+    if flavor.has_calibrators and by_cache:
+        ways.append(Way("scales as a calibration cache", by_cache=True))
+    if config.optimization_level is None:
+        # The library's default, 3, is what the first way takes.
+        levels = [level for level in flavor.other_levels if level != _DEFAULT_LEVEL]
+        ways += [Way(f"Q/DQ, optimization level {level}", {"optimization_level": level}) for level in levels]
+    return tuple(ways)
+
+
+_DEFAULT_LEVEL = 3
+
+
+def _timer(source: onnx.ModelProto, profiles: Sequence[OptimizationProfile]) -> TimePair:
+    def time_pair(baseline: Engine, candidate: Engine) -> dict[str, Timings]:
+        found = {}
+        with ExitStack() as stack:
+            sessions = [stack.enter_context(Session(engine)) for engine in (baseline, candidate)]
+            for profile in profiles:
+                feed = _feed(source, [profile])
+                given = {name: sessions[0].to_device(np.asarray(array)) for name, array in feed.items()}
+
+                def run(session: Session, given: Mapping[str, Any] = given) -> None:
+                    for _ in range(_CALLS_A_ROUND):
+                        session.run(given, outputs="device")
+
+                calls = [lambda session=session, run=run: run(session) for session in sessions]
+                found[_shape_text(feed)] = time_side_by_side(*calls, num_rounds=_NUM_ROUNDS)
+                given.clear()
+        return found
+
+    return time_pair
+
+
+def _shape_text(feed: Arrays) -> str:
+    return ", ".join(f"{name} {tuple(array.shape)}" for name, array in feed.items())
+
+
+def _feed(
+    source: onnx.ModelProto, profiles: Sequence[OptimizationProfile], *, smallest: bool = False
+) -> dict[str, Any]:
+    """Make input of the shapes that a profile is tuned for: noise, and zeros where numbers are whole."""
+    rng, feed = np.random.default_rng(0), dict[str, Any]()
+    for spec in model_inputs(source):
+        shape = tuple(size for size in spec.shape if isinstance(size, int))
+        for profile in profiles:
+            if spec.name in profile.shapes:
+                ranges = profile.shapes[spec.name]
+                shape = ranges.min if smallest else ranges.opt
+        if spec.dtype in ("float32", "float16"):
+            feed[spec.name] = rng.standard_normal(shape, np.float32).astype(spec.dtype)
+        else:
+            feed[spec.name] = np.zeros(shape, spec.dtype)
+    return feed

@@ -1,0 +1,78 @@
+"""Draw accuracy against the share of the work that is INT8."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from trtforge._optional import require
+
+_LINE, _TRIED, _CHOSEN = "#0072b2", "#8a97a3", "#c65f00"
+
+
+def draw_frontier(search: Mapping[str, Any]) -> str:
+    """Draw what a search tried: SNR, and where words were counted their errors, by share of INT8.
+
+    The same values give the same document.
+
+    Parameters
+    ----------
+    search : what ``search.json`` holds.
+
+    Returns
+    -------
+    An SVG document.
+    """
+    matplotlib = require("matplotlib", "draw the frontier")
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    assignment = search["assignment"]
+    budget, words = assignment["budget"], assignment["score"]["words"] is not None
+    settings = {"svg.hashsalt": "frontier", "svg.fonttype": "none", "font.size": 9}
+    with matplotlib.rc_context(settings):
+        figure = Figure(figsize=(9.0 if words else 5.0, 3.2), layout="constrained")
+        panels = figure.subplots(1, 2 if words else 1, squeeze=False)[0]
+        _panel(panels[0], search, _snr, "output SNR, dB", budget["snr_db"])
+        if words:
+            bound = budget["wer_increase"]
+            bound = None if bound is None else 100 * bound
+            _panel(panels[1], search, _increase, "WER increase, points", bound)
+        figure.patch.set_facecolor("white")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), frameon=False)
+        buffer = io.StringIO()
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+
+
+def _panel(axes: Any, search: Mapping[str, Any], value: Any, label: str, bound: float | None) -> None:
+    points = [(100 * x["int8_share"], value(x["score"])) for x in search["frontier"]]
+    line = [(share, y) for share, y in points if y is not None]
+    axes.plot(*zip(*line, strict=True), "o-", color=_LINE, markersize=3.5, linewidth=1.2, label="one by one")
+    tried = [(100 * x["int8_share"], value(x["score"])) for x in search["refined"]]
+    tried = [(share, y) for share, y in tried if y is not None]
+    if tried:
+        axes.plot(*zip(*tried, strict=True), "x", color=_TRIED, markersize=4.5, label="taken back")
+    chosen = search["assignment"]
+    if (y := value(chosen["score"])) is not None:
+        share = 100 * chosen["int8_share"]
+        axes.plot([share], [y], "D", color=_CHOSEN, markersize=7, fillstyle="none", label="chosen")
+    if bound is not None:
+        axes.axhline(bound, color="#999999", linestyle="--", linewidth=0.8, label="budget")
+    axes.set_xlabel("work in INT8, % of multiply-accumulates")
+    axes.set_ylabel(label)
+    axes.grid(axis="y", color="#dddddd", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _snr(score: Mapping[str, Any]) -> float | None:
+    return None if score["snr_db"] is None else float(score["snr_db"])
+
+
+def _increase(score: Mapping[str, Any]) -> float | None:
+    words = score["words"]
+    if words is None or not words["num_words"]:
+        return None
+    return float(100 * (words["errors"] - words["reference_errors"]) / words["num_words"])
