@@ -48,7 +48,7 @@ def test_a_run_that_does_not_use_it_loads_nothing_heavy(tmp_path: Path) -> None:
 
 def test_a_baseline_is_written_then_held(tmp_path: Path) -> None:
     project(tmp_path, GATED)
-    baseline = tmp_path / "baselines" / "test_unchanged.json"
+    baseline = tmp_path / "baselines" / "test_it.test_unchanged.json"
     status, out = run_pytest(tmp_path)
     assert status == 1
     assert f"no baseline at {baseline}" in out
@@ -86,7 +86,23 @@ def test_a_baseline_is_written_then_held(tmp_path: Path) -> None:
         ),
         (
             '@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c", miss_rate=2)',
-            "miss_rate must lie between 0 and 0.5, got 2",
+            "miss_rate must lie between 0.0001 and 0.5, got 2",
+        ),
+        (
+            '@pytest.mark.trtforge(candidate=None, reference="a.onnx", clips="c")',
+            "candidate of the trtforge marker must be a path, got None",
+        ),
+        (
+            '@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c", wer_resolution="x")',
+            "wer_resolution of the trtforge marker must be a number, got 'x'",
+        ),
+        (
+            '@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c", num_clips=0)',
+            "num_clips of the trtforge marker must be 1 or more, got 0",
+        ),
+        (
+            '@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c", time_rounds=5)',
+            "time_rounds of the trtforge marker must be 8 or more, got 5",
         ),
         ('@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c")', "no candidate at"),
     ],
@@ -98,3 +114,20 @@ def test_errors_say_what_is_wrong(tmp_path: Path, marker: str, message: str) -> 
     status, out = run_pytest(tmp_path)
     assert status == 1
     assert message in out
+
+
+def test_each_test_has_a_baseline_of_its_own(tmp_path: Path) -> None:
+    marker = GATED.partition("def test_unchanged")[0]
+    body = (
+        '    @pytest.mark.parametrize("kind", ["a/b", "a_b"])\n'
+        "    def test_it(self, engine_session, accuracy_baseline, kind):\n"
+        "        accuracy_baseline.check(engine_session)\n"
+    )
+    text = marker.replace("@pytest", "pytestmark = pytest", 1).replace("num_clips=8", "num_clips=2")
+    project(tmp_path, text + "\n\nclass TestEnglish:\n" + body + "\n\nclass TestGerman:\n" + body)
+    status, out = run_pytest(tmp_path, "--trtforge-update-baselines")
+    assert status == 1
+    written = {path.name for path in (tmp_path / "baselines").iterdir()}
+    assert written == {"test_it.TestEnglish.test_it_a_b.json", "test_it.TestGerman.test_it_a_b.json"}
+    assert "test_it.py::TestEnglish::test_it[a_b] have one baseline" in out
+    assert "hint: give each a baseline of its own in its marker" in out

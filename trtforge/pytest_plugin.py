@@ -6,6 +6,7 @@ one of its fixtures.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from trtforge.checks import CheckConfig, CheckResult, Timings
 
 _UPDATE = "--trtforge-update-baselines"
-_WRITTEN = pytest.StashKey[list[str]]()
+_WRITTEN = pytest.StashKey[dict[Path, str]]()
 _MARKER = (
     "trtforge(candidate, reference, clips, baseline=None, num_clips=None, time_rounds=0, **budgets): what "
     "engine_session opens and accuracy_baseline checks it against; paths from the project's root, budgets as "
@@ -75,7 +76,7 @@ class AccuracyBaseline:
         """
         __tracebackhide__ = True
         from trtforge.checks import Baseline, judge
-        from trtforge.errors import AccuracyError, BaselineError
+        from trtforge.errors import AccuracyError, BaselineError, ConfigError
         from trtforge.pipeline import evaluate_candidate, measure_baseline, time_candidate
 
         gate, config = self._gate, self._request.config
@@ -90,8 +91,13 @@ class AccuracyBaseline:
         if timings is None and gate.time_rounds:
             timings = time_candidate(gate.reference, candidate, clips, num_rounds=gate.time_rounds)
         if baseline is None:
+            written, node = config.stash.setdefault(_WRITTEN, {}), self._request.node.nodeid
+            if written.setdefault(self.path, node) != node:
+                raise ConfigError(
+                    f"{written[self.path]} and {node} have one baseline, {self.path}",
+                    hint="give each a baseline of its own in its marker",
+                )
             measure_baseline(report, timings=timings).save(self.path)
-            config.stash.setdefault(_WRITTEN, []).append(str(self.path))
             return None
         result = judge(baseline, report, gate.config, timings=timings)
         self._request.node.user_properties.append(("trtforge_verdict", result.verdict))
@@ -119,7 +125,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Name the baselines that were written."""
-    for path in config.stash.get(_WRITTEN, []):
+    for path in config.stash.get(_WRITTEN, {}):
         terminalreporter.write_line(f"trtforge: baseline written to {path}; review it before you commit it")
 
 
@@ -139,12 +145,13 @@ def engine_session(request: pytest.FixtureRequest) -> Iterator[Runner]:
 
 @pytest.fixture
 def accuracy_baseline(request: pytest.FixtureRequest) -> AccuracyBaseline:
-    """Take what was accepted for this test; by default from ``baselines/NAME.json`` beside its file."""
+    """Take what was accepted for this test; by default from ``baselines/FILE.NAME.json`` beside its file."""
     return AccuracyBaseline(_gate(request), request)
 
 
 def _gate(request: pytest.FixtureRequest) -> _Gate:
     from trtforge.checks import CheckConfig
+    from trtforge.checks.decision import MIN_ROUNDS
     from trtforge.errors import ConfigError
 
     marker = request.node.get_closest_marker("trtforge")
@@ -164,15 +171,30 @@ def _gate(request: pytest.FixtureRequest) -> _Gate:
             f"the trtforge marker of {request.node.name} {'lacks' if missing else 'does not take'} {what}",
             hint=f"it takes {', '.join(sorted(known))}, and of budgets {', '.join(sorted(budgets))}",
         )
+    for key in ("candidate", "reference", "clips"):
+        if not isinstance(given[key], (str, os.PathLike)):
+            raise ConfigError(f"{key} of the trtforge marker must be a path, got {given[key]!r}")
+    for key in budgets & set(given):
+        if isinstance(given[key], bool) or not isinstance(given[key], (int, float)):
+            raise ConfigError(f"{key} of the trtforge marker must be a number, got {given[key]!r}")
+    num_clips, time_rounds = given.get("num_clips"), given.get("time_rounds", 0)
+    if num_clips is not None and (not isinstance(num_clips, int) or num_clips < 1):
+        raise ConfigError(f"num_clips of the trtforge marker must be 1 or more, got {num_clips!r}")
+    if time_rounds and (not isinstance(time_rounds, int) or time_rounds < MIN_ROUNDS):
+        raise ConfigError(
+            f"time_rounds of the trtforge marker must be {MIN_ROUNDS} or more, got {time_rounds!r}"
+        )
     root = request.config.rootpath
-    name = re.sub(r"[^\w.-]+", "_", request.node.name).strip("_")
+    # The file's name, the class and the test's, without what file systems do not take.
+    parts = [request.path.stem, *request.node.nodeid.partition("::")[2].split("::")]
+    name = ".".join(re.sub(r"[^\w.-]+", "_", part).strip("_") for part in parts)
     default = request.path.parent / "baselines" / f"{name}.json"
     return _Gate(
         candidate=root / given["candidate"],
         reference=root / given["reference"],
         clips=root / given["clips"],
         baseline=root / given["baseline"] if given.get("baseline") else default,
-        num_clips=given.get("num_clips"),
-        time_rounds=given.get("time_rounds", 0),
+        num_clips=num_clips,
+        time_rounds=time_rounds,
         config=CheckConfig(**{key: value for key, value in given.items() if key in budgets}),
     )

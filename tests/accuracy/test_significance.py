@@ -49,3 +49,8 @@ def test_bad_input_is_refused():
         permutation_test([1], alternative="less")
     with pytest.raises(InputError, match=r"one finite number for each clip, got shape \[1, 2\]"):
         permutation_test([[1, 2]])
+
+
+def test_changes_that_are_no_numbers_are_refused():
+    with pytest.raises(InputError, match="one finite number for each clip: could not convert"):
+        permutation_test(["a"])

@@ -36,11 +36,41 @@ def test_as_many_errors_gained_as_lost_are_no_worse():
 
 
 def test_no_change_passes_only_where_a_change_would_have_shown():
-    # With nothing changed z = sqrt(0.005 * words): 2.326 is reached at 1083 words
-    enough, too_few = (words_of([0] * count) for count in (109, 108))
+    # With nothing changed z = sqrt(0.005 * words / 2): 2.326 is reached at 2165 words
+    enough, too_few = (words_of([0] * count) for count in (217, 216))
     assert (enough.verdict, too_few.verdict) == ("pass", "undecided")
-    assert enough.p_within == pytest.approx(0.5 * math.erfc(math.sqrt(0.005 * 1090 / 2)))
-    assert too_few.num_needed == 109
+    assert enough.p_within == pytest.approx(0.5 * math.erfc(math.sqrt(0.005 * 2170 / 4)))
+    assert too_few.num_needed == 217
+
+
+def test_errors_that_come_one_by_one_take_fewer_clips_and_those_that_come_in_clumps_more():
+    singly = CheckConfig(errors_per_clip=1)
+    assert words_of([0] * 109, config=singly).verdict == "pass"
+    assert words_of([0] * 108, config=singly).num_needed == 109
+    # One clip that lost ten words says how they come here.
+    assert words_of([10] + [0] * 399).num_needed > 2 * 217
+
+
+def test_what_was_mended_is_no_doubt():
+    # One clip of sixty errors was mended, and one error was added elsewhere.
+    then = [60, 0] + [0] * 398
+    found = words_of([0, 1] + [0] * 398, then=then)
+    assert found.verdict == "pass"
+    assert found.num_needed < 400
+
+
+def test_one_clip_is_no_evidence():
+    found = judge_words([0], [30], [10_000], CONFIG)
+    assert (found.verdict, found.p_within, found.num_needed) == ("undecided", 0.5, 7)
+
+
+def test_many_quantities_can_still_fail_and_few_clips_say_how_many_it_takes():
+    # 128 outputs share out 1 %: 10,000 draws could not show so rare an event, 128,000 can
+    share = 0.01 / 128
+    lost = judge_snr([40.0] * 50, [0.0] * 50, CONFIG, false_alarm_rate=share)
+    assert (lost.verdict, lost.p_worse) == ("fail", pytest.approx(1 / 128_001))
+    few = judge_snr([40.0] * 9, [0.0] * 9, CONFIG, false_alarm_rate=0.01 / 6)
+    assert (few.verdict, few.num_needed) == ("undecided", 10)
 
 
 def test_churn_asks_for_more_clips():
@@ -71,6 +101,18 @@ def test_an_increase_that_must_be_noticed_passes_no_more_often_than_stated():
     generator = np.random.default_rng(2)
     verdicts = [words_of(generator.random(300) < 0.05).verdict for _ in range(300)]
     assert verdicts.count("pass") <= 8
+
+
+@pytest.mark.parametrize(("clump", "churn"), [(1, 0.1), (2, 0.0), (2, 0.3), (3, 0.02)])
+def test_an_increase_that_comes_in_clumps_passes_no_more_often_than_stated(clump, churn):
+    generator, verdicts = np.random.default_rng(3), []
+    for _ in range(400):
+        hits = generator.integers(0, 400, generator.poisson(0.005 * 4000 / clump))
+        noise = generator.random(400)
+        now = clump * np.bincount(hits, minlength=400) + 1 + 1 * (noise < churn / 2) - (noise > 1 - churn / 2)
+        verdicts.append(words_of(now, then=np.ones(400)).verdict)
+    # 1 % are expected at most, 10 of 400 are three standard errors above
+    assert verdicts.count("pass") <= 10
 
 
 def test_a_few_words_are_not_judged_by_their_absence():
@@ -125,7 +167,12 @@ def test_equal_ratios_are_no_evidence_and_few_are_refused():
     [
         ({"wer_budget": -0.1}, "wer_budget must be 0 or more, got -0.1"),
         ({"snr_resolution_db": 0}, "snr_resolution_db must be above 0, got 0: no number of clips"),
-        ({"miss_rate": 0.5}, "miss_rate must lie between 0 and 0.5, got 0.5"),
+        ({"miss_rate": 0.5}, "miss_rate must lie between 0.0001 and 0.5, got 0.5"),
+        ({"false_alarm_rate": 9e-5}, "false_alarm_rate must lie between 0.0001 and 0.5, got 9e-05"),
+        (
+            {"errors_per_clip": 0.5},
+            "errors_per_clip must be 1 or more, got 0.5",
+        ),
         ({"seed": -1}, "seed must not be negative"),
     ],
 )

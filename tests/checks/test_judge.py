@@ -14,7 +14,7 @@ from trtforge.checks import (
     junit_xml,
     markdown_summary,
 )
-from trtforge.errors import AccuracyError, BaselineError
+from trtforge.errors import AccuracyError, BaselineError, ConfigError
 
 ERRORS = np.random.default_rng(0).integers(0, 5, 240)
 ACCEPTED = Baseline.from_report(report_of(ERRORS))
@@ -58,7 +58,7 @@ def test_few_clips_are_not_enough_to_tell():
     few = Baseline.from_report(report_of(ERRORS[:24]))
     result = judge(few, report_of(ERRORS[:24]))
     assert (result.verdict, result.exit_status) == ("undecided", 3)
-    assert "24 clips do not tell it from 0.50 points; an unchanged one needs about 109" in str(result)
+    assert "24 clips do not tell it from 0.50 points; an unchanged one needs about 217" in str(result)
     with pytest.raises(AccuracyError, match="add clips or rounds, or ask for a coarser resolution"):
         result.require()
 
@@ -121,13 +121,43 @@ def test_what_was_measured_on_something_else_is_refused(report, message):
         judge(ACCEPTED, report)
 
 
-def test_nothing_in_common_is_an_error():
+def test_what_the_baseline_has_and_the_candidate_lacks_is_an_error():
     outputs_only = replace(report_of(ERRORS), clips=(), overall=None)
     words_only = replace(report_of(ERRORS), clip_outputs=())
-    with pytest.raises(BaselineError, match="no quantity in common"):
-        judge(Baseline.from_report(words_only), outputs_only)
-    assert [finding.name for finding in judge(ACCEPTED, outputs_only).findings] == ["SNR of logits"]
-    assert judge(ACCEPTED, words_only).notes == ("SNR of logits was not judged: the candidate has none",)
+    with pytest.raises(BaselineError, match="the baseline has word errors, and nothing was decoded now"):
+        judge(ACCEPTED, outputs_only)
+    with pytest.raises(
+        BaselineError, match="has the SNR of output 'logits', and the candidate has no such output"
+    ):
+        judge(ACCEPTED, words_only)
+    more = judge(Baseline.from_report(words_only), report_of(ERRORS))
+    assert [finding.name for finding in more.findings] == ["WER"]
+    assert more.notes == ("SNR of logits was not judged: the baseline has none",)
+    more = judge(Baseline.from_report(outputs_only), report_of(ERRORS))
+    assert [finding.name for finding in more.findings] == ["SNR of logits"]
+    assert more.notes == ("WER was not judged: the baseline has no texts",)
+
+
+def test_another_reference_and_other_texts_of_as_many_words_are_refused():
+    of_one = Baseline.from_report(report_of(ERRORS, reference_sha256="1" * 64))
+    assert judge(of_one, report_of(ERRORS, reference_sha256="1" * 64)).verdict == "pass"
+    with pytest.raises(
+        BaselineError, match="reference is another network: the baseline's has digest 111111111111"
+    ):
+        judge(of_one, report_of(ERRORS, reference_sha256="2" * 64))
+    report = report_of(ERRORS)
+    other = replace(report, clips=(replace(report.clips[0], reference="told"), *report.clips[1:]))
+    with pytest.raises(BaselineError, match="the clips have other texts than in the baseline"):
+        judge(ACCEPTED, other)
+
+
+def test_a_reference_that_is_not_finite_fails_and_makes_no_baseline():
+    report = report_of(ERRORS, nonfinite={"reference": ("clip-003",)})
+    result = judge(ACCEPTED, report)
+    assert result.verdict == "fail"
+    assert result.faults == ("reference gave values that are not finite on 1 clips, clip-003 first",)
+    with pytest.raises(ConfigError, match="reference gave values that are not finite"):
+        Baseline.from_report(report)
 
 
 def test_junit_xml_counts_and_holds_any_text():

@@ -10,6 +10,8 @@ from tests.bundled import MODEL, TEST_SET
 from tests.checks.made import report_of
 from trtforge.checks import Baseline, Timings
 from trtforge.cli import main
+from trtforge.errors import ConfigError
+from trtforge.pipeline import evaluate_candidate, measure_baseline
 
 COARSE = ("--wer-resolution", "15")
 
@@ -75,6 +77,21 @@ def test_a_report_made_elsewhere_fails_in_every_form(
     assert "| clip-000 | 1 | 2 | said | heard |" in summary.read_text()
 
 
+def test_a_baseline_of_a_report_made_elsewhere_names_no_machine(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    report_of([1] * 20).save(tmp_path / "accuracy.json")
+    words = ("check", tmp_path / "accuracy.json", "--baseline", tmp_path / "baseline.json", "--update")
+    assert run(capsys, *words)[0] == 0
+    assert Baseline.load(tmp_path / "baseline.json").environment == {}
+    assert "onnxruntime" in measure_baseline(report_of([1] * 20)).environment
+
+
+def test_a_candidate_is_not_called_as_its_reference() -> None:
+    with pytest.raises(ConfigError, match="a candidate cannot be called 'reference'"):
+        evaluate_candidate(str(MODEL), reference=str(MODEL), clips=str(TEST_SET), name="reference")
+
+
 def test_a_budget_in_points_is_taken_as_such(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     report, baseline = saved(tmp_path)
     words = ("check", report, "--baseline", baseline, "--wer-resolution", "4")
@@ -85,8 +102,8 @@ def test_a_budget_in_points_is_taken_as_such(capsys: pytest.CaptureFixture[str],
 def test_timings_from_a_file_are_judged(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     rounds = tuple(5 + 0.001 * index for index in range(20))
     timings = Timings((10.0,) * 20, rounds)
-    Baseline.from_report(report_of([1] * 200), timings=timings).save(tmp_path / "baseline.json")
-    report_of([1] * 200).save(tmp_path / "accuracy.json")
+    Baseline.from_report(report_of([1] * 240), timings=timings).save(tmp_path / "baseline.json")
+    report_of([1] * 240).save(tmp_path / "accuracy.json")
     Timings((10.0,) * 20, tuple(1.06 * x for x in rounds)).save(tmp_path / "slow.json")
     timings.save(tmp_path / "same.json")
     words = ("check", tmp_path / "accuracy.json", "--baseline", tmp_path / "baseline.json", "--timings")

@@ -67,7 +67,7 @@ def test_the_readme_shows_the_gate_and_its_message() -> None:
 
 
 def test_the_baseline_says_what_it_was_measured_on() -> None:
-    baseline = Baseline.load(PROJECT / "tests/baselines/test_int8_keeps_its_accuracy.json")
+    baseline = Baseline.load(PROJECT / "tests/baselines/test_engine.test_int8_keeps_its_accuracy.json")
     assert (baseline.runner, len(baseline.clips)) == ("asr_int8.onnx", 60)
     assert baseline.metrics()["wer"]["words"] == 663
     assert "onnxruntime" in baseline.environment

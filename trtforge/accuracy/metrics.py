@@ -50,7 +50,12 @@ class OutputMetrics:
 
     @property
     def snr_db(self) -> float:
-        """Signal to noise, 10 log10 of reference over error energy, in dB; infinite where nothing differs."""
+        """Signal to noise, 10 log10 of reference over error energy, in dB; infinite where nothing differs.
+
+        NaN where all values were left out because they were not finite.
+        """
+        if self.num_skipped and not self.num_values:
+            return math.nan
         if self.error_energy == 0:
             return math.inf
         if self.reference_energy == 0:

@@ -43,6 +43,7 @@ class AccuracyReport:
     clip_outputs : one row for each clip that a feed names, with the metrics of its outputs alone; none for a
         feed whose outputs have not one row for each of its clips.
     feeds_sha256 : digest of what the runners were run on.
+    reference_sha256 : digest of the reference, where it is a network.
     """
 
     runners: tuple[str, ...]
@@ -57,6 +58,7 @@ class AccuracyReport:
     bootstrap: BootstrapConfig = field(default_factory=BootstrapConfig)
     clip_outputs: tuple[ClipOutputs, ...] = ()
     feeds_sha256: str = ""
+    reference_sha256: str = ""
 
     @classmethod
     def from_clips(cls, clips: tuple[ClipResult, ...], **settings: Any) -> AccuracyReport:

@@ -45,6 +45,7 @@ def report_to_json(report: AccuracyReport) -> dict[str, Any]:
         "worst_clips": [clip.clip_id for clip in report.worst()],
         "clips": [_clip_to_json(clip) for clip in report.clips],
         "feeds_sha256": report.feeds_sha256,
+        "reference_sha256": report.reference_sha256,
         "clip_outputs": [
             {
                 "id": clip.clip_id,
@@ -80,6 +81,7 @@ def report_from_json(value: Any, *, source: str) -> AccuracyReport:
             strata=tuple(_stratum_from_json(stratum) for stratum in value["strata"]),
             clips=tuple(_clip_from_json(clip) for clip in value["clips"]),
             feeds_sha256=str(value["feeds_sha256"]),
+            reference_sha256=str(value.get("reference_sha256", "")),
             clip_outputs=tuple(
                 ClipOutputs(
                     str(clip["id"]),

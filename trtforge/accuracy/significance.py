@@ -60,7 +60,10 @@ def permutation_test(
         raise ConfigError(f"num_permutations must be at least 100, got {num_permutations}")
     if alternative not in ("two_sided", "greater"):
         raise ConfigError(f"alternative must be 'two_sided' or 'greater', got {alternative!r}")
-    values = np.asarray(changes, dtype=np.float64)
+    try:
+        values = np.asarray(changes, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"changes must be one finite number for each clip: {error}") from error
     if values.ndim != 1 or not np.isfinite(values).all():
         raise InputError(f"changes must be one finite number for each clip, got shape {list(values.shape)}")
     values = values[values != 0]

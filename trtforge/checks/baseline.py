@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from trtforge._files import read_json, write_text
+from trtforge._files import read_json, sha256, write_text
 from trtforge.accuracy import AccuracyReport, OutputMetrics, rate_interval
 from trtforge.checks.timings import Timings
 from trtforge.errors import BaselineError, ConfigError
@@ -48,6 +48,8 @@ class Baseline:
     clips : clip id to what the candidate made of it.
     feeds_sha256 : digest of what it was run on.
     normalization : what was done to texts, in words.
+    texts_sha256 : digest of the clips' texts so normalised; empty where nothing was decoded.
+    reference_sha256 : digest of the reference network, where it is known.
     ratios : candidate's time by the reference's in each round of timing; empty where none was taken.
     environment : machine and versions, for the reader.
     """
@@ -57,6 +59,8 @@ class Baseline:
     clips: Mapping[str, BaselineClip]
     feeds_sha256: str
     normalization: str
+    texts_sha256: str = ""
+    reference_sha256: str = ""
     ratios: tuple[float, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -80,14 +84,17 @@ class Baseline:
 
         Raises
         ------
-        ConfigError : there is no such runner, it gave values that are not finite, or the report has nothing
-            of single clips.
+        ConfigError : there is no such runner, it or the reference gave values that are not finite, or the
+            report has nothing of single clips.
         """
         name = report.runners[-1] if runner is None else runner
         if name not in report.runners:
             raise ConfigError(f"no runner {name!r} in this report; it has {list(report.runners)}")
-        if bad := report.nonfinite.get(name):
-            raise ConfigError(f"{name} gave values that are not finite on {len(bad)} clips, {bad[0]!r} first")
+        for each in (name, report.reference):
+            if bad := report.nonfinite.get(each):
+                raise ConfigError(
+                    f"{each} gave values that are not finite on {len(bad)} clips, {bad[0]!r} first"
+                )
         outputs = {clip.clip_id: clip.outputs.get(name, {}) for clip in report.clip_outputs}
         texts = {clip.clip_id: clip.hypotheses[name].words for clip in report.clips}
         ids = list(texts) or [clip_id for clip_id, metrics in outputs.items() if metrics]
@@ -109,6 +116,8 @@ class Baseline:
             },
             feeds_sha256=report.feeds_sha256,
             normalization=report.normalization,
+            texts_sha256=_texts_digest(report),
+            reference_sha256=report.reference_sha256,
             ratios=tuple(round(ratio, 5) for ratio in timings.ratios) if timings else (),
             environment=dict(environment or {}),
         )
@@ -151,6 +160,8 @@ class Baseline:
                 "num_clips": len(self.clips),
                 "feeds_sha256": self.feeds_sha256,
                 "normalization": self.normalization,
+                "texts_sha256": self.texts_sha256,
+                "reference_sha256": self.reference_sha256,
             },
             "metrics": self.metrics(),
             "environment": dict(self.environment),
@@ -192,6 +203,8 @@ class Baseline:
                 clips=clips,
                 feeds_sha256=str(value["measured_on"]["feeds_sha256"]),
                 normalization=str(value["measured_on"]["normalization"]),
+                texts_sha256=str(value["measured_on"]["texts_sha256"]),
+                reference_sha256=str(value["measured_on"]["reference_sha256"]),
                 ratios=ratios,
                 environment={str(key): str(text) for key, text in value["environment"].items()},
             )
@@ -208,6 +221,12 @@ class Baseline:
         """
         value = read_json(path, what="baseline", error=BaselineError)
         return cls.from_json(value, source=os.fspath(path))
+
+
+def _texts_digest(report: AccuracyReport) -> str:
+    """Return the digest of what was said in each clip; empty where nothing was decoded."""
+    said = sorted((clip.clip_id, clip.reference) for clip in report.clips)
+    return sha256(json.dumps(said, ensure_ascii=False).encode()) if said else ""
 
 
 def _snr(metrics: OutputMetrics) -> float:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from trtforge.errors import ConfigError
 
+# Permutations are drawn, and a rarer event would ask for millions of them.
+LEAST_RATE = 1e-4
+
 
 @dataclass(frozen=True)
 class CheckConfig:
@@ -20,6 +23,9 @@ class CheckConfig:
     ----------
     wer_budget : increase of the word error rate, as a fraction: 0.01 is one point.
     wer_resolution : in the same unit.
+    errors_per_clip : word errors that a regression adds to each clip it touches, on average; 1 or more. Where
+        the clips of a check show more, theirs count. The more, the fewer clips it touches, and the more clips
+        it takes to be sure of meeting one.
     snr_budget_db : mean loss of an output's signal to noise ratio against the reference, in dB.
     snr_resolution_db : in the same unit.
     speed_budget : increase of the time beside the reference's, as a fraction: 0.02 is 2 %.
@@ -31,12 +37,13 @@ class CheckConfig:
 
     Raises
     ------
-    ConfigError : a budget is not finite or negative, a resolution is not above 0, or a rate not between 0 and
-        0.5.
+    ConfigError : a budget is not finite or negative, a resolution is not above 0, or a rate not below
+        0.5, or so small that no number of permutations would show it.
     """
 
     wer_budget: float = 0.0
     wer_resolution: float = 0.005
+    errors_per_clip: float = 2.0
     snr_budget_db: float = 1.0
     snr_resolution_db: float = 1.0
     speed_budget: float = 0.02
@@ -59,7 +66,15 @@ class CheckConfig:
                 )
         for name in ("false_alarm_rate", "miss_rate"):
             value = getattr(self, name)
-            if not 0 < value < 0.5:
-                raise ConfigError(f"{name} must lie between 0 and 0.5, got {value}", settings=(name,))
+            if not LEAST_RATE <= value < 0.5:
+                raise ConfigError(
+                    f"{name} must lie between {LEAST_RATE} and 0.5, got {value}", settings=(name,)
+                )
+        if not (math.isfinite(self.errors_per_clip) and self.errors_per_clip >= 1):
+            raise ConfigError(
+                f"errors_per_clip must be 1 or more, got {self.errors_per_clip}",
+                hint="errors come one by one at least",
+                settings=("errors_per_clip",),
+            )
         if self.seed < 0:
             raise ConfigError(f"seed must not be negative, got {self.seed}")

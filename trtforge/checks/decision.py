@@ -19,6 +19,8 @@ Unit = Literal["points", "dB", "%"]
 
 # Fewer ratios on a side, and no order of them would be rare enough.
 MIN_ROUNDS = 8
+# Patterns drawn at first, and how many of those that a decision needs must lie above it for a steady p-value.
+_DRAWS, _DRAWS_ABOVE = 10_000, 10
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Finding:
     num_values : clips, or rounds of timing, that were judged.
     p_worse : how likely so large a change is where the true one is just the budget.
     p_within : how likely so small a change is where the true one is budget and resolution together.
-    num_needed : values of this kind with which an unchanged candidate would pass; None where not known.
+    num_needed : values of this kind with which an unchanged candidate would pass and a bad one fail; None
+        where not known.
     """
 
     name: str
@@ -79,8 +82,10 @@ def judge_words(
     That they got worse is tested by swapping then and now clip by clip (`permutation_test`), after the
     budget's share was taken off each clip. That they did not is tested against an increase of budget and
     resolution: the sum of the changes is set against its spread if that were true. The spread is the one
-    seen, and as errors come one by one at least, one more for each error that is yet missing. A set without a
-    single change is therefore no proof by itself: it must be so large that the increase would have shown.
+    seen, and that of the errors that are yet missing, which are taken to come ``errors_per_clip`` at a time,
+    or as many as the clips show. A set without a single change is therefore no proof by itself: it must be so
+    large that the increase would have shown. The errors that were added, those mended left aside, are held
+    against the increase too, since they cannot be fewer; else much that was mended would count as doubt.
 
     Parameters
     ----------
@@ -97,9 +102,9 @@ def judge_words(
     References
     ----------
     L. Gillick and S. Cox, "Some statistical issues in the comparison of speech recognition algorithms",
-    ICASSP 1989 (errors of matched clips). Where each change is one added error the second test is the score
-    test of a Poisson count; C. Farrington and G. Manning, Statistics in Medicine 9, 1990, on variances taken
-    under the hypothesis in tests of non-inferiority.
+    ICASSP 1989 (errors of matched clips). Where errors are only added, and always as many to a clip, the
+    second test is the score test of a Poisson count of clips; C. Farrington and G. Manning, Statistics in
+    Medicine 9, 1990, on variances taken under the hypothesis in tests of non-inferiority.
     """
     then, now, count = _columns(baseline, candidate, words)
     total = float(count.sum())
@@ -108,12 +113,22 @@ def judge_words(
     changes = now - then
     limit = config.wer_budget + config.wer_resolution
     rate = float(changes.sum()) / total
-    spread = float(np.sum((changes - rate * count) ** 2))
-    missing = limit * total - float(changes.sum())
-    p_worse = permutation_test(changes - config.wer_budget * count, alternative="greater", seed=config.seed)
-    p_within = _upper_tail(missing / math.sqrt(spread + missing)) if missing > 0 else 1.0
-    quantile = NormalDist().inv_cdf(1 - config.miss_rate)
-    words_needed = quantile**2 * (spread / total + limit) / limit**2
+    added = np.maximum(changes, 0)
+    clump = max(config.errors_per_clip, float(added @ added / added.sum()) if added.any() else 0.0)
+    spreads = [_spread(values, count) for values in (changes, added)]
+    p_worse = _p_greater(changes - config.wer_budget * count, config, false_alarm_rate)
+    p_within = min(
+        _p_fewer(limit * total - float(values.sum()), spread, clump)
+        for values, spread in zip((changes, added), spreads, strict=True)
+    )
+    # An unchanged candidate has no increase, but errors come and go as they did here.
+    words_needed = min(
+        _words_needed(limit - rate_then, spread / total, clump, config.miss_rate)
+        for rate_then, spread in zip((0.0, float(added.sum()) / total), spreads, strict=True)
+    )
+    num_needed = max(2, _fewest_to_fail(config, false_alarm_rate))
+    if math.isfinite(words_needed):
+        num_needed = max(num_needed, math.ceil(words_needed * count.size / total))
     return Finding(
         name="WER",
         verdict=_verdict(p_worse, p_within, config, false_alarm_rate),
@@ -126,7 +141,7 @@ def judge_words(
         num_values=count.size,
         p_worse=p_worse,
         p_within=p_within,
-        num_needed=math.ceil(words_needed * count.size / total),
+        num_needed=num_needed,
     )
 
 
@@ -140,7 +155,9 @@ def judge_snr(
 ) -> Finding:
     """Judge the signal to noise ratios of one output on the same clips, then and now, in dB.
 
-    Both hypotheses are tested by swapping then and now clip by clip (`permutation_test`).
+    Both hypotheses are tested by swapping then and now clip by clip (`permutation_test`). That takes losses
+    to lie as far above their mean as below it; where a few clips lose much more or much less than most, a set
+    of few clips fails more often than stated.
 
     Parameters
     ----------
@@ -157,7 +174,7 @@ def judge_snr(
     then, now = _columns(baseline, candidate)
     loss = then - now
     limit = config.snr_budget_db + config.snr_resolution_db
-    p_worse = permutation_test(loss - config.snr_budget_db, alternative="greater", seed=config.seed)
+    p_worse = _p_greater(loss - config.snr_budget_db, config, false_alarm_rate)
     p_within = permutation_test(limit - loss, alternative="greater", seed=config.seed)
     return Finding(
         name=name,
@@ -171,8 +188,7 @@ def judge_snr(
         num_values=then.size,
         p_worse=p_worse,
         p_within=p_within,
-        # With fewer, even one sign for all clips is not rare enough.
-        num_needed=max(1, math.ceil(-math.log2(config.miss_rate))),
+        num_needed=max(_fewest_to_fail(config, false_alarm_rate), _fewest_clips(config.miss_rate)),
     )
 
 
@@ -238,6 +254,46 @@ def judge_speed(
 def _verdict(p_worse: float, p_within: float, config: CheckConfig, share: float | None) -> Verdict:
     rate = config.false_alarm_rate if share is None else share
     return decide(p_worse, p_within, false_alarm_rate=rate, miss_rate=config.miss_rate)
+
+
+def _p_greater(values: NDArray[np.float64], config: CheckConfig, share: float | None) -> float:
+    """Test whether values sum to more than chance gives, with as many draws as the share asks for."""
+    rate = config.false_alarm_rate if share is None else share
+    found = permutation_test(values, alternative="greater", seed=config.seed)
+    draws = math.ceil(_DRAWS_ABOVE / rate)
+    if draws <= _DRAWS or found > _DRAWS_ABOVE / _DRAWS:
+        return found
+    return permutation_test(values, alternative="greater", num_permutations=draws, seed=config.seed)
+
+
+def _spread(values: NDArray[np.float64], count: NDArray[np.float64]) -> float:
+    """Return the variance of a sum of clips' values around its share of the words; infinite for one clip."""
+    if values.size < 2:
+        return math.inf
+    rate = float(values.sum() / count.sum())
+    return float(np.sum((values - rate * count) ** 2)) * values.size / (values.size - 1)
+
+
+def _p_fewer(missing: float, spread: float, clump: float) -> float:
+    """Return how likely so many errors are missing where they come in clumps, beside the spread seen."""
+    return _upper_tail(missing / math.sqrt(spread + clump * missing)) if missing > 0 else 1.0
+
+
+def _words_needed(missing_rate: float, spread_per_word: float, clump: float, miss_rate: float) -> float:
+    """Return with how many words `_p_fewer` falls to the miss rate; infinite where no number would do."""
+    if missing_rate <= 0:
+        return math.inf
+    quantile = NormalDist().inv_cdf(1 - miss_rate)
+    return quantile**2 * (spread_per_word + clump * missing_rate) / missing_rate**2
+
+
+def _fewest_to_fail(config: CheckConfig, share: float | None) -> int:
+    return _fewest_clips(config.false_alarm_rate if share is None else share)
+
+
+def _fewest_clips(rate: float) -> int:
+    """Return the number of clips below which not even one sign for all of them is rare enough."""
+    return max(1, math.ceil(-math.log2(rate)))
 
 
 def _upper_tail(z: float) -> float:

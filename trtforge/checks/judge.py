@@ -37,20 +37,24 @@ def judge(
 
     Raises
     ------
-    BaselineError : the baseline is of other clips, other texts or another normalisation, or has nothing in
-        common with the report.
+    BaselineError : the baseline is of other clips, other texts, another normalisation or another reference,
+        or has what the report lacks: word errors, or an output.
     ConfigError : there is no such runner.
     """
     config = config or CheckConfig()
     name = report.runners[-1] if runner is None else runner
-    if bad := report.nonfinite.get(name):
-        fault = f"{name} gave values that are not finite on {len(bad)} clips, {bad[0]} first"
-        return CheckResult(name, (), faults=(fault,), config=config)
+    faults = tuple(
+        f"{each} gave values that are not finite on {len(bad)} clips, {bad[0]} first"
+        for each in dict.fromkeys((name, report.reference))
+        if (bad := report.nonfinite.get(each))
+    )
+    if faults:
+        return CheckResult(name, (), faults=faults, config=config)
     now = Baseline.from_report(report, runner=name, timings=timings)
     _check_same(baseline, now, report)
     pairs = [(baseline.clips[clip_id], clip) for clip_id, clip in now.clips.items()]
-    has_words = any(then.words for then, _ in pairs) and any(clip.words for _, clip in pairs)
-    outputs = [output for output in baseline.outputs if output in now.outputs]
+    has_words = any(then.words for then, _ in pairs)
+    outputs = baseline.outputs
     has_times = bool(baseline.ratios and now.ratios)
     num_judged = has_words + len(outputs) + has_times
     if not num_judged:
@@ -99,15 +103,34 @@ def _check_same(baseline: Baseline, now: Baseline, report: AccuracyReport) -> No
             f"{baseline.feeds_sha256[:12]}, these {now.feeds_sha256[:12]}",
             hint=hint,
         )
+    if baseline.reference_sha256 and now.reference_sha256 not in ("", baseline.reference_sha256):
+        raise BaselineError(
+            f"the reference is another network: the baseline's has digest {baseline.reference_sha256[:12]}, "
+            f"this one {now.reference_sha256[:12]}",
+            hint=hint,
+        )
     if baseline.normalization != now.normalization:
         raise BaselineError(
             f"texts are normalised by {now.normalization!r}, in the baseline by {baseline.normalization!r}",
             hint=hint,
         )
+    if baseline.texts_sha256 and not now.texts_sha256:
+        raise BaselineError(
+            "the baseline has word errors, and nothing was decoded now",
+            hint="evaluate the candidate on clips with texts, by a network that says how its output is read",
+        )
     for clip_id, clip in now.clips.items():
         then = baseline.clips[clip_id].words
         if then != clip.words and None not in (then, clip.words):
             raise BaselineError(f"clip {clip_id!r} has {clip.words} words, in the baseline {then}", hint=hint)
+    if baseline.texts_sha256 not in ("", now.texts_sha256):
+        raise BaselineError("the clips have other texts than in the baseline", hint=hint)
+    for output in baseline.outputs:
+        if output not in now.outputs:
+            raise BaselineError(
+                f"the baseline has the SNR of output {output!r}, and the candidate has no such output",
+                hint=hint,
+            )
 
 
 def _worse_clips(baseline: Baseline, report: AccuracyReport, name: str) -> tuple[WorseClip, ...]:
@@ -132,7 +155,11 @@ def _notes(baseline: Baseline, now: Baseline) -> tuple[str, ...]:
     if bool(baseline.ratios) != bool(now.ratios):
         where = "in the baseline" if now.ratios else "with the candidate"
         notes.append(f"speed was not judged: no timings {where}")
-    for output in baseline.outputs:
-        if output not in now.outputs:
-            notes.append(f"SNR of {output} was not judged: the candidate has none")
+    if now.texts_sha256 and not baseline.texts_sha256:
+        notes.append("WER was not judged: the baseline has no texts")
+    notes += [
+        f"SNR of {output} was not judged: the baseline has none"
+        for output in now.outputs
+        if output not in baseline.outputs
+    ]
     return tuple(notes)

@@ -12,6 +12,7 @@ from trtforge.cli._options import check_writable, make_console
 _BUDGETS = (
     ("--wer-budget", "wer_budget", 0.0, 100, "POINTS", "increase of the word error rate that is allowed"),
     ("--wer-resolution", "wer_resolution", 0.5, 100, "POINTS", "step beyond it that must be noticed"),
+    ("--errors-per-clip", "errors_per_clip", 2.0, 1, "N", "errors a regression adds to a clip it touches"),
     ("--snr-budget", "snr_budget_db", 1.0, 1, "DB", "mean loss of an output's SNR that is allowed"),
     ("--snr-resolution", "snr_resolution_db", 1.0, 1, "DB", "step beyond it that must be noticed"),
     ("--speed-budget", "speed_budget", 2.0, 100, "PERCENT", "increase of the time that is allowed"),
@@ -97,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
             timings = time_candidate(args.reference, args.candidate, args.clips, num_rounds=args.time)
             stage.note(f"{args.time} rounds")
     if baseline is None:
-        measure_baseline(report, timings=timings).save(args.baseline)
+        measure_baseline(report, timings=timings, measured_here=not is_report).save(args.baseline)
         console.print(f"[bold]written[/]  {args.baseline}", soft_wrap=True)
         return 0
     result = judge(baseline, report, config, timings=timings)

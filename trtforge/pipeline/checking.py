@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _ENVIRONMENT = (
     "machine", "processor", "gpu", "python", "tensorrt", "tensorrt_rtx", "numpy", "onnxruntime", "torch",
 )  # fmt: skip
+_REFERENCE = "reference"
 # Clips of middling length that a round of timing runs through.
 _TIMED_CLIPS = 8
 
@@ -67,9 +68,23 @@ def check(
     return judge(accepted, report, config, timings=timings)
 
 
-def measure_baseline(report: AccuracyReport, *, timings: Timings | None = None) -> Baseline:
-    """Take down a report's last runner as baseline, with this machine and the versions that move numbers."""
-    facts = {key: text for key, text in environment().items() if key in _ENVIRONMENT}
+def measure_baseline(
+    report: AccuracyReport, *, timings: Timings | None = None, measured_here: bool = True
+) -> Baseline:
+    """Take down a report's last runner as baseline.
+
+    Parameters
+    ----------
+    report : of an evaluation.
+    timings : of reference and candidate.
+    measured_here : whether to note this machine and the versions that move numbers; a report does not say
+        where it was made.
+
+    Raises
+    ------
+    ConfigError : as `Baseline.from_report`.
+    """
+    facts = {key: text for key, text in environment().items() if measured_here and key in _ENVIRONMENT}
     return Baseline.from_report(report, timings=timings, environment=facts)
 
 
@@ -85,7 +100,8 @@ def evaluate_candidate(
 
     Raises
     ------
-    ConfigError : reference or clips are missing, or clips have no text.
+    ConfigError : reference or clips are missing, clips have no text, or the candidate is called
+        ``reference``.
     """
     from trtforge.errors import ConfigError
 
@@ -95,7 +111,13 @@ def evaluate_candidate(
             hint="give the network that it was made from, and the clips of the baseline",
             settings=("reference", "clips"),
         )
-    contenders: dict[str, Contender] = {"reference": reference, name: candidate}
+    if name == _REFERENCE:
+        raise ConfigError(
+            f"a candidate cannot be called {name!r}, as the network is that it is held against",
+            hint="call it otherwise",
+            settings=("name",),
+        )
+    contenders: dict[str, Contender] = {_REFERENCE: reference, name: candidate}
     return evaluate(contenders, clips, on_nonfinite="report", on_progress=on_progress)
 
 

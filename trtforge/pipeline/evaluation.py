@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeGuard
 
 from trtforge._optional import is_installed
@@ -14,7 +15,7 @@ from trtforge.accuracy import evaluate as evaluate_runners
 from trtforge.audio import ClipSet, Features, features_for_model
 from trtforge.engine import Engine
 from trtforge.errors import ConfigError
-from trtforge.model import ModelSource, load_model
+from trtforge.model import ModelSource, load_model, model_digest
 from trtforge.nvidia import gpus
 from trtforge.nvidia.selection import flavor_for
 from trtforge.pipeline.clips import as_clip_set
@@ -66,9 +67,11 @@ def evaluate(
         reference = _reference_network(contenders)
         features = features or features_for_model(reference)
         decoder = decoder or CtcDecoder.for_model(reference)
+    first = next(iter(contenders.values()))
+    digest = model_digest(load_model(first)) if _is_network(first) else ""
     with ExitStack() as stack:
         runners = {name: open_runner(contender, stack) for name, contender in contenders.items()}
-        return evaluate_runners(
+        report = evaluate_runners(
             runners,
             clips.feeds(features),
             decode=decoder.decode,
@@ -78,6 +81,7 @@ def evaluate(
             on_nonfinite=on_nonfinite,
             on_progress=on_progress,
         )
+    return replace(report, reference_sha256=digest)
 
 
 def check_texts(clips: ClipSet) -> None:
@@ -125,9 +129,13 @@ def _is_engine_path(contender: object) -> TypeGuard[str | os.PathLike[str]]:
     return isinstance(contender, str | os.PathLike) and os.fspath(contender).endswith(ENGINE_SUFFIX)
 
 
+def _is_network(contender: Contender) -> TypeGuard[ModelSource]:
+    return not (isinstance(contender, Engine) or _is_engine_path(contender) or callable(contender))
+
+
 def _reference_network(contenders: Mapping[str, Contender]) -> onnx.ModelProto:
     name, first = next(iter(contenders.items()))
-    if isinstance(first, Engine) or _is_engine_path(first) or callable(first):
+    if not _is_network(first):
         raise ConfigError(
             f"the reference {name!r} is no network, and does not say how speech becomes its input",
             hint="put the ONNX network first, or pass features and decoder",
