@@ -15,6 +15,8 @@ EXTRA_OF = {
     "datasets": "datasets",
     "filelock": "store",
     "fsspec": "datasets",
+    "google": "triton",
+    "grpc": "triton",
     "jinja2": "report",
     "jiwer": "speech",
     "librosa": "speech",
@@ -27,6 +29,7 @@ EXTRA_OF = {
     "tensorrt": "tensorrt",
     "tensorrt_rtx": "rtx",
     "torch": "torch",
+    "tritonclient": "triton",
 }
 
 

@@ -21,6 +21,8 @@ COMMANDS = {
     "evaluate": "word error rates of networks and engines on a clip set",
     "check": "whether a candidate got worse than an accepted baseline",
     "cache": "list, verify and clear the engines that builds keep",
+    "export-triton": "write and check a model repository for Triton Inference Server",
+    "lock": "write down what engines were built and verified with, or check it",
     "sign": "sign an engine with an Ed25519 key",
     "inspect": "explain an engine, a scales file, a network or a report",
     "doctor": "say what this machine has and can do",
