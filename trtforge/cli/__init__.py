@@ -22,6 +22,7 @@ COMMANDS = {
     "check": "whether a candidate got worse than an accepted baseline",
     "cache": "list, verify and clear the engines that builds keep",
     "export-triton": "write and check a model repository for Triton Inference Server",
+    "transcribe-many": "transcribe a folder or a clip set over all GPUs or cores of a Ray cluster",
     "lock": "write down what engines were built and verified with, or check it",
     "sign": "sign an engine with an Ed25519 key",
     "inspect": "explain an engine, a scales file, a network or a report",

@@ -115,6 +115,7 @@ def _capabilities(
         _by_modules("keep engines in a store", ("filelock", "platformdirs")),
         _by_modules("sign engines", ("cryptography",)),
         _by_modules("write model repositories for Triton", ("tritonclient", "grpc")),
+        _by_modules("run many clips over many machines", ("ray",)),
     )
 
 

@@ -96,11 +96,11 @@ def _engines(config: Any, model: Path) -> Iterator[Finding]:
     if not versions:
         yield Finding("versions", "the version policy leaves no version to load", "triton")
     for version in versions:
-        files = dict(config.cc_model_filenames)
+        files = dict(sorted(config.cc_model_filenames.items()))
         files.setdefault("default", config.default_model_filename)
         for file in dict.fromkeys(files.values()):
             yield from _engine(config, model / str(version), file)
-        for capability, file in config.cc_model_filenames.items():
+        for capability, file in sorted(config.cc_model_filenames.items()):
             yield from _capability(model / str(version) / file, capability, f"{version}/{file}")
 
 
