@@ -14,8 +14,15 @@ from benchmarks.bench_many_clips import run
 from benchmarks.many_clips.clips import Mixture
 from tests.bundled import CALIBRATION_SET, MODEL
 from trtforge.cli import main
-from trtforge.errors import ConfigError, NoGpuError
-from trtforge.serving.ray import ListedClip, ManySettings, list_clips, read_results, transcribe_many
+from trtforge.errors import ConfigError, ExecutionError, ModelError, NoGpuError
+from trtforge.serving.ray import (
+    ListedClip,
+    ManySettings,
+    Recogniser,
+    list_clips,
+    read_results,
+    transcribe_many,
+)
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
 
@@ -71,6 +78,19 @@ def test_the_command_writes_results(tmp_path: Path, capsys: pytest.CaptureFixtur
     out = " ".join(capsys.readouterr().out.split())
     assert "2 clips in 2 files: 1 transcribed, 0 done before, failed: 1 clip" in out
     assert read_results(tmp_path / "out")["one.ogg"]["text"].startswith("che")
+
+
+class Unable(Recogniser):
+    """Cannot load its network on this machine."""
+
+    def __init__(self, **given: Any) -> None:
+        raise ModelError("the network is not on this machine")
+
+
+def test_a_job_that_cannot_run_says_why(tmp_path: Path) -> None:
+    clips = list_clips(CALIBRATION_SET)[:1]
+    with pytest.raises(ExecutionError, match=r"after 0 of 1 files: .*the network is not on this machine"):
+        transcribe_many(clips, MODEL, tmp_path, recogniser=Unable)
 
 
 def test_an_engine_needs_a_gpu_in_the_cluster(tmp_path: Path) -> None:

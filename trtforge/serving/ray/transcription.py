@@ -13,7 +13,7 @@ from trtforge._optional import require
 from trtforge._progress import OnProgress
 from trtforge.audio import features_for_model
 from trtforge.engine import load_manifest
-from trtforge.errors import ConfigError, NoGpuError
+from trtforge.errors import ConfigError, ExecutionError, NoGpuError
 from trtforge.serving.ray.attempts import Attempts
 from trtforge.serving.ray.cluster import ray_here
 from trtforge.serving.ray.decoding import decode_rows, digest_files
@@ -92,6 +92,8 @@ def transcribe_many(
         writes to ``output``.
     ModelError, EngineIntegrityError : the network or engine cannot be read.
     NoGpuError : an engine is to be run, and the cluster has no GPU.
+    ExecutionError : Ray gave up: no process could load the network, or one died too often; what was done is
+        kept.
     MissingExtraError : Ray is not installed.
     """
     asked = settings or ManySettings()
@@ -113,13 +115,20 @@ def transcribe_many(
         todo = {digest: ids for digest, ids in files.items() if digest not in results.done}
         errors = Counter(row["error_code"] for row in unread)
         done = 0
-        for batch in _stream(ray, clips, todo, source, asked, kwargs, recogniser) if todo else ():
-            rows = [_finished(row, todo) for row in batch]
-            results.append(rows)
-            errors.update(row["error_code"] for row in rows if row["error_code"])
-            done += len(rows)
-            if on_progress is not None:
-                on_progress(done, len(todo))
+        try:
+            for batch in _stream(ray, clips, todo, source, asked, kwargs, recogniser) if todo else ():
+                rows = [_finished(row, todo) for row in batch]
+                results.append(rows)
+                errors.update(row["error_code"] for row in rows if row["error_code"])
+                done += len(rows)
+                if on_progress is not None:
+                    on_progress(done, len(todo))
+        except ray.exceptions.RayError as error:
+            last = str(error).strip().splitlines()[-1]
+            raise ExecutionError(
+                f"Ray gave the job up after {done} of {len(todo)} files: {last}",
+                hint="what was done is kept; mend the cause and run the job again",
+            ) from error
     return ManyReport(
         num_clips=len(clips),
         num_files=len(files) + len(unread),
@@ -194,7 +203,7 @@ def _stream(
             max_restarts=settings.max_restarts,
             max_task_retries=settings.max_task_retries,
         )
-    for batch in recognised.iter_batches(batch_size=None, batch_format="pandas"):
+    for batch in recognised.iter_batches(prefetch_batches=0, batch_size=None, batch_format="pandas"):
         yield batch.to_dict("records")
 
 
