@@ -20,11 +20,14 @@ MAY_IMPORT = {
     "runtime": ROOT | LEAVES | {"engine"},
     "speech": ROOT | LEAVES | {"engine", "runtime"},
     "assignment": ROOT | LEAVES | {"runtime", "speech", "accuracy"},
+    "serving": ROOT | LEAVES | {"engine", "runtime", "speech"},
+    "locking": ROOT | LEAVES | {"engine"},
     "pipeline": ROOT | LEAVES | {"engine", "runtime", "speech", "accuracy", "checks", "report", "assignment"},
     "__main__": ROOT | {"cli"},
     "cli": ROOT
     | LEAVES
-    | {"engine", "runtime", "speech", "accuracy", "assignment", "checks", "report", "pipeline"},
+    | {"engine", "runtime", "speech", "accuracy", "assignment", "checks", "report", "pipeline"}
+    | {"serving", "locking"},
     "pytest_plugin": ROOT | {"accuracy", "checks", "pipeline", "audio", "runtime"},
 }
 VENDOR = {"tensorrt", "tensorrt_rtx", "cuda", "pynvml"}

@@ -15,6 +15,8 @@ EXTRA_OF = {
     "datasets": "datasets",
     "filelock": "store",
     "fsspec": "datasets",
+    "google": "triton",
+    "grpc": "triton",
     "jinja2": "report",
     "jiwer": "speech",
     "librosa": "speech",
@@ -22,11 +24,13 @@ EXTRA_OF = {
     "numba": "calibrate",
     "onnxruntime": "calibrate",
     "platformdirs": "store",
+    "ray": "ray",
     "soundfile": "speech",
     "soxr": "speech",
     "tensorrt": "tensorrt",
     "tensorrt_rtx": "rtx",
     "torch": "torch",
+    "tritonclient": "triton",
 }
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "EngineSignatureError",
     "ExecutionError",
     "InputError",
+    "LockError",
     "MissingExtraError",
     "ModelError",
     "NoGpuError",
@@ -33,6 +34,7 @@ __all__ = [
     "ProfileError",
     "QuantizationError",
     "ReportError",
+    "RepositoryError",
     "ScalesError",
     "TrtforgeError",
 ]
@@ -71,6 +73,12 @@ class ConfigError(TrtforgeError, ValueError):
     """A setting is wrong, alone or together with another."""
 
     code = "config"
+
+
+class LockError(TrtforgeError):
+    """A lock file cannot be made or read."""
+
+    code = "lock"
 
 
 class MissingExtraError(TrtforgeError, ImportError):
@@ -256,6 +264,12 @@ class DeviceLostError(ExecutionError):
     """The CUDA context is corrupt; only a new process can use the GPU again."""
 
     code = "device_lost"
+
+
+class RepositoryError(TrtforgeError):
+    """A model repository would not be served, or not as the engine needs it."""
+
+    code = "model_repository"
 
 
 class NoGpuError(TrtforgeError):

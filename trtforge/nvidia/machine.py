@@ -15,7 +15,12 @@ from trtforge.nvidia.rtx import Rtx
 from trtforge.nvidia.selection import available, installed_version, is_known
 
 # Where a module's distribution bears another name.
-_DISTRIBUTIONS = {"cuda": "cuda-python", "tensorrt_rtx": "tensorrt-rtx"}
+_DISTRIBUTIONS = {
+    "cuda": "cuda-python",
+    "google": "protobuf",
+    "grpc": "grpcio",
+    "tensorrt_rtx": "tensorrt-rtx",
+}
 _NO_GPU = "CUDA finds no GPU"
 
 
@@ -109,6 +114,8 @@ def _capabilities(
         _by_modules("draw the report", ("matplotlib", "jinja2")),
         _by_modules("keep engines in a store", ("filelock", "platformdirs")),
         _by_modules("sign engines", ("cryptography",)),
+        _by_modules("write model repositories for Triton", ("tritonclient", "grpc")),
+        _by_modules("run many clips over many machines", ("ray",)),
     )
 
 

@@ -1,0 +1,134 @@
+"""Time how transcribing many clips with Ray scales from one GPU to several.
+
+    python -m benchmarks.bench_ray_scaling
+
+Builds the bundled recogniser in FP16 with TensorRT, and transcribes the same clips with one process, then
+with two and so on, each with a GPU of its own. The recogniser is small: each batch runs 50 times, in place of
+a larger network. Clips a second are counted from the first batch that comes back to the last, so that
+starting Ray, importing and loading do not enter. The texts of all runs must agree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import trtforge
+from benchmarks.environment import describe_run
+from benchmarks.many_clips.clips import Mixture, write_clips
+from benchmarks.many_clips.repeated import REPEATS, RepeatedRecogniser
+from trtforge._files import write_json
+from trtforge._optional import require
+from trtforge.engine import BuildConfig
+from trtforge.model import load_model, model_inputs
+from trtforge.nvidia import gpus
+from trtforge.serving.ray import ManySettings, list_clips, read_results, transcribe_many
+
+ROOT = Path(__file__).parents[1]
+MODEL = ROOT / "examples/models/asr_en/asr_en.onnx"
+CLIPS = ROOT / "calibration_sets/podcast_en"
+BATCH_SIZE, SECONDS = 16, 3.0
+
+
+class Progress:
+    """When how many files were done; it is itself the callback that is told."""
+
+    def __init__(self) -> None:
+        self.at: list[float] = []
+        self.done: list[int] = []
+
+    def __call__(self, done: int, total: int) -> None:
+        """Note that ``done`` of ``total`` files are done."""
+        self.at.append(time.perf_counter())
+        self.done.append(done)
+
+
+def build_engine(path: Path, num_frames: int = 400) -> None:
+    """Build the recogniser in FP16 for one GPU."""
+    profiles = trtforge.plan_profiles(model_inputs(load_model(MODEL)), [16, num_frames], max_batch=BATCH_SIZE)
+    config = BuildConfig(precision="float16")
+    trtforge.build(MODEL, profiles=profiles, config=config, flavor="tensorrt").save(path)
+
+
+def run(folder: Path, num_clips: int, actors: Sequence[int], engine: Path | None) -> list[dict[str, Any]]:
+    """Transcribe the same clips with each number of processes.
+
+    Returns
+    -------
+    One row for each: ``actors``, ``clips``, ``seconds`` from the first batch to the last,
+    ``clips_per_second``, ``audio_seconds_per_second``, ``errors``, and ``same_texts`` as the first row's.
+    """
+    mixture = Mixture(good=num_clips, twins=0, bad_audio=0, crash=0, lost=0, fail=0)
+    write_clips(folder / "clips", mixture, trtforge.ClipSet.load(CLIPS, verify=False), seconds=SECONDS)
+    clips = list_clips(folder / "clips")
+    rows: list[dict[str, Any]] = []
+    first: dict[str, str] | None = None
+    for count in actors:
+        seen = Progress()
+        report = transcribe_many(
+            clips,
+            MODEL,
+            folder / f"out-{count}",
+            engine=engine,
+            settings=ManySettings(batch_size=BATCH_SIZE, min_actors=count, max_actors=count),
+            recogniser=RepeatedRecogniser,
+            on_progress=seen,
+        )
+        texts = {clip_id: row["text"] for clip_id, row in read_results(folder / f"out-{count}").items()}
+        first = texts if first is None else first
+        seconds, counted = seen.at[-1] - seen.at[0], seen.done[-1] - seen.done[0]
+        rows.append(
+            {
+                "actors": count,
+                "clips": report.num_transcribed,
+                "seconds": seconds,
+                "clips_per_second": counted / seconds,
+                "audio_seconds_per_second": SECONDS * counted / seconds,
+                "errors": dict(report.errors),
+                "same_texts": texts == first,
+            }
+        )
+        print(rows[-1], flush=True)
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run it over this machine's GPUs, and write the result."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/results/ray_scaling.json")
+    parser.add_argument("--clips", type=int, default=4000)
+    parser.add_argument("--cpu", action="store_true", help="the network in ONNX Runtime, to try the script")
+    options = parser.parse_args(arguments)
+    ray = require("ray", "run this benchmark")
+    ray.init(include_dashboard=False, log_to_driver=False)
+    count = 1 if options.cpu else len(gpus())
+    with tempfile.TemporaryDirectory(prefix="trtforge-scaling-") as name:
+        folder, engine = Path(name), None
+        if not options.cpu:
+            engine = folder / "asr.engine"
+            build_engine(engine)
+        rows = run(folder, options.clips, range(1, count + 1), engine)
+    ray.shutdown()
+    words = ["--clips", str(options.clips), *(["--cpu"] if options.cpu else [])]
+    packages = ("ray", "tensorrt", "cuda-python", "numpy", "onnxruntime", "librosa")
+    described = describe_run("benchmarks.bench_ray_scaling", words, packages=packages)
+    write_json(
+        options.output,
+        {
+            "run": described,
+            "batch_size": BATCH_SIZE,
+            "clip_seconds": SECONDS,
+            "repeats": REPEATS,
+            "rows": rows,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""What a job is made of, each part alone and without Ray."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.bundled import CALIBRATION_SET
+from trtforge.audio import LogMel
+from trtforge.errors import ClipSetError, ConfigError
+from trtforge.serving.ray import ListedClip, ManySettings, list_clips, read_results
+from trtforge.serving.ray.attempts import Attempts
+from trtforge.serving.ray.decoding import decode_rows, digest_files
+from trtforge.serving.ray.results import ResultsFile
+
+
+def row(digest: str, *ids: str, retryable: bool = False) -> dict[str, object]:
+    return {"digest": digest, "ids": list(ids), "text": "", "error_code": "", "retryable": retryable}
+
+
+def test_attempts_count_what_never_ended() -> None:
+    attempts = Attempts()
+    assert [attempts.begin("a"), attempts.begin("b"), attempts.begin("a")] == [0, 0, 1]
+    attempts.finish("b")
+    assert attempts.begin("b") == 0
+    assert attempts.unfinished() == {"a": 2, "b": 1}
+
+
+def test_results_survive_a_line_cut_short(tmp_path: Path) -> None:
+    with ResultsFile(tmp_path) as results:
+        results.append([row("d1", "a", "b"), row("d2", "c", retryable=True), row("", "e")])
+        with pytest.raises(ConfigError, match="another process writes results to"):
+            ResultsFile(tmp_path)
+    path = tmp_path / "results.jsonl"
+    path.write_bytes(path.read_bytes() + b'{"digest"')
+    assert set(read_results(tmp_path)) == {"a", "b", "c", "e"}
+    with ResultsFile(tmp_path) as results:
+        assert set(results.done) == {"d1"}, "what may succeed later is run again, and what was never read"
+    assert set(read_results(tmp_path)) == {"a", "b"}
+    with pytest.raises(ConfigError, match="no results at"):
+        read_results(tmp_path / "elsewhere")
+
+
+def test_clips_are_listed_by_manifest_or_by_suffix(tmp_path: Path) -> None:
+    listed = list_clips(CALIBRATION_SET)
+    assert listed[0].id == "podcast_en-000"
+    assert Path(listed[0].path).is_file()
+    (tmp_path / "deep").mkdir()
+    for name in ("b.WAV", "deep/a.flac", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    assert [clip.id for clip in list_clips(tmp_path)] == ["b.WAV", "deep/a.flac"]
+    (tmp_path / "deep/a.flac").unlink()
+    with pytest.raises(ClipSetError, match="no audio file below"):
+        list_clips(tmp_path / "deep")
+    with pytest.raises(ClipSetError, match="there is no such folder or manifest"):
+        list_clips(tmp_path / "none")
+
+
+def test_bad_audio_becomes_a_row(tmp_path: Path) -> None:
+    pytest.importorskip("librosa")
+    tone = 0.1 * np.sin(np.arange(16_000) / 5)
+    soundfile.write(tmp_path / "good.wav", tone, 16_000)
+    soundfile.write(tmp_path / "short.wav", tone[:1], 16_000)
+    (tmp_path / "bad.wav").write_text("no audio")
+    clips = [ListedClip(name, str(tmp_path / f"{name}.wav")) for name in ("good", "short", "bad", "gone")]
+    digests = digest_files(clips)
+    assert [bool(digest) for digest, _ in digests] == [True, True, True, False]
+    assert "clip 'gone': cannot read the file" in digests[3][1]
+    columns = {
+        "id": [clip.id for clip in clips[:3]],
+        "digest": ["d1", "d2", "d3"],
+        "path": [clip.path for clip in clips[:3]],
+    }
+    rows = decode_rows(columns, LogMel(min_frames=8))
+    assert rows["error_code"] == ["", "clip", "clip"]
+    assert rows["shape"][0] == f"80,{rows['num_frames'][0]}"
+    assert len(rows["features"][0]) == 4 * 80 * rows["num_frames"][0]
+    assert "1 samples at 16000 Hz, the features need" in rows["error"][1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"batch_size": 0}, "batch_size must be 1 or more, got 0"),
+        ({"min_actors": 3, "max_actors": 2}, "max_actors 2 is below min_actors 3"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, int], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        ManySettings(**settings)
+
+
+def test_a_batch_of_nothing_but_poison_can_end() -> None:
+    assert ManySettings(batch_size=8, max_deaths=2).max_task_retries == 18
