@@ -12,21 +12,22 @@ from trtforge.errors import ConfigError, ReportError
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 
 
-def fill_between(page: str, text: str) -> str:
-    """Replace what stands between the markers.
+def fill_between(page: str, text: str, *, part: str = "table") -> str:
+    """Replace what stands between the markers of a part.
 
     Raises
     ------
     ConfigError : the page does not have each marker once, in order.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end) or BEGIN in rest or END in before + after:
+    first, last = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
+    before, begin, rest = page.partition(first)
+    _, end, after = rest.partition(last)
+    if not (begin and end) or first in rest or last in before + after:
         raise ConfigError(
-            f"the page must hold {BEGIN} and after it {END}, each once",
+            f"the page must hold {first} and after it {last}, each once",
             hint="put both on lines of their own where the tables belong",
         )
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
+    return f"{before}{first}\n\n{text}\n\n{last}{after}"
 
 
 def table(heading: Sequence[str], rows: Iterable[Sequence[object]], *, right: int) -> str:

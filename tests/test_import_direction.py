@@ -20,8 +20,11 @@ MAY_IMPORT = {
     "runtime": ROOT | LEAVES | {"engine"},
     "speech": ROOT | LEAVES | {"engine", "runtime"},
     "pipeline": ROOT | LEAVES | {"engine", "runtime", "speech", "accuracy", "checks", "report"},
+    "bench": ROOT | LEAVES | {"engine", "runtime", "speech", "accuracy", "report", "pipeline"},
     "__main__": ROOT | {"cli"},
-    "cli": ROOT | LEAVES | {"engine", "runtime", "speech", "accuracy", "checks", "report", "pipeline"},
+    "cli": ROOT
+    | LEAVES
+    | {"engine", "runtime", "speech", "accuracy", "checks", "report", "pipeline", "bench"},
     "pytest_plugin": ROOT | {"accuracy", "checks", "pipeline", "audio", "runtime"},
 }
 VENDOR = {"tensorrt", "tensorrt_rtx", "cuda", "pynvml"}

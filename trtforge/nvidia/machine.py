@@ -15,7 +15,7 @@ from trtforge.nvidia.rtx import Rtx
 from trtforge.nvidia.selection import available, installed_version, is_known
 
 # Where a module's distribution bears another name.
-_DISTRIBUTIONS = {"cuda": "cuda-python", "tensorrt_rtx": "tensorrt-rtx"}
+_DISTRIBUTIONS = {"cuda": "cuda-python", "pynvml": "nvidia-ml-py", "tensorrt_rtx": "tensorrt-rtx"}
 _NO_GPU = "CUDA finds no GPU"
 
 
