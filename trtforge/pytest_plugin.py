@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _UPDATE = "--trtforge-update-baselines"
 _WRITTEN = pytest.StashKey[list[str]]()
 _MARKER = (
-    "trtforge(candidate, reference, clips, baseline=None, num_clips=None, time_rounds=0, **budgets): what "
+    "trtforge(candidate, reference, clips, baseline=None, num_clips=None, time_runs=0, **budgets): what "
     "engine_session opens and accuracy_baseline checks it against; paths from the project's root, budgets as "
     "in trtforge.CheckConfig"
 )
@@ -38,7 +38,7 @@ class _Gate:
     clips: Path
     baseline: Path
     num_clips: int | None
-    time_rounds: int
+    time_runs: int
     config: CheckConfig
 
     def load_clips(self) -> ClipSet:
@@ -71,7 +71,7 @@ class AccuracyBaseline:
         Parameters
         ----------
         candidate : anything that can be called with named arrays, such as ``engine_session``.
-        timings : of reference and candidate; by default they are taken where the marker has ``time_rounds``.
+        timings : of reference and candidate; by default they are taken where the marker has ``time_runs``.
         """
         __tracebackhide__ = True
         from trtforge.checks import Baseline, judge
@@ -87,8 +87,8 @@ class AccuracyBaseline:
         report = evaluate_candidate(
             candidate, reference=gate.reference, clips=clips, name=gate.candidate.name
         )
-        if timings is None and gate.time_rounds:
-            timings = time_candidate(gate.reference, candidate, clips, num_rounds=gate.time_rounds)
+        if timings is None and gate.time_runs:
+            timings = time_candidate(gate.reference, candidate, clips, num_runs=gate.time_runs)
         if baseline is None:
             measure_baseline(report, timings=timings).save(self.path)
             config.stash.setdefault(_WRITTEN, []).append(str(self.path))
@@ -134,7 +134,7 @@ def engine_session(request: pytest.FixtureRequest) -> Iterator[Runner]:
         raise ConfigError(f"no candidate at {gate.candidate}", hint="build it before the tests run")
     with ExitStack() as stack:
         # As `time_candidate` runs the reference.
-        yield open_runner(gate.candidate, stack, num_threads=1 if gate.time_rounds else None)
+        yield open_runner(gate.candidate, stack, num_threads=1 if gate.time_runs else None)
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def _gate(request: pytest.FixtureRequest) -> _Gate:
             hint="mark it with pytest.mark.trtforge, and give candidate, reference and clips by name",
         )
     budgets = {field.name for field in fields(CheckConfig)}
-    known = {"candidate", "reference", "clips", "baseline", "num_clips", "time_rounds"}
+    known = {"candidate", "reference", "clips", "baseline", "num_clips", "time_runs"}
     given = dict(marker.kwargs)
     missing = {"candidate", "reference", "clips"} - set(given)
     unknown = set(given) - known - budgets
@@ -173,6 +173,6 @@ def _gate(request: pytest.FixtureRequest) -> _Gate:
         clips=root / given["clips"],
         baseline=root / given["baseline"] if given.get("baseline") else default,
         num_clips=given.get("num_clips"),
-        time_rounds=given.get("time_rounds", 0),
+        time_runs=given.get("time_runs", 0),
         config=CheckConfig(**{key: value for key, value in given.items() if key in budgets}),
     )

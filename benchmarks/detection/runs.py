@@ -34,6 +34,10 @@ class Outcome:
     errors: NDArray[np.int64]
     snr_db: NDArray[np.float64]
 
+    def take(self, draw: NDArray[np.intp]) -> Outcome:
+        """Return what became of some clips, in the order given."""
+        return Outcome(self.errors[draw], self.snr_db[draw])
+
     def to_json(self) -> dict[str, list[int] | list[float]]:
         """Return plain lists, SNR to a hundredth of a dB, as baselines keep it."""
         return {"errors": self.errors.tolist(), "snr_db": np.round(self.snr_db, 2).tolist()}

@@ -68,7 +68,7 @@ class TorchBackend:
         torch.backends.cuda.matmul.allow_tf32 = allowed
         torch.backends.cudnn.allow_tf32 = allowed
         torch.backends.cudnn.benchmark = True
-        source, _, function = constructor.partition(":")
+        source, function = constructor.split(":", 1)
         module = getattr(importlib.import_module(source), function)(model).eval()
         dtype = torch.float16 if number == "fp16" else torch.float32
         module = module.to(self._device, dtype)

@@ -48,7 +48,7 @@ class Baseline:
     clips : clip id to what the candidate made of it.
     feeds_sha256 : digest of what it was run on.
     normalization : what was done to texts, in words.
-    ratios : candidate's time by the reference's in each round of timing; empty where none was taken.
+    ratios : candidate's time by the reference's in each run of timing; empty where none was taken.
     environment : machine and versions, for the reader.
     """
 

@@ -20,6 +20,9 @@ class CheckConfig:
     ----------
     wer_budget : increase of the word error rate, as a fraction: 0.01 is one point.
     wer_resolution : in the same unit.
+    stratum_wer_budget : as ``wer_budget``, for each stratum by itself; None judges no strata.
+    stratum_wer_resolution : as ``wer_resolution``, for strata, which have fewer clips.
+    min_stratum_clips : smaller strata are not judged.
     snr_budget_db : mean loss of an output's signal to noise ratio against the reference, in dB.
     snr_resolution_db : in the same unit.
     speed_budget : increase of the time beside the reference's, as a fraction: 0.02 is 2 %.
@@ -37,6 +40,9 @@ class CheckConfig:
 
     wer_budget: float = 0.0
     wer_resolution: float = 0.005
+    stratum_wer_budget: float | None = None
+    stratum_wer_resolution: float = 0.02
+    min_stratum_clips: int = 30
     snr_budget_db: float = 1.0
     snr_resolution_db: float = 1.0
     speed_budget: float = 0.02
@@ -46,11 +52,13 @@ class CheckConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("wer_budget", "snr_budget_db", "speed_budget"):
+        for name in ("wer_budget", "stratum_wer_budget", "snr_budget_db", "speed_budget"):
             value = getattr(self, name)
+            if value is None and name == "stratum_wer_budget":
+                continue
             if not (math.isfinite(value) and value >= 0):
                 raise ConfigError(f"{name} must be 0 or more, got {value}", settings=(name,))
-        for name in ("wer_resolution", "snr_resolution_db", "speed_resolution"):
+        for name in ("wer_resolution", "stratum_wer_resolution", "snr_resolution_db", "speed_resolution"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise ConfigError(
@@ -61,5 +69,7 @@ class CheckConfig:
             value = getattr(self, name)
             if not 0 < value < 0.5:
                 raise ConfigError(f"{name} must lie between 0 and 0.5, got {value}", settings=(name,))
+        if self.min_stratum_clips < 1:
+            raise ConfigError(f"min_stratum_clips must be 1 or more, got {self.min_stratum_clips}")
         if self.seed < 0:
             raise ConfigError(f"seed must not be negative, got {self.seed}")
