@@ -44,11 +44,13 @@ def draw_throughput(result: Mapping[str, Any], *, columns: int = 3) -> str:
     columns = min(columns, len(panels))
     lines = -(-len(panels) // columns)
     with matplotlib.rc_context({"svg.hashsalt": "bench", "svg.fonttype": "none", "font.size": 9}):
-        figure = figure_type(figsize=(3.4 * columns, 0.9 + 2.7 * lines), layout="constrained")
+        figure = figure_type(figsize=(0.6 + 3.4 * columns, 1.1 + 2.7 * lines), layout="constrained")
         grid = figure.subplots(lines, columns, squeeze=False).flatten()
         for axes, (title, rows) in zip(grid, panels.items(), strict=False):
             _draw(axes, rows, _COLORS, _INK)
             axes.set_title(title, loc="left", fontsize=9.5, fontweight="bold")
+        for axes in grid[::columns]:
+            axes.set_ylabel("clips a second")
         for axes in grid[len(panels) :]:
             axes.set_axis_off()
         known = {
@@ -57,7 +59,7 @@ def draw_throughput(result: Mapping[str, Any], *, columns: int = 3) -> str:
             for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
         }
         figure.legend(
-            known.values(), known.keys(), loc="outside lower center", ncols=min(4, len(known)), frameon=False
+            known.values(), known.keys(), loc="outside lower center", ncols=columns + 1, frameon=False
         )
         figure.patch.set_facecolor("white")
         buffer = io.StringIO()
@@ -69,14 +71,14 @@ def throughput_panel(plots: Plots, rows: Sequence[Mapping[str, Any]], *, label: 
     """Draw one network's panel in the colours of the page."""
 
     def draw(figure: Any) -> None:
-        axes = figure.add_axes((0.11, 0.14, 0.55, 0.82))
+        axes = figure.add_axes((0.1, 0.15, 0.6, 0.81))
         _draw(axes, rows, RUNNERS, LINE)
         legend = axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.02), frameon=False, fontsize=8.5)
         for text in legend.get_texts():
             text.set_color(MUTED)
         axes.set_ylabel("clips a second")
 
-    return plots.render(draw, 6.4, 2.8, label)
+    return plots.render(draw, 8.6, 3.0, label)
 
 
 def _panels(result: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
@@ -122,6 +124,11 @@ def _draw(axes: Any, rows: Sequence[Mapping[str, Any]], colors: Sequence[str], g
     axes.set_yscale("log")
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.xaxis.minorticks_off()
+    # Plain numbers, and few of them: 1, 2, 5, 10, ...
+    ticker = require("matplotlib.ticker", "draw the plot")
+    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5), numticks=20))
+    axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axes.yaxis.minorticks_off()
     axes.grid(axis="y", color=grid, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlabel("batch")
