@@ -50,7 +50,7 @@ def test_a_worker_that_cannot_live_is_told_by_its_last_words(tmp_path: Path) -> 
     slow.chmod(0o755)
     with (
         WorkerProcess("torch", python=str(slow), timeout_s=0.2) as worker,
-        pytest.raises(ExecutionError, match=r"torch did not about within 0\.2 s"),
+        pytest.raises(ExecutionError, match=r"torch did not answer within 0\.2 s"),
     ):
         worker.ask("about")
 

@@ -17,6 +17,14 @@ from typing import Any
 from trtforge.errors import ExecutionError
 
 _PACKAGE = Path(__file__).parents[1]
+# What a request is called in a sentence, where it is no verb.
+_VERBS = {
+    "about": "be imported",
+    "settle": "be warmed up",
+    "singles": "be timed",
+    "burst": "be timed",
+    "prepare": "take its input",
+}
 
 
 class WorkerProcess:
@@ -94,7 +102,9 @@ class WorkerProcess:
             line = self._answers.get(timeout=self._timeout_s)
         except queue.Empty:
             self._process.kill()
-            raise ExecutionError(f"{self._library} did not {do} within {self._timeout_s:g} s") from None
+            raise ExecutionError(
+                f"{self._library} did not answer within {self._timeout_s:g} s, asked to {do}"
+            ) from None
         if not line:
             status = self._process.wait()
             raise ExecutionError(
@@ -102,7 +112,9 @@ class WorkerProcess:
             )
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            raise ExecutionError(f"{self._library} cannot {do}: {answer['kind']}: {answer['error']}")
+            raise ExecutionError(
+                f"{self._library} cannot {_VERBS.get(do, do)}: {answer['kind']}: {answer['error']}"
+            )
         found: dict[str, Any] = answer["ok"]
         return found
 
