@@ -13,44 +13,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.convergence.page import fill
+from benchmarks.convergence.page import tables
 from benchmarks.convergence.plot import draw
 from benchmarks.environment import describe_run
-from benchmarks.pages import load_result, to_text
-from trtforge._files import write_text
-from trtforge.errors import TrtforgeError
+from benchmarks.pages import ROOT, Publication
 
 MODULE = "benchmarks.bench_convergence"
 FORMAT = "trtforge.bench.convergence/1"
-ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks/results/convergence.json"
 PLOT = ROOT / "docs/images/convergence.svg"
 PAGE = ROOT / "docs/how-many-clips.md"
-TRIAL = ROOT / "out/convergence.json"
 _DIGITS = 6
+
+PUBLICATION = Publication(MODULE, FORMAT, RESULT, PLOT, PAGE, draw, tables)
+load, fill = PUBLICATION.load, PUBLICATION.fill
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark from the command line; return the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     args = _parser().parse_args(given)
-    # A run on a few clips must not replace published numbers unless told to.
-    published = args.limit is None or args.redraw
-    output = args.output or (RESULT if published else TRIAL)
-    plot = args.plot or (PLOT if published else output.with_suffix(".svg"))
-    page = args.page or (PAGE if published else None)
-    try:
-        if not args.redraw:
-            write_text(output, to_text({**measure(args), "run": describe_run(MODULE, given)}))
-        result = load(output)
-        write_text(plot, draw(result))
-        if page is not None:
-            write_text(page, fill(page.read_text(encoding="utf-8"), result))
-    except TrtforgeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(*map(_shown, filter(None, (output, plot, page))), sep="\n")
-    return 0
+    return PUBLICATION.run(args, lambda _: {**measure(args), "run": describe_run(MODULE, given)})
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
@@ -99,37 +82,19 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Read a result that `main` wrote.
-
-    Raises
-    ------
-    ReportError : the file is missing or is not such a result.
-    """
-    return load_result(path, kind=FORMAT, module=MODULE)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__)
     paths: tuple[tuple[str, Path | None, str], ...] = (
         ("--model", ROOT / "examples/models/asr_en/asr_en.onnx", "the network, in FP32"),
         ("--calibration-set", ROOT / "calibration_sets/podcast_en", "the clips"),
-        ("--output", None, f"the JSON (default: {_shown(RESULT)})"),
-        ("--plot", None, f"the SVG (default: {_shown(PLOT)})"),
-        ("--page", None, f"the page whose tables are replaced (default: {_shown(PAGE)})"),
     )
     for option, default, text in paths:
         parser.add_argument(option, type=Path, default=default, metavar="PATH", help=text)
-    parser.add_argument("--limit", type=int, metavar="N", help="at most N clips, for a trial; writes to out/")
     parser.add_argument(
         "--seeds", type=int, default=10, metavar="N", help="orders of each kind (default: 10)"
     )
-    parser.add_argument("--redraw", action="store_true", help="measure nothing; use the JSON that is there")
+    PUBLICATION.add_options(parser)
     return parser
-
-
-def _shown(path: Path) -> str:
-    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
 if __name__ == "__main__":

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
-import platform
 import shlex
-import shutil
-import subprocess
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+
+from trtforge.bench.environment import git_commit, machine_facts, package_versions
 
 _ROOT = Path(__file__).parents[1]
 _PACKAGES = ("numpy", "onnx", "onnx-graphsurgeon", "onnxruntime", "numba", "librosa", "soundfile", "jiwer")
@@ -30,62 +27,13 @@ def describe_run(
 
     Returns
     -------
-    ``command``, ``commit`` (see `git_commit`), ``date`` in UTC, ``machine`` and ``versions``.
+    ``command``, ``commit`` (`trtforge.bench.environment.git_commit`), ``date`` in UTC, ``machine`` and
+    ``versions``.
     """
     return {
         "command": shlex.join(["python", "-m", module, *arguments]),
-        "commit": git_commit(),
+        "commit": git_commit(_ROOT),
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
-        "machine": describe_machine(),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version for name in packages if (version := _version(name))},
-        },
+        "machine": machine_facts(),
+        "versions": package_versions(packages),
     }
-
-
-def describe_machine() -> dict[str, Any]:
-    """Name processor, memory and GPUs of this machine."""
-    from trtforge.nvidia import gpus
-
-    return {
-        "processor": _processor(),
-        "num_cpus": len(os.sched_getaffinity(0)),
-        "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30),
-        "system": f"{platform.system()} {platform.machine()}",
-        "gpus": [str(gpu) for gpu in gpus()],
-    }
-
-
-def git_commit(folder: Path = _ROOT) -> str | None:
-    """Return the commit that ``folder`` is at, with ``+`` where files differ from it; None outside git."""
-    commit = _git(folder, "rev-parse", "HEAD")
-    if commit is None:
-        return None
-    return commit + ("+" if _git(folder, "status", "--porcelain", "--untracked-files=no") else "")
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    program = shutil.which("git")
-    if program is None:
-        return None
-    done = subprocess.run(  # noqa: S603 - our own arguments
-        [program, "-C", str(folder), *arguments], capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trtforge.errors import ConfigError, ReportError
+from trtforge._files import write_text
+from trtforge.errors import ConfigError, ReportError, TrtforgeError
+
+ROOT = Path(__file__).parents[1]
 
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 
 
-def fill_between(page: str, text: str) -> str:
-    """Replace what stands between the markers.
+def fill_between(page: str, text: str, *, part: str = "table") -> str:
+    """Replace what stands between the markers of a part.
 
     Raises
     ------
     ConfigError : the page does not have each marker once, in order.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end) or BEGIN in rest or END in before + after:
+    first, last = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
+    before, begin, rest = page.partition(first)
+    _, end, after = rest.partition(last)
+    if not (begin and end) or first in rest or last in before + after:
         raise ConfigError(
-            f"the page must hold {BEGIN} and after it {END}, each once",
+            f"the page must hold {first} and after it {last}, each once",
             hint="put both on lines of their own where the tables belong",
         )
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
+    return f"{before}{first}\n\n{text}\n\n{last}{after}"
 
 
 def table(heading: Sequence[str], rows: Iterable[Sequence[object]], *, right: int) -> str:
@@ -74,3 +81,98 @@ def to_text(result: dict[str, Any]) -> str:
             text = "[\n    " + ",\n    ".join(rows) + "\n  ]"
         parts.append(f"  {json.dumps(key)}: {text}")
     return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+@dataclass(frozen=True)
+class Publication:
+    """Where a benchmark with a plot and a page puts what it finds.
+
+    Parameters
+    ----------
+    module : the benchmark's dotted name.
+    kind : format of its JSON.
+    result, plot, page : the published JSON, SVG and page.
+    draw : makes the SVG of a result.
+    tables : makes the page's generated part of a result.
+    """
+
+    module: str
+    kind: str
+    result: Path
+    plot: Path
+    page: Path
+    draw: Callable[[Mapping[str, Any]], str]
+    tables: Callable[[Mapping[str, Any]], str]
+
+    def load(self, path: Path) -> dict[str, Any]:
+        """Read a result.
+
+        Raises
+        ------
+        ReportError : the file is missing or is not such a result.
+        """
+        return load_result(path, kind=self.kind, module=self.module)
+
+    def fill(self, page: str, result: Mapping[str, Any]) -> str:
+        """Replace the generated part of a page.
+
+        Raises
+        ------
+        ConfigError : the page does not have each marker once, in order.
+        """
+        return fill_between(page, self.tables(result))
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Take the paths, ``--limit`` and ``--redraw``."""
+        for option, path, text in (
+            ("--output", self.result, "the JSON"),
+            ("--plot", self.plot, "the SVG"),
+            ("--page", self.page, "the page whose tables are replaced"),
+        ):
+            said = f"{text} (default: {shown(path)})"
+            parser.add_argument(option, type=Path, metavar="PATH", help=said)
+        parser.add_argument(
+            "--limit", type=_positive, metavar="N", help="at most N clips, for a trial; writes to out/"
+        )
+        parser.add_argument(
+            "--redraw", action="store_true", help="measure nothing; use the JSON that is there"
+        )
+
+    def run(self, args: argparse.Namespace, measure: Callable[[Path], dict[str, Any]]) -> int:
+        """Measure unless told to redraw, write all three, and return the exit status.
+
+        A run on a few clips does not replace published numbers unless told to.
+
+        Parameters
+        ----------
+        args : what the options of `add_options` took.
+        measure : makes the result; given the path of the JSON, which may be there from before.
+        """
+        published = args.limit is None or args.redraw
+        output = args.output or (self.result if published else ROOT / "out" / self.result.name)
+        plot = args.plot or (self.plot if published else output.with_suffix(".svg"))
+        page = args.page or (self.page if published else None)
+        try:
+            if not args.redraw:
+                write_text(output, to_text(measure(output)))
+            result = self.load(output)
+            write_text(plot, self.draw(result))
+            if page is not None:
+                write_text(page, self.fill(page.read_text(encoding="utf-8"), result))
+        except TrtforgeError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        print(*map(shown, filter(None, (output, plot, page))), sep="\n")
+        return 0
+
+
+def shown(path: Path) -> str:
+    """Write a path from the repository's root where it lies in there."""
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"at least 1 is needed, got {number}")
+    return number

@@ -23,11 +23,12 @@ MAY_IMPORT = {
     "serving": ROOT | LEAVES | {"engine", "runtime", "speech"},
     "locking": ROOT | LEAVES | {"engine"},
     "pipeline": ROOT | LEAVES | {"engine", "runtime", "speech", "accuracy", "checks", "report", "assignment"},
+    "bench": ROOT | LEAVES | {"engine", "runtime", "speech", "accuracy", "report", "pipeline"},
     "__main__": ROOT | {"cli"},
     "cli": ROOT
     | LEAVES
     | {"engine", "runtime", "speech", "accuracy", "assignment", "checks", "report", "pipeline"}
-    | {"serving", "locking"},
+    | {"bench", "serving", "locking"},
     "pytest_plugin": ROOT | {"accuracy", "checks", "pipeline", "audio", "runtime"},
 }
 VENDOR = {"tensorrt", "tensorrt_rtx", "cuda", "pynvml"}

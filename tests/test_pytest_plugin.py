@@ -101,8 +101,8 @@ def test_a_baseline_is_written_then_held(tmp_path: Path) -> None:
             "num_clips of the trtforge marker must be 1 or more, got 0",
         ),
         (
-            '@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c", time_rounds=5)',
-            "time_rounds of the trtforge marker must be 8 or more, got 5",
+            '@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c", time_runs=5)',
+            "time_runs of the trtforge marker must be 8 or more, got 5",
         ),
         ('@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c")', "no candidate at"),
     ],

@@ -24,6 +24,7 @@ EXTRA_OF = {
     "numba": "calibrate",
     "onnxruntime": "calibrate",
     "platformdirs": "store",
+    "pynvml": "bench",
     "ray": "ray",
     "soundfile": "speech",
     "soxr": "speech",

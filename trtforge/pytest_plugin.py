@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _UPDATE = "--trtforge-update-baselines"
 _WRITTEN = pytest.StashKey[dict[Path, str]]()
 _MARKER = (
-    "trtforge(candidate, reference, clips, baseline=None, num_clips=None, time_rounds=0, **budgets): what "
+    "trtforge(candidate, reference, clips, baseline=None, num_clips=None, time_runs=0, **budgets): what "
     "engine_session opens and accuracy_baseline checks it against; paths from the project's root, budgets as "
     "in trtforge.CheckConfig"
 )
@@ -39,7 +39,7 @@ class _Gate:
     clips: Path
     baseline: Path
     num_clips: int | None
-    time_rounds: int
+    time_runs: int
     config: CheckConfig
 
     def load_clips(self) -> ClipSet:
@@ -72,7 +72,7 @@ class AccuracyBaseline:
         Parameters
         ----------
         candidate : anything that can be called with named arrays, such as ``engine_session``.
-        timings : of reference and candidate; by default they are taken where the marker has ``time_rounds``.
+        timings : of reference and candidate; by default they are taken where the marker has ``time_runs``.
         """
         __tracebackhide__ = True
         from trtforge.checks import Baseline, judge
@@ -88,8 +88,8 @@ class AccuracyBaseline:
         report = evaluate_candidate(
             candidate, reference=gate.reference, clips=clips, name=gate.candidate.name
         )
-        if timings is None and gate.time_rounds:
-            timings = time_candidate(gate.reference, candidate, clips, num_rounds=gate.time_rounds)
+        if timings is None and gate.time_runs:
+            timings = time_candidate(gate.reference, candidate, clips, num_runs=gate.time_runs)
         if baseline is None:
             written, node = config.stash.setdefault(_WRITTEN, {}), self._request.node.nodeid
             if written.setdefault(self.path, node) != node:
@@ -140,7 +140,7 @@ def engine_session(request: pytest.FixtureRequest) -> Iterator[Runner]:
         raise ConfigError(f"no candidate at {gate.candidate}", hint="build it before the tests run")
     with ExitStack() as stack:
         # As `time_candidate` runs the reference.
-        yield open_runner(gate.candidate, stack, num_threads=1 if gate.time_rounds else None)
+        yield open_runner(gate.candidate, stack, num_threads=1 if gate.time_runs else None)
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def accuracy_baseline(request: pytest.FixtureRequest) -> AccuracyBaseline:
 
 def _gate(request: pytest.FixtureRequest) -> _Gate:
     from trtforge.checks import CheckConfig
-    from trtforge.checks.decision import MIN_ROUNDS
+    from trtforge.checks.decision import MIN_RUNS
     from trtforge.errors import ConfigError
 
     marker = request.node.get_closest_marker("trtforge")
@@ -161,7 +161,7 @@ def _gate(request: pytest.FixtureRequest) -> _Gate:
             hint="mark it with pytest.mark.trtforge, and give candidate, reference and clips by name",
         )
     budgets = {field.name for field in fields(CheckConfig)}
-    known = {"candidate", "reference", "clips", "baseline", "num_clips", "time_rounds"}
+    known = {"candidate", "reference", "clips", "baseline", "num_clips", "time_runs"}
     given = dict(marker.kwargs)
     missing = {"candidate", "reference", "clips"} - set(given)
     unknown = set(given) - known - budgets
@@ -177,13 +177,11 @@ def _gate(request: pytest.FixtureRequest) -> _Gate:
     for key in budgets & set(given):
         if isinstance(given[key], bool) or not isinstance(given[key], (int, float)):
             raise ConfigError(f"{key} of the trtforge marker must be a number, got {given[key]!r}")
-    num_clips, time_rounds = given.get("num_clips"), given.get("time_rounds", 0)
+    num_clips, time_runs = given.get("num_clips"), given.get("time_runs", 0)
     if num_clips is not None and (not isinstance(num_clips, int) or num_clips < 1):
         raise ConfigError(f"num_clips of the trtforge marker must be 1 or more, got {num_clips!r}")
-    if time_rounds and (not isinstance(time_rounds, int) or time_rounds < MIN_ROUNDS):
-        raise ConfigError(
-            f"time_rounds of the trtforge marker must be {MIN_ROUNDS} or more, got {time_rounds!r}"
-        )
+    if time_runs and (not isinstance(time_runs, int) or time_runs < MIN_RUNS):
+        raise ConfigError(f"time_runs of the trtforge marker must be {MIN_RUNS} or more, got {time_runs!r}")
     root = request.config.rootpath
     # The file's name, the class and the test's, without what file systems do not take.
     parts = [request.path.stem, *request.node.nodeid.partition("::")[2].split("::")]
@@ -195,6 +193,6 @@ def _gate(request: pytest.FixtureRequest) -> _Gate:
         clips=root / given["clips"],
         baseline=root / given["baseline"] if given.get("baseline") else default,
         num_clips=num_clips,
-        time_rounds=time_rounds,
+        time_runs=time_runs,
         config=CheckConfig(**{key: value for key, value in given.items() if key in budgets}),
     )

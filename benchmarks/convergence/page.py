@@ -5,17 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.pages import fill_between, sections, table
-
-
-def fill(page: str, result: Mapping[str, Any]) -> str:
-    """Replace what stands between the page's markers by the tables of a result.
-
-    Raises
-    ------
-    ConfigError : the page does not have each marker once, in order.
-    """
-    return fill_between(page, tables(result))
+from benchmarks.pages import sections, table
 
 
 def tables(result: Mapping[str, Any]) -> str:

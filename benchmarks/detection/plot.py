@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-_COLORS = ("#5b6b7b", "#0072b2", "#00805a", "#8a5fb0", "#c65f00", "#b03060")
+_COLORS = ("#5b6b7b", "#0072b2", "#00805a", "#8a5fb0", "#c65f00", "#b03060", "#7a5c2e")
 
 
 def draw(result: Mapping[str, Any]) -> str:
@@ -23,7 +23,7 @@ def draw(result: Mapping[str, Any]) -> str:
     sizes = sorted({int(row["num_clips"]) for row in rows})
     settings = {"svg.hashsalt": "detection", "svg.fonttype": "none", "font.size": 9}
     with matplotlib.rc_context(settings):
-        figure = Figure(figsize=(9.0, 3.2), layout="constrained")
+        figure = Figure(figsize=(9.0, 3.5), layout="constrained")
         panels = figure.subplots(1, 2, sharex=True, sharey=True)
         for axes, verdict in zip(panels, ("fail", "pass"), strict=True):
             for index, kind in enumerate(kinds):
@@ -33,7 +33,7 @@ def draw(result: Mapping[str, Any]) -> str:
                     [100 * row[verdict] / row["trials"] for row in own],
                     "--" if kind == "unchanged" else "-",
                     color=_COLORS[index % len(_COLORS)],
-                    marker="os^vDx"[index % 6],
+                    marker="os^vDxP"[index % 7],
                     markersize=4,
                     linewidth=1.4,
                     label=kind,
@@ -47,7 +47,7 @@ def draw(result: Mapping[str, Any]) -> str:
             axes.grid(axis="y", color="#dddddd", linewidth=0.6)
             axes.spines[["top", "right"]].set_visible(False)
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+        figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
         figure.patch.set_facecolor("white")
         buffer = io.StringIO()
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})

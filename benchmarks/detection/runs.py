@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,6 +33,19 @@ class Outcome:
 
     errors: NDArray[np.int64]
     snr_db: NDArray[np.float64]
+
+    def take(self, draw: NDArray[np.intp]) -> Outcome:
+        """Return what became of some clips, in the order given."""
+        return Outcome(self.errors[draw], self.snr_db[draw])
+
+    def to_json(self) -> dict[str, list[int] | list[float]]:
+        """Return plain lists, SNR to a hundredth of a dB, as baselines keep it."""
+        return {"errors": self.errors.tolist(), "snr_db": np.round(self.snr_db, 2).tolist()}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Outcome:
+        """Take what `to_json` gave."""
+        return cls(np.array(row["errors"], np.int64), np.array(row["snr_db"], np.float64))
 
 
 @dataclass(frozen=True)

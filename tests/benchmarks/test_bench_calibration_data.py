@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.bench_calibration_data import PAGE, PLOT, RESULT, load, main
-from benchmarks.calibration_data.page import fill
+from benchmarks.bench_calibration_data import PAGE, PLOT, RESULT, fill, load, main
 from benchmarks.calibration_data.plot import draw
 from benchmarks.pages import to_text
 from tests.benchmarks.calibration_data.networks import save_recogniser

@@ -14,8 +14,11 @@ from trtforge.accuracy import (
 NUM_WORDS = 10
 
 
-def report_of(errors, snr_db=20.0, **settings):
-    """Make a report of one candidate with so many errors on each clip of ten words."""
+def report_of(errors, snr_db=20.0, strata=None, **settings):
+    """Make a report of one candidate with so many errors on each clip of ten words.
+
+    ``strata`` holds the noise of each clip, if any.
+    """
     ids = [f"clip-{index:03d}" for index in range(len(errors))]
     levels = np.broadcast_to(snr_db, len(ids))
     right = ClipHypothesis("said", ErrorCounts(hits=NUM_WORDS), ErrorCounts(hits=4))
@@ -31,8 +34,9 @@ def report_of(errors, snr_db=20.0, **settings):
                     ErrorCounts(hits=4),
                 ),
             },
+            {} if strata is None else {"noise": noise},
         )
-        for clip_id, count in zip(ids, map(int, errors), strict=True)
+        for clip_id, count, noise in zip(ids, map(int, errors), strata or ids, strict=True)
     )
     outputs = tuple(
         ClipOutputs(

@@ -78,6 +78,13 @@ def test_timings_come_back_and_damaged_ones_are_refused(tmp_path):
         Timings((1.0,), (0.0,))
 
 
+def test_a_run_counts_once_however_many_rounds_it_has():
+    disturbed = Timings((10.0, 10.0, 30.0), (5.0, 5.0, 90.0))
+    assert Timings.of_runs([disturbed, TIMINGS]).ratios == (0.5, pytest.approx(0.535))
+    with pytest.raises(InputError, match="for every round or run"):
+        Timings.of_runs([])
+
+
 def test_runners_take_turns_and_each_goes_first_as_often():
     calls = []
     timings = time_side_by_side(

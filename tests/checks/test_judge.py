@@ -59,7 +59,7 @@ def test_few_clips_are_not_enough_to_tell():
     result = judge(few, report_of(ERRORS[:24]))
     assert (result.verdict, result.exit_status) == ("undecided", 3)
     assert "24 clips do not tell it from 0.50 points; an unchanged one needs about 217" in str(result)
-    with pytest.raises(AccuracyError, match="add clips or rounds, or ask for a coarser resolution"):
+    with pytest.raises(AccuracyError, match="add clips or runs, or ask for a coarser resolution"):
         result.require()
 
 

@@ -8,6 +8,7 @@ from trtforge.checks.judge import judge
 from trtforge.checks.junit import junit_xml
 from trtforge.checks.markdown import markdown_summary
 from trtforge.checks.result import CheckResult, WorseClip
+from trtforge.checks.strata import judge_strata
 from trtforge.checks.timings import Timings, time_side_by_side
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "judge",
     "judge_snr",
     "judge_speed",
+    "judge_strata",
     "judge_words",
     "junit_xml",
     "markdown_summary",

@@ -50,7 +50,7 @@ class Baseline:
     normalization : what was done to texts, in words.
     texts_sha256 : digest of the clips' texts so normalised; empty where nothing was decoded.
     reference_sha256 : digest of the reference network, where it is known.
-    ratios : candidate's time by the reference's in each round of timing; empty where none was taken.
+    ratios : candidate's time by the reference's in each run of timing; empty where none was taken.
     environment : machine and versions, for the reader.
     """
 

@@ -26,6 +26,9 @@ class CheckConfig:
     errors_per_clip : word errors that a regression adds to each clip it touches, on average; 1 or more. Where
         the clips of a check show more, theirs count. The more, the fewer clips it touches, and the more clips
         it takes to be sure of meeting one.
+    stratum_wer_budget : as ``wer_budget``, for each stratum by itself; None judges no strata.
+    stratum_wer_resolution : as ``wer_resolution``, for strata, which have fewer clips.
+    min_stratum_clips : smaller strata are not judged.
     snr_budget_db : mean loss of an output's signal to noise ratio against the reference, in dB.
     snr_resolution_db : in the same unit.
     speed_budget : increase of the time beside the reference's, as a fraction: 0.02 is 2 %.
@@ -44,6 +47,9 @@ class CheckConfig:
     wer_budget: float = 0.0
     wer_resolution: float = 0.005
     errors_per_clip: float = 2.0
+    stratum_wer_budget: float | None = None
+    stratum_wer_resolution: float = 0.02
+    min_stratum_clips: int = 30
     snr_budget_db: float = 1.0
     snr_resolution_db: float = 1.0
     speed_budget: float = 0.02
@@ -53,11 +59,13 @@ class CheckConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("wer_budget", "snr_budget_db", "speed_budget"):
+        for name in ("wer_budget", "stratum_wer_budget", "snr_budget_db", "speed_budget"):
             value = getattr(self, name)
+            if value is None and name == "stratum_wer_budget":
+                continue
             if not (math.isfinite(value) and value >= 0):
                 raise ConfigError(f"{name} must be 0 or more, got {value}", settings=(name,))
-        for name in ("wer_resolution", "snr_resolution_db", "speed_resolution"):
+        for name in ("wer_resolution", "stratum_wer_resolution", "snr_resolution_db", "speed_resolution"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise ConfigError(
@@ -76,5 +84,7 @@ class CheckConfig:
                 hint="errors come one by one at least",
                 settings=("errors_per_clip",),
             )
+        if self.min_stratum_clips < 1:
+            raise ConfigError(f"min_stratum_clips must be 1 or more, got {self.min_stratum_clips}")
         if self.seed < 0:
             raise ConfigError(f"seed must not be negative, got {self.seed}")

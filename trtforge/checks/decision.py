@@ -18,7 +18,7 @@ Verdict = Literal["pass", "fail", "undecided"]
 Unit = Literal["points", "dB", "%"]
 
 # Fewer ratios on a side, and no order of them would be rare enough.
-MIN_ROUNDS = 8
+MIN_RUNS = 8
 # Patterns drawn at first, and how many of those that a decision needs must lie above it for a steady p-value.
 _DRAWS, _DRAWS_ABOVE = 10_000, 10
 
@@ -37,7 +37,7 @@ class Finding:
     budget : largest change allowed.
     resolution : step beyond the budget that must not slip through.
     unit : how change, budget and resolution are shown: ``points`` and ``%`` are fractions times 100.
-    num_values : clips, or rounds of timing, that were judged.
+    num_values : clips, or runs of timing, that were judged.
     p_worse : how likely so large a change is where the true one is just the budget.
     p_within : how likely so small a change is where the true one is budget and resolution together.
     num_needed : values of this kind with which an unchanged candidate would pass and a bad one fail; None
@@ -202,18 +202,19 @@ def judge_speed(
     """Judge the ratios of the candidate's time to the reference's, each measured side by side, then and now.
 
     The ranks of the ratios are compared after those of now were divided by what is allowed, so that a few
-    disturbed rounds weigh no more than others.
+    disturbed runs weigh no more than others. Runs are taken to be independent; what is inside a run, such as
+    rounds that follow each other, need not be (`Timings.of_runs`).
 
     Parameters
     ----------
-    baseline : ratio of each round then, float [num_rounds]; above 0.
-    candidate : ratio of each round now, float [any number of rounds]; above 0.
+    baseline : ratio of each run then, float [num_runs]; above 0.
+    candidate : ratio of each run now, float [any number of runs]; above 0.
     config : budgets and error rates.
     false_alarm_rate : this test's share; all of it by default.
 
     Raises
     ------
-    InputError : there are fewer than 8 rounds on a side, or a ratio is not positive.
+    InputError : there are fewer than 8 runs on a side, or a ratio is not positive.
 
     References
     ----------
@@ -225,12 +226,12 @@ def judge_speed(
     for values in (then, now):
         if (
             values.ndim != 1
-            or values.size < MIN_ROUNDS
+            or values.size < MIN_RUNS
             or not (np.isfinite(values).all() and (values > 0).all())
         ):
             raise InputError(
-                f"speed is judged from {MIN_ROUNDS} or more positive ratios on each side, got {values.size}",
-                hint="time more rounds of reference and candidate side by side",
+                f"speed is judged from {MIN_RUNS} or more positive ratios on each side, got {values.size}",
+                hint="time more runs of reference and candidate side by side",
             )
     allowed = 1 + config.speed_budget
     p_worse = _rank_sum(now / allowed, then)

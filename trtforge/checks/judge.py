@@ -7,6 +7,7 @@ from trtforge.checks.baseline import Baseline
 from trtforge.checks.config import CheckConfig
 from trtforge.checks.decision import Finding, judge_snr, judge_speed, judge_words
 from trtforge.checks.result import CheckResult, WorseClip
+from trtforge.checks.strata import judge_strata
 from trtforge.checks.timings import Timings
 from trtforge.errors import BaselineError
 
@@ -23,9 +24,10 @@ def judge(
 ) -> CheckResult:
     """Say whether a runner got worse than a baseline.
 
-    Judged are the word error rate, the SNR of each output, and the speed, each where baseline and report have
-    it; all clip by clip against the baseline's own values, and with an equal share of the false-alarm rate
-    (C. Bonferroni: shares that sum to the whole hold it, however the findings hang together).
+    Judged are the word error rate, where asked for that of each stratum (`judge_strata`), the SNR of each
+    output, and the speed, each where baseline and report have it; all clip by clip against the baseline's own
+    values, and with an equal share of the false-alarm rate (C. Bonferroni: shares that sum to the whole hold
+    it, however the findings hang together). All strata have one share.
 
     Parameters
     ----------
@@ -56,7 +58,9 @@ def judge(
     has_words = any(then.words for then, _ in pairs)
     outputs = baseline.outputs
     has_times = bool(baseline.ratios and now.ratios)
-    num_judged = has_words + len(outputs) + has_times
+    strata = {clip.clip_id: clip.strata for clip in report.clips}
+    has_strata = has_words and config.stratum_wer_budget is not None and any(strata.values())
+    num_judged = has_words + has_strata + len(outputs) + has_times
     if not num_judged:
         raise BaselineError(
             "baseline and report have no quantity in common: no words, no output and no times",
@@ -68,6 +72,8 @@ def judge(
         errors = ([then.errors or 0 for then, _ in pairs], [clip.errors or 0 for _, clip in pairs])
         words = [clip.words or 0 for _, clip in pairs]
         findings.append(judge_words(*errors, words, config, false_alarm_rate=share))
+    if has_strata:
+        findings += judge_strata(baseline.clips, now.clips, strata, config, false_alarm_rate=share)
     for output in outputs:
         before, after = zip(*((x.snr_db[output], y.snr_db[output]) for x, y in pairs), strict=True)
         findings.append(judge_snr(before, after, config, name=f"SNR of {output}", false_alarm_rate=share))
@@ -77,7 +83,7 @@ def judge(
         name,
         tuple(findings),
         worse_clips=_worse_clips(baseline, report, name),
-        notes=_notes(baseline, now),
+        notes=_notes(baseline, now, config, has_strata=has_strata),
         config=config,
     )
 
@@ -150,8 +156,10 @@ def _worse_clips(baseline: Baseline, report: AccuracyReport, name: str) -> tuple
     return tuple(worse[:_MOST_CLIPS])
 
 
-def _notes(baseline: Baseline, now: Baseline) -> tuple[str, ...]:
+def _notes(baseline: Baseline, now: Baseline, config: CheckConfig, *, has_strata: bool) -> tuple[str, ...]:
     notes = []
+    if config.stratum_wer_budget is not None and not has_strata:
+        notes.append("strata were not judged: the clips have none, or no words")
     if bool(baseline.ratios) != bool(now.ratios):
         where = "in the baseline" if now.ratios else "with the candidate"
         notes.append(f"speed was not judged: no timings {where}")

@@ -91,7 +91,7 @@ class CheckResult:
                 hint="mend the candidate; if the change is meant, update the baseline and review it",
             )
         if self.verdict == "undecided":
-            raise AccuracyError(str(self), hint="add clips or rounds, or ask for a coarser resolution")
+            raise AccuracyError(str(self), hint="add clips or runs, or ask for a coarser resolution")
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as plain JSON values."""
@@ -115,7 +115,7 @@ def describe(finding: Finding) -> str:
         f"{amount(abs(finding.change), unit)} {'better' if finding.change < 0 else 'worse'}, "
         f"{amount(finding.budget, unit)} allowed, "
     )
-    things = "rounds" if unit == "%" else "clips"
+    things = "runs" if unit == "%" else "clips"
     limit = amount(finding.budget + finding.resolution, unit)
     if finding.verdict == "fail":
         return text + f"p = {finding.p_worse:.2g} on {finding.num_values} {things}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +20,12 @@ FORMAT = "trtforge.timings/1"
 class Timings:
     """Times of two runners that took turns on the same inputs, so that what slows both cancels out.
 
+    One of them holds the rounds of a run, or, as checks want it, runs that each stand for many rounds.
+
     Parameters
     ----------
-    reference_ms : time of each round of the reference, in milliseconds.
-    candidate_ms : time of the candidate in the same rounds, in milliseconds.
+    reference_ms : time of each round or run of the reference, in milliseconds.
+    candidate_ms : time of the candidate in the same rounds or runs, in milliseconds.
 
     Raises
     ------
@@ -36,7 +39,7 @@ class Timings:
         times = (*self.reference_ms, *self.candidate_ms)
         if len(self.reference_ms) != len(self.candidate_ms) or not times:
             raise InputError(
-                "timings need one time of each runner for every round, got "
+                "timings need one time of each runner for every round or run, got "
                 f"{len(self.reference_ms)} of the reference and {len(self.candidate_ms)} of the candidate"
             )
         if not all(math.isfinite(value) and value > 0 for value in times):
@@ -44,10 +47,31 @@ class Timings:
 
     @property
     def ratios(self) -> tuple[float, ...]:
-        """Candidate's time by the reference's, for each round."""
+        """Candidate's time by the reference's, for each round or run."""
         return tuple(
             candidate / reference
             for reference, candidate in zip(self.reference_ms, self.candidate_ms, strict=True)
+        )
+
+    @classmethod
+    def of_runs(cls, runs: Sequence[Timings]) -> Timings:
+        """Let each run stand as one time of either runner, the median of its rounds.
+
+        Rounds of one run follow each other and share their process: its memory, its threads, the clock that
+        the processor happened to have. They are alike for reasons that the next run does not share, and no
+        number of them tells how far runs differ.
+
+        Parameters
+        ----------
+        runs : the rounds of each run; one or more.
+
+        Raises
+        ------
+        InputError : there is none.
+        """
+        return cls(
+            tuple(statistics.median(run.reference_ms) for run in runs),
+            tuple(statistics.median(run.candidate_ms) for run in runs),
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:

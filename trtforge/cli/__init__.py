@@ -20,6 +20,7 @@ COMMANDS = {
     "lint": "explain what of a quantized network does not suit TensorRT",
     "build": "build a TensorRT engine",
     "evaluate": "word error rates of networks and engines on a clip set",
+    "bench": "time, memory, energy and accuracy of networks in PyTorch, ONNX Runtime and TensorRT",
     "check": "whether a candidate got worse than an accepted baseline",
     "cache": "list, verify and clear the engines that builds keep",
     "export-triton": "write and check a model repository for Triton Inference Server",

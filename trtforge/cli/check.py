@@ -13,6 +13,8 @@ _BUDGETS = (
     ("--wer-budget", "wer_budget", 0.0, 100, "POINTS", "increase of the word error rate that is allowed"),
     ("--wer-resolution", "wer_resolution", 0.5, 100, "POINTS", "step beyond it that must be noticed"),
     ("--errors-per-clip", "errors_per_clip", 2.0, 1, "N", "errors a regression adds to a clip it touches"),
+    ("--stratum-wer-budget", "stratum_wer_budget", None, 100, "POINTS", "the same, for any stratum"),
+    ("--stratum-wer-resolution", "stratum_wer_resolution", 2.0, 100, "POINTS", "step beyond it"),
     ("--snr-budget", "snr_budget_db", 1.0, 1, "DB", "mean loss of an output's SNR that is allowed"),
     ("--snr-resolution", "snr_resolution_db", 1.0, 1, "DB", "step beyond it that must be noticed"),
     ("--speed-budget", "speed_budget", 2.0, 100, "PERCENT", "increase of the time that is allowed"),
@@ -37,13 +39,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--time",
         type=int,
-        metavar="ROUNDS",
-        help="take them here, 8 clips a round; 30 rounds are a good start",
+        metavar="RUNS",
+        help="take them here, in so many runs of 10 rounds of 8 clips, each a process of its own; 8 or more",
     )
     parser.add_argument("--update", action="store_true", help="write the baseline instead of checking")
     for option, _, default, _, unit, text in _BUDGETS:
         parser.add_argument(
-            option, type=float, default=default, metavar=unit, help=f"{text} (default: {default:g})"
+            option,
+            type=float,
+            default=default,
+            metavar=unit,
+            help=f"{text} (default: {'not judged' if default is None else f'{default:g}'})",
         )
     parser.add_argument("--junit", metavar="XML", help="also write the result as JUnit XML")
     parser.add_argument(
@@ -61,15 +67,16 @@ def run(args: argparse.Namespace) -> int:
     from trtforge.accuracy import AccuracyReport
     from trtforge.checks import CheckConfig, Timings, github_annotations, judge, junit_xml, markdown_summary
     from trtforge.checks.baseline import Baseline
-    from trtforge.checks.decision import MIN_ROUNDS
+    from trtforge.checks.decision import MIN_RUNS
     from trtforge.errors import ConfigError
     from trtforge.pipeline import evaluate_candidate, measure_baseline, time_candidate
 
     values = vars(args)
     config = CheckConfig(
         **{
-            setting: values[option[2:].replace("-", "_")] / scale
+            setting: value / scale
             for option, setting, _, scale, *_ in _BUDGETS
+            if (value := values[option[2:].replace("-", "_")]) is not None
         }
     )
     is_report = args.candidate.endswith(".json")
@@ -77,8 +84,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(
             "--time needs a candidate that can be run, --reference and --clips, and no --timings"
         )
-    if args.time is not None and args.time < MIN_ROUNDS:
-        raise ConfigError(f"--time must be {MIN_ROUNDS} rounds or more, got {args.time}")
+    if args.time is not None and args.time < MIN_RUNS:
+        raise ConfigError(f"--time must be {MIN_RUNS} runs or more, got {args.time}")
     baseline = None if args.update else Baseline.load(args.baseline)
     timings = Timings.load(args.timings) if args.timings else None
     for path in (args.output, args.junit, args.baseline if args.update else None):
@@ -95,8 +102,10 @@ def run(args: argparse.Namespace) -> int:
             stage.note(f"{report.num_clips} clips")
     if args.time is not None:
         with Stages(console).stage("time") as stage:
-            timings = time_candidate(args.reference, args.candidate, args.clips, num_rounds=args.time)
-            stage.note(f"{args.time} rounds")
+            timings = time_candidate(
+                args.reference, args.candidate, args.clips, num_runs=args.time, on_progress=stage
+            )
+            stage.note(f"{args.time} runs")
     if baseline is None:
         measure_baseline(report, timings=timings, measured_here=not is_report).save(args.baseline)
         console.print(f"[bold]written[/]  {args.baseline}", soft_wrap=True)

@@ -14,6 +14,7 @@ _DRIVER_VERSION_FILE = Path("/sys/module/nvidia/version")
 # CUdevice_attribute values of the driver's stable C interface.
 _COMPUTE_CAPABILITY_MAJOR = 75
 _COMPUTE_CAPABILITY_MINOR = 76
+_L2_CACHE_SIZE = 38
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,17 @@ def gpus() -> tuple[Gpu, ...]:
     cuda_version = f"{version.value // 1000}.{version.value % 1000 // 10}"
     found = (_query_gpu(library, index, cuda_version) for index in range(count.value))
     return tuple(gpu for gpu in found if gpu is not None)
+
+
+def l2_cache_bytes(device: int = 0) -> int | None:
+    """Return the size of a GPU's L2 cache; None where CUDA finds no such GPU."""
+    library = _driver_library()
+    handle, size = ctypes.c_int(), ctypes.c_int()
+    if library is None or library.cuInit(0) or library.cuDeviceGet(ctypes.byref(handle), device):
+        return None
+    if library.cuDeviceGetAttribute(ctypes.byref(size), _L2_CACHE_SIZE, handle):
+        return None
+    return size.value
 
 
 def _driver_library() -> Any:

@@ -19,6 +19,7 @@ _DISTRIBUTIONS = {
     "cuda": "cuda-python",
     "google": "protobuf",
     "grpc": "grpcio",
+    "pynvml": "nvidia-ml-py",
     "tensorrt_rtx": "tensorrt-rtx",
 }
 _NO_GPU = "CUDA finds no GPU"

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 from trtforge._progress import OnProgress
 from trtforge.audio import ClipSet, features_for_model
 from trtforge.checks import Baseline, CheckConfig, CheckResult, Timings, judge, time_side_by_side
+from trtforge.errors import ConfigError
+from trtforge.feeds import Arrays
 from trtforge.model import load_model
 from trtforge.pipeline.clips import as_clip_set
 from trtforge.pipeline.evaluation import evaluate, open_runner
@@ -103,8 +108,6 @@ def evaluate_candidate(
     ConfigError : reference or clips are missing, clips have no text, or the candidate is called
         ``reference``.
     """
-    from trtforge.errors import ConfigError
-
     if reference is None or clips is None:
         raise ConfigError(
             "a candidate that is no report needs reference and clips",
@@ -126,23 +129,61 @@ def time_candidate(
     candidate: Contender,
     clips: ClipSet | str | os.PathLike[str],
     *,
-    num_rounds: int = 30,
+    num_runs: int = 8,
+    num_rounds: int = 10,
+    on_progress: OnProgress | None = None,
 ) -> Timings:
-    """Time reference and candidate in turns, each round on the same 8 clips of middling length.
+    """Time reference and candidate in turns, in several runs, on the same 8 clips of middling length.
 
-    Networks run in ONNX Runtime on one thread, since two sessions that wait busily for their threads disturb
-    each other. What returns before its work is done is not timed to its end; `Session.run` waits for the GPU.
+    Runs differ by more than their rounds do, so each begins anew. Where reference and candidate are files, a
+    run is a process of its own; a candidate that is open already is timed as it is, and its runs then share
+    what its process and memory have made of it. Networks run in ONNX Runtime on one thread, since two
+    sessions that wait busily for their threads disturb each other. What returns before its work is done is
+    not timed to its end; `Session.run` waits for the GPU.
+
+    Parameters
+    ----------
+    reference, candidate, clips : as for `check`.
+    num_runs : runs, each of which counts once; a check wants 8 or more.
+    num_rounds : rounds in each, whose median counts.
+    on_progress : called with runs done and runs in all.
+
+    Returns
+    -------
+    One time of each runner for every run.
 
     Raises
     ------
-    ConfigError : fewer than one round.
+    ConfigError : fewer than one run or round.
     """
-    network, source = load_model(reference), as_clip_set(clips)
+    if num_runs < 1:
+        raise ConfigError(f"num_runs must be 1 or more, got {num_runs}")
+    feeds, runs = _timed_feeds(reference, clips), []
+    for index in range(num_runs):
+        if isinstance(reference, str | os.PathLike) and isinstance(candidate, str | os.PathLike):
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+                runs.append(process.submit(_time_once, reference, candidate, feeds, num_rounds).result())
+        else:
+            runs.append(_time_once(reference, candidate, feeds, num_rounds))
+        if on_progress is not None:
+            on_progress(index + 1, num_runs)
+    return Timings.of_runs(runs)
+
+
+def _timed_feeds(reference: ModelSource, clips: ClipSet | str | os.PathLike[str]) -> list[Arrays]:
+    source = as_clip_set(clips)
     by_length = [clip_id for _, clip_id in sorted(zip(source.durations(), source.ids, strict=True))]
     first = max(0, (len(by_length) - _TIMED_CLIPS) // 2)
     chosen = source.subset(by_length[first : first + _TIMED_CLIPS])
-    feeds = [feed.arrays for feed in chosen.feeds(features_for_model(network))]
+    return [feed.arrays for feed in chosen.feeds(features_for_model(load_model(reference)))]
+
+
+def _time_once(
+    reference: ModelSource, candidate: Contender, feeds: Sequence[Arrays], num_rounds: int
+) -> Timings:
     with ExitStack() as stack:
-        runners = [open_runner(contender, stack, num_threads=1) for contender in (network, candidate)]
+        runners = [
+            open_runner(contender, stack, num_threads=1) for contender in (load_model(reference), candidate)
+        ]
         calls = [lambda run=run: [run(arrays) for arrays in feeds] for run in runners]
         return time_side_by_side(*calls, num_rounds=num_rounds)

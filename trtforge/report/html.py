@@ -42,27 +42,23 @@ def render_html(report: Mapping[str, Any]) -> str:
     if not isinstance(report, Mapping) or report.get("format") != FORMAT:
         raise ReportError(f'this is not a report: it lacks "format": "{FORMAT}"')
     jinja2 = require("jinja2", "render the report")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     values, plots = _clean(report), Plots()
     try:
-        page = environment.get_template("page.html").render(
-            header=header_section(values),
-            accuracy=accuracy_section(values, plots),
-            worst=worst_section(values),
-            activations=activations_section(values, plots),
-            audit=audit_section(values, plots),
-            layers=layers_section(values),
-            proof=proof_section(values),
-            fastest=fastest_section(values),
-            engine=engine_section(values),
-            timings=timings_section(values),
-            provenance=provenance_section(values),
+        return render_template(
+            Path(__file__).parent / "page.html",
+            {
+                "header": header_section(values),
+                "accuracy": accuracy_section(values, plots),
+                "worst": worst_section(values),
+                "activations": activations_section(values, plots),
+                "audit": audit_section(values, plots),
+                "layers": layers_section(values),
+                "proof": proof_section(values),
+                "fastest": fastest_section(values),
+                "engine": engine_section(values),
+                "timings": timings_section(values),
+                "provenance": provenance_section(values),
+            },
         )
     except (
         LookupError,
@@ -73,7 +69,29 @@ def render_html(report: Mapping[str, Any]) -> str:
         jinja2.UndefinedError,
     ) as error:
         raise ReportError(f"the report is damaged: {error!r}") from error
-    return str(page)
+
+
+def render_template(template: Path, values: Mapping[str, Any]) -> str:
+    """Fill a template; every text is escaped, and what it includes may lie beside it or here.
+
+    Parameters
+    ----------
+    template : the file.
+    values : what it names; a name without a value is an error.
+
+    Raises
+    ------
+    MissingExtraError : jinja2 is not installed.
+    """
+    jinja2 = require("jinja2", "render the page")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([template.parent, Path(__file__).parent]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return str(environment.get_template(template.name).render(_clean(values)))
 
 
 def _clean(value: Any) -> Any:

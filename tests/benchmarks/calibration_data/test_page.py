@@ -1,6 +1,7 @@
 import pytest
 
-from benchmarks.calibration_data.page import fill, tables
+from benchmarks.bench_calibration_data import fill
+from benchmarks.calibration_data.page import tables
 from benchmarks.pages import BEGIN, END
 from tests.benchmarks.calibration_data.results import make_result
 from trtforge.errors import ConfigError

@@ -1,7 +1,6 @@
 import pytest
 
-from benchmarks.bench_convergence import PAGE, PLOT, RESULT, load, main
-from benchmarks.convergence.page import fill
+from benchmarks.bench_convergence import PAGE, PLOT, RESULT, fill, load, main
 from benchmarks.convergence.plot import draw
 from benchmarks.pages import BEGIN, END, to_text
 from trtforge.errors import ConfigError, ReportError

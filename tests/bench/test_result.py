@@ -1,0 +1,73 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.bench.made import make_result, make_row
+from trtforge.bench import compare_results, load_result, merge, save_result
+from trtforge.errors import ReportError
+
+
+def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
+    save_result(make_result(), tmp_path / "a.json")
+    assert load_result(tmp_path / "a.json") == make_result()
+    assert sum('"p50"' in line for line in (tmp_path / "a.json").read_text().splitlines()) == 1
+    with pytest.raises(ReportError, match="no benchmark result at"):
+        load_result(tmp_path / "none.json")
+    (tmp_path / "b.json").write_text(json.dumps({"format": "other"}))
+    with pytest.raises(ReportError, match="is no benchmark result: it lacks"):
+        load_result(tmp_path / "b.json")
+    (tmp_path / "b.json").write_text(json.dumps({"format": "trtforge.bench/1", "runs": [1]}))
+    with pytest.raises(ReportError, match="a damaged benchmark result"):
+        load_result(tmp_path / "b.json")
+
+
+def test_parts_are_put_together_and_a_later_one_replaces_an_earlier() -> None:
+    first = make_result(make_row(batch=1), make_row(batch=8))
+    second = make_result(make_row(batch=8, ms=3.0), make_row("tensorrt-int8", batch=8))
+    whole = merge([first, second])
+    assert len(whole["runs"]) == 2
+    assert [(row["contender"], row["batch"], row["run"]) for row in whole["rows"]] == [
+        ("tensorrt-fp16", 1, 0),
+        ("tensorrt-fp16", 8, 1),
+        ("tensorrt-int8", 8, 1),
+    ]
+    assert whole["rows"][1]["device_ms"]["p50"] == 3.0
+    again = merge(
+        [whole, make_result(make_row(batch=1), make_row(batch=8), make_row("tensorrt-int8", batch=8))]
+    )
+    assert len(again["runs"]) == 1
+    with pytest.raises(ReportError, match="unlike machines: GPUs"):
+        merge([first, make_result(gpu="another")])
+    with pytest.raises(ReportError, match="no result to merge"):
+        merge([])
+
+
+def test_two_results_side_by_side_by_hand() -> None:
+    before, after = make_result(make_row(ms=2.0)), make_result(make_row(ms=2.2))
+    (row,) = compare_results(before, after)
+    assert row.ratio == pytest.approx(1.1)
+    # 0.99 * 2.2 / (1.01 * 2) and the other way round
+    assert (row.low, row.high) == (pytest.approx(1.0782, abs=1e-4), pytest.approx(1.1222, abs=1e-4))
+    assert row.is_apart
+    assert row.rate_ratio == pytest.approx(1 / 1.1)
+    (same,) = compare_results(before, before)
+    assert not same.is_apart
+
+
+def test_unlike_results_are_refused_unless_told() -> None:
+    before = make_result()
+    for after, message in (
+        (make_result(gpu="another"), "GPUs .'abacus 9000'. and .'another'."),
+        (make_result(version="10.0"), r"tensorrt-fp16 ran with tensorrt 8\.6\.0 and 10\.0"),
+    ):
+        with pytest.raises(ReportError, match=message) as caught:
+            compare_results(before, after)
+        assert "compare them anyway" in str(caught.value)
+        assert compare_results(before, after, anyway=True)[0].ratio == 1
+    other = make_result()
+    other["networks"][0]["sha256"] = "c" * 64
+    with pytest.raises(ReportError, match="net is another network: bbbbbbbbbbbb and cccccccccccc"):
+        compare_results(before, other)
+    with pytest.raises(ReportError, match="no network, contender and shape in common"):
+        compare_results(before, make_result(make_row(batch=4)))

@@ -1,0 +1,124 @@
+"""A network that is benchmarked, and what it is run on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trtforge.audio import ClipSet
+from trtforge.bench.config import BenchConfig, Case
+from trtforge.bench.contenders import Contender
+from trtforge.errors import ConfigError
+from trtforge.model import TensorSpec, load_model, model_inputs, model_outputs
+
+Rows = Mapping[str, NDArray[Any]]
+_NUM_ROWS = 32
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network and its variants.
+
+    Parameters
+    ----------
+    name : what it is called in results.
+    model : the ``.onnx`` file in FP32.
+    cases : the shapes that it is timed at.
+    quantized : the ``.onnx`` file with Q/DQ pairs, for INT8; None where there is none.
+    scales : the scales that ``quantized`` was made with: where TensorRT 8.6 or 10 cannot build that, they
+        build ``model`` with these. None where there are none.
+    constructor : ``module:function`` that makes the PyTorch module of the path ``model``; None where there is
+        none.
+    paths : folders that ``constructor`` is looked for in.
+    rows : gives input for a case, name to array, its first axis so many rows as there are; Gaussian noise by
+        default.
+    inputs_are : what ``rows`` gives, in words.
+    clips : what word errors are counted on, with texts; None counts none. They are padded to the longest
+        case.
+    config : how this network is run, where that differs from the others.
+    about : one sentence on the network, for the page.
+
+    Raises
+    ------
+    ConfigError : there is no case.
+    """
+
+    name: str
+    model: Path
+    cases: tuple[Case, ...]
+    quantized: Path | None = None
+    scales: Path | None = None
+    constructor: str | None = None
+    paths: tuple[str, ...] = ()
+    rows: Callable[[Case], Rows] | None = None
+    inputs_are: str = "Gaussian noise"
+    clips: ClipSet | None = None
+    config: BenchConfig | None = None
+    about: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.cases:
+            raise ConfigError(f"{self.name}: no shape to time", hint="give a batch size", settings=("cases",))
+
+    def specs(self) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+        """Return inputs and outputs of the network."""
+        network = load_model(self.model)
+        return model_inputs(network), model_outputs(network)
+
+    def input_rows(self, case: Case, inputs: tuple[TensorSpec, ...]) -> dict[str, NDArray[Any]]:
+        """Return rows of input for a case.
+
+        Raises
+        ------
+        ConfigError : an axis other than the first and the last is dynamic, the last one is and the case has
+            no frames, or an input is not of floating point.
+        """
+        if self.rows is not None:
+            return dict(self.rows(case))
+        generator = np.random.default_rng(0)
+        return {
+            spec.name: generator.standard_normal((_NUM_ROWS, *shape_of(spec, case)[1:])).astype(spec.dtype)
+            for spec in inputs
+        }
+
+    def lacks(self, contender: Contender, *, has_gpu: bool) -> str | None:
+        """Say what a contender needs that is not there, or None."""
+        if contender.needs_gpu and not has_gpu:
+            return "needs a GPU"
+        if contender.library == "torch" and self.constructor is None:
+            return "needs a function that makes the PyTorch module (--torch MODULE:FUNCTION)"
+        if contender.number == "int8" and self.quantized is None:
+            return "needs a quantized network (--int8 MODEL, or --calibration-set DIR to make one)"
+        return None
+
+
+def shape_of(spec: TensorSpec, case: Case) -> tuple[int, ...]:
+    """Return the shape of an input in a case: its first axis is the batch, its last may be the time.
+
+    Raises
+    ------
+    ConfigError : that leaves an axis open, or the input is not of floating point.
+    """
+    if not np.issubdtype(np.dtype(spec.dtype), np.floating):
+        raise ConfigError(f"input {spec} is not of floating point, and noise is no input for it")
+    sizes: list[int] = []
+    for axis, size in enumerate(spec.shape):
+        if axis == 0:
+            sizes.append(case.batch)
+        elif isinstance(size, int):
+            sizes.append(size)
+        elif axis == len(spec.shape) - 1 and case.frames is not None:
+            sizes.append(case.frames)
+        else:
+            what = "is dynamic, and no length was given" if axis == len(spec.shape) - 1 else "is dynamic"
+            raise ConfigError(
+                f"axis {axis} of input {spec} {what}",
+                hint="give --frames; other axes than the first and the last must be fixed",
+                settings=("frames",),
+            )
+    return tuple(sizes)
