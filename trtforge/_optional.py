@@ -27,6 +27,7 @@ EXTRA_OF = {
     "tensorrt": "tensorrt",
     "tensorrt_rtx": "rtx",
     "torch": "torch",
+    "transformers": "transformers",
 }
 
 
