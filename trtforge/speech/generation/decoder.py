@@ -39,6 +39,8 @@ class Cache(Protocol):
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, Any]: ...  # noqa: D102
 
+    def look(self, feeds: Mapping[str, NDArray[Any]], memory: Mapping[str, Any]) -> dict[str, Any]: ...  # noqa: D102
+
     def write(self, outputs: Mapping[str, Any], positions: NDArray[np.int32]) -> None: ...  # noqa: D102
 
     def to_host(self, value: Any) -> NDArray[Any]: ...  # noqa: D102
@@ -176,29 +178,53 @@ class RowDecoder:
             raise InputError(f"a row would hold {end} symbols, it can hold {self.num_positions}")
         while end > self._cache.places:
             self._cache.grow(min(2 * self._cache.places, self.num_positions))
-        feeds: dict[str, NDArray[Any]] = {
-            "tokens": np.ascontiguousarray(tokens, np.int32),
-            "positions": np.maximum(positions, 0).astype(np.int32),
-            "mask_index": np.array([choice.mask for choice in choices], np.int32),
-            "masks": self._masks,
-        }
+        feeds = self._feeds(tokens, positions, choices)
         if self.signature.memory_length is None:
             feeds["memory_lengths"] = self._lengths
-        self._add_ranges(feeds, choices)
         outputs = self._cache.run(feeds)
         self._cache.write(outputs, positions)
-        return Scored(
-            self._cache.to_host(outputs["token"]),
-            self._cache.to_host(outputs["log_probability"]),
-            outputs["scores"],
-            self._cache,
-        )
+        return self._scored(outputs)
+
+    def look(
+        self,
+        memory: Mapping[str, Any],
+        tokens: NDArray[np.int32],
+        *,
+        mask: int = 0,
+        lengths: Sequence[int] | None = None,
+    ) -> Scored:
+        """Say what may follow the first symbols of inputs that have no rows yet; no row changes.
+
+        Parameters
+        ----------
+        memory : outputs of the encoder network.
+        tokens : int32 [inputs, new], 1 or more symbols.
+        mask : which set of symbols is forbidden.
+        lengths : true lengths of the inputs, where inputs differ in length.
+
+        Raises
+        ------
+        TrtforgeError : the network failed.
+        """
+        count = len(tokens)
+        feeds = self._feeds(tokens, np.zeros(count, np.int32), [Choice(mask)] * count)
+        if self.signature.memory_length is None:
+            feeds["memory_lengths"] = np.array(lengths, np.int32)
+        return self._scored(self._cache.look(feeds, memory))
 
     def close(self) -> None:
         """Give the rows' memory back."""
         self._cache.close()
 
-    def _add_ranges(self, feeds: dict[str, NDArray[Any]], choices: Sequence[Choice]) -> None:
+    def _feeds(
+        self, tokens: NDArray[np.int32], positions: NDArray[np.int32], choices: Sequence[Choice]
+    ) -> dict[str, Any]:
+        feeds: dict[str, Any] = {
+            "tokens": np.ascontiguousarray(tokens, np.int32),
+            "positions": np.maximum(positions, 0).astype(np.int32),
+            "mask_index": np.array([choice.mask for choice in choices], np.int32),
+            "masks": self._masks,
+        }
         for name in ("ban_from", "ban_to", "group_from"):
             values = np.array([getattr(choice, name) for choice in choices], np.int32)
             if self.signature.is_ranged:
@@ -208,3 +234,12 @@ class RowDecoder:
                     f"a rule uses {name}, which the network was exported without",
                     hint="export_networks(..., ranged=True)",
                 )
+        return feeds
+
+    def _scored(self, outputs: Mapping[str, Any]) -> Scored:
+        return Scored(
+            self._cache.to_host(outputs["token"]),
+            self._cache.to_host(outputs["log_probability"]),
+            outputs["scores"],
+            self._cache,
+        )
