@@ -54,8 +54,9 @@ def model(seed: int = 0, *, num_mels: int = 80) -> Any:
         suppress_tokens=None,
         begin_suppress_tokens=None,
     )
-    made = loud(transformers.WhisperForConditionalGeneration(config))
+    made = loud(transformers.WhisperForConditionalGeneration(config), gain=3)
     settings = made.generation_config
+    settings._from_model_config = False  # else loading drops what Whisper adds
     settings.is_multilingual = True
     settings.lang_to_id = {name: known[name] for name in ("<|en|>", "<|es|>", "<|zh|>")}
     settings.task_to_id = {name: known[f"<|{name}|>"] for name in ("translate", "transcribe")}

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from trtforge.errors import ConfigError, InputError
 from trtforge.model import TensorSpec
+from trtforge.runtime import Session
+from trtforge.speech.generation.engine_profiles import cache_sizes
 from trtforge.speech.generation.host_cache import HostCache
 from trtforge.speech.generation.rules import Choice, Rules, Suppress, mask_array
 from trtforge.speech.generation.signature import DecoderSignature
@@ -124,13 +126,19 @@ class RowDecoder:
             )
         self.num_rows, self.num_positions, self.memory_length = num_rows, num_positions, length
         self._masks = mask_array(rules.masks, signature.num_symbols)
-        self._cache: Cache = HostCache(
-            network.run,
-            signature,
-            num_rows=num_rows,
-            places=min(bucket, num_positions),
-            memory_length=length,
-        )
+        self._sizes = cache_sizes(num_positions, bucket)
+        sizes = {
+            "num_rows": num_rows,
+            "places": self._sizes[0],
+            "memory_length": length,
+        }
+        self._cache: Cache
+        if isinstance(network, Session):
+            from trtforge.speech.generation.device_cache import DeviceCache
+
+            self._cache = DeviceCache(network, signature, **sizes)
+        else:
+            self._cache = HostCache(network.run, signature, **sizes)
         self._lengths = np.ones(num_rows, np.int32)
 
     def seat(self, row: int, memory: Mapping[str, Any], index: int, length: int | None = None) -> None:
@@ -176,8 +184,8 @@ class RowDecoder:
         end = int(positions.max()) + tokens.shape[1]
         if end > self.num_positions:
             raise InputError(f"a row would hold {end} symbols, it can hold {self.num_positions}")
-        while end > self._cache.places:
-            self._cache.grow(min(2 * self._cache.places, self.num_positions))
+        if end > self._cache.places:
+            self._cache.grow(next(size for size in self._sizes if size >= end))
         feeds = self._feeds(tokens, positions, choices)
         if self.signature.memory_length is None:
             feeds["memory_lengths"] = self._lengths

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from trtforge._optional import require
 from trtforge.engine.exporting import export_module
 from trtforge.errors import ConfigError
-from trtforge.profiles import OptimizationProfile
+from trtforge.profiles import OptimizationProfile, ShapeRange
 from trtforge.speech.generation.layouts import CheckpointLayout, layout_of
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def _export(
     for name, axes in dynamic.items():
         low = tuple(examples[name].shape)
         high = tuple(size + (axis in axes) for axis, size in enumerate(low))
-        shapes[name] = (low, low, high)
+        shapes[name] = ShapeRange(low, low, high)
     with warnings.catch_warnings():
         # PyTorch and transformers check sizes that do not change.
         warnings.filterwarnings("ignore", category=require("torch.jit", "export a checkpoint").TracerWarning)

@@ -3,6 +3,7 @@
 from trtforge.speech.whisper.alignment import token_starts
 from trtforge.speech.whisper.checkpoint import WhisperDescription, export_whisper
 from trtforge.speech.whisper.cutting import AudioWindow, CutSettings, cut
+from trtforge.speech.whisper.engines import build_whisper
 from trtforge.speech.whisper.features import whisper_features
 from trtforge.speech.whisper.quality import Fallback
 from trtforge.speech.whisper.recogniser import TranscribeSettings, Whisper
@@ -18,6 +19,7 @@ __all__ = [
     "WhisperDescription",
     "WhisperRules",
     "WhisperVocabulary",
+    "build_whisper",
     "cut",
     "export_whisper",
     "token_starts",

@@ -55,8 +55,8 @@ def token_starts(attention: NDArray[np.floating[Any]], *, median_width: int = 7)
     if median_width // 2 < scaled.shape[2]:
         padded = np.pad(scaled, ((0, 0), (0, 0), (median_width // 2,) * 2), mode="reflect")
         scaled = kernels["median"](padded, median_width)
-    starts: NDArray[np.int64] = kernels["path"](-scaled.mean(axis=0).astype(np.float64))
-    return starts * STEP_SECONDS
+    starts = kernels["path"](-scaled.mean(axis=0).astype(np.float64))
+    return np.asarray(starts, np.float64) * STEP_SECONDS
 
 
 @cache

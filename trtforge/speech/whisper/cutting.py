@@ -74,9 +74,9 @@ class AudioWindow:
         return self.begin / SAMPLING_RATE
 
     @property
-    def duration(self) -> float:
-        """Its length in seconds."""
-        return len(self.audio) / SAMPLING_RATE
+    def end(self) -> float:
+        """When it ends, in seconds."""
+        return (self.begin + len(self.audio)) / SAMPLING_RATE
 
 
 def cut(blocks: Iterable[NDArray[np.float32]], settings: CutSettings) -> Iterator[AudioWindow]:
@@ -142,7 +142,8 @@ def levels_db(audio: NDArray[np.float32]) -> NDArray[np.float64]:
     counts = np.full(num_steps, STEP)
     counts[-1:] -= num_steps * STEP - len(audio)
     power = squares.reshape(num_steps, STEP).sum(axis=1) / np.maximum(counts, 1)
-    return 10 * np.log10(np.maximum(power, 1e-20))
+    decibels: NDArray[np.float64] = 10 * np.log10(np.maximum(power, 1e-20))
+    return decibels
 
 
 def _quietest(levels: NDArray[np.float64]) -> int:

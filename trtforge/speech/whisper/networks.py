@@ -83,4 +83,4 @@ def open_networks(folder: Path, device: Device) -> WhisperNetworks:
                 else Session(path, max_contexts=1, cuda_graphs=_STEP_GRAPHS if part == "decoder" else 0)
             )
             opened.append(stack.enter_context(network))
-        return WhisperNetworks(*opened, stack.pop_all())
+        return WhisperNetworks(opened[0], opened[1], opened[2], stack.pop_all())

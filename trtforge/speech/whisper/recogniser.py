@@ -161,7 +161,7 @@ class Whisper:
         self._networks.close()
 
     @overload
-    def transcribe(
+    def transcribe(  # type: ignore[overload-overlap]  # a str is a sequence of str
         self,
         audio: AudioSource,
         settings: TranscribeSettings = ...,
@@ -350,7 +350,7 @@ class Whisper:
             assert task.found is not None  # noqa: S101 - the group is done
             segment = Segment(
                 Seconds(task.window.start),
-                Seconds(task.window.start + task.window.duration),
+                Seconds(task.window.end),
                 text,
                 task.found.mean_log_probability,
                 compression_ratio(text),
@@ -392,13 +392,13 @@ class Whisper:
             for token, score in zip(found.tokens, found.log_probabilities, strict=False)
             if token < known.stop
         ]
-        ends = [*starts[1:], max(task.window.duration, float(starts[-1]))]
         begin = task.window.start
+        ends = [*(begin + starts[1:]), max(task.window.end, begin + float(starts[-1]))]
         return tuple(
             Word(
                 text,
                 Seconds(begin + float(starts[first])),
-                Seconds(begin + float(ends[end - 1])),
+                Seconds(float(ends[end - 1])),
                 float(np.exp(np.mean(scores[first:end]))),
             )
             for text, first, end in known.words(tokens, task.language)

@@ -60,7 +60,7 @@ class WhisperVocabulary:
             raise ConfigError(f"task must be one of {TASKS}, got {task!r}", settings=("task",))
         middle: tuple[int, ...] = ()
         if self.is_multilingual:
-            if language not in self.languages:
+            if language is None or language not in self.languages:
                 known = ", ".join(sorted(self.languages))
                 raise ConfigError(
                     f"the checkpoint has no language {language!r}; it has {known}",

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from trtforge.audio.decode import AudioSource, audio_blocks
 from trtforge.errors import ClipError
 from trtforge.speech.whisper.cutting import AudioWindow, CutSettings, cut
@@ -42,7 +45,7 @@ def windows_of(
             recording.error = error
 
 
-def _counted(recording: Recording, max_duration: float) -> Iterator[object]:
+def _counted(recording: Recording, max_duration: float) -> Iterator[NDArray[np.float32]]:
     for block in audio_blocks(recording.source, sampling_rate=SAMPLING_RATE, max_duration=max_duration):
         recording.num_samples += len(block)
         yield block
