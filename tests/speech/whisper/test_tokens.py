@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("onnxruntime")
 
-from tests.speech.whisper import small  # noqa: E402
+from tests.speech.whisper import expected, small  # noqa: E402
 from trtforge.runtime import OnnxRunner  # noqa: E402
 from trtforge.speech.generation import Request, RowDecoder, Seat, generate  # noqa: E402
 from trtforge.speech.whisper import Whisper, WhisperDescription, WhisperRules, export_whisper  # noqa: E402
@@ -27,25 +27,8 @@ def test_greedy_tokens_with_and_without_times(exported, timestamps):
     seed, folder = exported
     known = WhisperDescription.load(folder)
     features = np.random.default_rng(seed).standard_normal((5, 80, 100)).astype(np.float32)
-    wanted = []
-    for row in range(5):
-        with torch.no_grad():
-            tokens = (
-                small.model(seed)
-                .generate(
-                    torch.tensor(features[row : row + 1]),
-                    language="es",
-                    task="transcribe",
-                    return_timestamps=timestamps,
-                    max_new_tokens=NEW,
-                    temperature=0.0,
-                    force_unique_generate_call=True,
-                )[0]
-                .tolist()
-            )
-        prompt = known.vocabulary.prompt("es", "transcribe", timestamps=timestamps)
-        tokens = tokens[len(prompt) :] if tuple(tokens[: len(prompt)]) == prompt else tokens
-        wanted.append(tokens[: tokens.index(small.STOP)] if small.STOP in tokens else tokens)
+    prompt = known.vocabulary.prompt("es", "transcribe", timestamps=timestamps)
+    wanted = expected.greedy(seed, features, prompt, timestamps=timestamps, new=NEW)
     rules = WhisperRules(known.vocabulary, known.num_symbols, timestamps)
     memory = OnnxRunner(folder / "encoder.onnx").run({"features": features})
     for num_rows in (2, 5):

@@ -54,9 +54,10 @@ def decoder_profiles(
     longest = signature.memory_length or memory_length or 1
     sizes = cache_sizes(num_positions, bucket)
 
-    def profile(batch: tuple[int, int], new: tuple[int, int], places: tuple[int, int]) -> OptimizationProfile:
+    def profile(
+        batch: tuple[int, int], new: tuple[int, int], places: tuple[int, int], shortest: int
+    ) -> OptimizationProfile:
         shapes: dict[str, ShapeRange] = {}
-        memory = longest if batch[0] == batch[1] else 1
         for spec in inputs:
             if spec.name == "masks":
                 continue
@@ -65,7 +66,7 @@ def decoder_profiles(
                 rest = (new,)
             elif spec.name.startswith(("cross_", "self_")):
                 is_own = spec.name.startswith("self_")
-                lengths = places if is_own else (signature.memory_length or memory, longest)
+                lengths = places if is_own else (signature.memory_length or shortest, longest)
                 heads, width = signature.num_heads, signature.head_width
                 rest = (heads, heads), lengths, (width, width)
             low, high = zip(batch, *rest, strict=True)
@@ -73,7 +74,7 @@ def decoder_profiles(
         return OptimizationProfile(shapes)
 
     whole = num_rows, num_rows
-    steps = [profile(whole, (1, 1), (size, size)) for size in sizes]
-    prompts = profile(whole, (2, max_prefill), (sizes[0], sizes[-1]))
-    looks = profile((1, max_look), (1, 1), (1, 1))
+    steps = [profile(whole, (1, 1), (size, size), longest) for size in sizes]
+    prompts = profile(whole, (2, max_prefill), (sizes[0], sizes[-1]), longest)
+    looks = profile((1, max_look), (1, 1), (1, 1), 1)
     return (*steps, prompts, looks)

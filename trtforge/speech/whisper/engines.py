@@ -19,6 +19,7 @@ def build_whisper(
     *,
     num_rows: int = 64,
     encoder_batch: int = 8,
+    num_positions: int | None = None,
     config: BuildConfig | None = None,
     flavor: Flavor | str | None = None,
 ) -> dict[str, Engine]:
@@ -28,6 +29,8 @@ def build_whisper(
     ----------
     folder : where `export_whisper` wrote the networks.
     num_rows, encoder_batch : what `Whisper.load` is given: the decoder's engine takes just so many rows.
+    num_positions : symbols that a row can hold, prompt and text together; all that the checkpoint can by
+        default. Fewer make the engine smaller, and its building shorter.
     config : how to build; ``float16`` by default.
     flavor : the library, as `trtforge.nvidia.select` takes it.
 
@@ -42,6 +45,7 @@ def build_whisper(
     """
     folder = Path(folder)
     known = WhisperDescription.load(folder)
+    positions = num_positions or known.num_positions
     chosen = config or BuildConfig(precision="float16")
     missing = [f"{part}.onnx" for part in PARTS if not (folder / f"{part}.onnx").is_file()]
     if missing:
@@ -52,7 +56,7 @@ def build_whisper(
         inputs = model_inputs(load_model(path))
         if part == "decoder":
             profiles = decoder_profiles(
-                inputs, num_rows=num_rows, num_positions=known.num_positions, max_look=encoder_batch
+                inputs, num_rows=num_rows, num_positions=positions, max_look=encoder_batch
             )
         else:
             shapes = {}
@@ -60,8 +64,8 @@ def build_whisper(
                 fixed = [size for size in spec.shape[1:] if isinstance(size, int)]
                 # The aligner's texts are as long as they come.
                 low = (1, *fixed) if len(fixed) == len(spec.shape) - 1 else (1, 1)
-                likely = (encoder_batch, *low[1:]) if fixed else (encoder_batch, known.num_positions // 4)
-                high = (encoder_batch, *low[1:]) if fixed else (encoder_batch, known.num_positions)
+                likely = (encoder_batch, *low[1:]) if fixed else (encoder_batch, max(1, positions // 4))
+                high = (encoder_batch, *low[1:]) if fixed else (encoder_batch, positions)
                 shapes[spec.name] = ShapeRange(low, likely, high)
             profiles = (OptimizationProfile(shapes),)
         engine = build(path, profiles=profiles, config=chosen, flavor=flavor)

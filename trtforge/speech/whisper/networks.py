@@ -50,6 +50,13 @@ class WhisperNetworks:
         attention: NDArray[np.float32] = self.aligner.run({"states": states, "tokens": tokens})["attention"]
         return attention
 
+    def limit(self, part: str, tensor: str, axis: int) -> int | None:
+        """Return the largest size of an input's axis that an engine accepts; None on the CPU."""
+        network = getattr(self, part)
+        if not isinstance(network, Session):
+            return None
+        return max(profile.shapes[tensor].max[axis] for profile in network.profiles)
+
     def close(self) -> None:
         """Give back what they hold."""
         self._resources.close()

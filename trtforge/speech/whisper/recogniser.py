@@ -83,7 +83,7 @@ class Whisper:
     Parameters
     ----------
     description : what must be known beside the networks.
-    networks : the encoder, decoder and aligner.
+    networks : the encoder, decoder and aligner; engines limit rows, windows and symbols.
     num_rows : windows decoded at a time.
     encoder_batch : windows encoded at a time.
 
@@ -105,6 +105,7 @@ class Whisper:
                 raise ConfigError(f"{name} must be 1 or more, got {number}", settings=(name,))
         self.description, self._networks = description, networks
         self.num_rows, self._encoder_batch = num_rows, encoder_batch
+        self._num_positions = networks.limit("decoder", "self_key_0", 2) or description.num_positions
 
     @classmethod
     def load(
@@ -113,7 +114,7 @@ class Whisper:
         *,
         device: Device = "cpu",
         num_rows: int | None = None,
-        encoder_batch: int = 4,
+        encoder_batch: int | None = None,
     ) -> Whisper:
         """Load a checkpoint.
 
@@ -122,9 +123,9 @@ class Whisper:
         source : folder that `export_whisper` wrote, which needs no PyTorch; or folder or id of a
             ``transformers`` Whisper checkpoint, which is exported first.
         device : ``cpu`` for ONNX Runtime, ``gpu`` for the engines in the folder (`build_whisper`).
-        num_rows : windows decoded at a time; by default 8 on the CPU, 64 on a GPU. Where there are fewer
-            windows, the further rows stand idle.
-        encoder_batch : windows encoded at a time.
+        num_rows : windows decoded at a time; by default 8 on the CPU, on a GPU the engine's. Where there are
+            fewer windows, the further rows stand idle.
+        encoder_batch : windows encoded at a time; by default 4 on the CPU, on a GPU the engine's most.
 
         Raises
         ------
@@ -132,7 +133,6 @@ class Whisper:
         ModelError : there is no such checkpoint, or it is no Whisper checkpoint.
         TrtforgeError : an engine cannot be loaded.
         """
-        rows = num_rows or (8 if device == "cpu" else 64)
         folder = Path(source)
         if (folder / DESCRIPTION).is_file():
             description = WhisperDescription.load(folder)
@@ -146,7 +146,12 @@ class Whisper:
             with tempfile.TemporaryDirectory(prefix="trtforge-") as scratch:
                 description = export_whisper(source, scratch)
                 networks = open_networks(Path(scratch), device)
-        return cls(description, networks, num_rows=rows, encoder_batch=encoder_batch)
+        return cls(
+            description,
+            networks,
+            num_rows=num_rows or networks.limit("decoder", "tokens", 0) or 8,
+            encoder_batch=encoder_batch or networks.limit("encoder", "features", 0) or 4,
+        )
 
     def __enter__(self) -> Whisper:
         return self
@@ -239,7 +244,7 @@ class Whisper:
         decoder = RowDecoder(
             self._networks.decoder,
             num_rows=self.num_rows,
-            num_positions=known.num_positions,
+            num_positions=self._num_positions,
             rules=rules,
         )
         counts = [0, 0]
@@ -292,7 +297,7 @@ class Whisper:
         starts = np.full((len(batch), 1), known.vocabulary.start, np.int32)
         first = decoder.look(memory, starts, mask=NOTHING_FORBIDDEN).scores
         group = _Group(memory["states"])
-        limit = settings.max_new_tokens or known.num_positions // 2
+        limit = settings.max_new_tokens or self._num_positions // 2
         requests = []
         for index, (recording, window) in enumerate(batch):
             if recording.language is None:
@@ -306,7 +311,7 @@ class Whisper:
             requests.append(
                 Request(
                     prompt,
-                    min(limit, known.num_positions - len(prompt)),
+                    min(limit, self._num_positions - len(prompt)),
                     frozenset({known.vocabulary.stop}),
                     rules,
                     _pick(settings.fallback.temperatures[0], window),
