@@ -34,6 +34,7 @@ from trtforge.nvidia import gpus
 from trtforge.nvidia.cuda import free_memory_bytes
 from trtforge.speech.generation import Request, RowDecoder, Seat, generate
 from trtforge.speech.whisper import WhisperDescription, WhisperRules, build_whisper, token_starts
+from trtforge.speech.whisper.checkpoint import PARTS
 from trtforge.speech.whisper.features import HOP_LENGTH, whisper_features
 from trtforge.speech.whisper.networks import WhisperNetworks, open_networks
 
@@ -138,6 +139,27 @@ def one_pass(
     }
 
 
+def build_missing(options: argparse.Namespace) -> dict[str, float]:
+    """Build the engines that the folder lacks, and return the seconds that each took, now or before."""
+    noted = options.work / "build_seconds.json"
+    seconds: dict[str, float] = json.loads(noted.read_text()) if noted.is_file() else {}
+    for part in options.build_only or PARTS:
+        if not (options.work / f"{part}.engine").is_file():
+            began = time.perf_counter()
+            build_whisper(
+                options.work,
+                num_rows=options.rows,
+                encoder_batch=options.encoder_batch,
+                num_positions=options.positions,
+                config=BuildConfig(precision="float16", optimization_level=options.optimization_level),
+                parts=(part,),
+            )
+            seconds[part] = round(time.perf_counter() - began, 1)
+            noted.write_text(json.dumps(seconds))
+            print("built", part, seconds[part], flush=True)
+    return seconds
+
+
 def _used_bytes(options: argparse.Namespace) -> int | None:
     return options.free_before - free_memory_bytes() if options.device == "gpu" else None
 
@@ -167,18 +189,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.device == "gpu":
         gpus()
         options.free_before = free_memory_bytes()
-        began = time.perf_counter()
-        if not (options.work / "aligner.engine").is_file():
-            config = BuildConfig(precision="float16", optimization_level=options.optimization_level)
-            build_whisper(
-                options.work,
-                num_rows=options.rows,
-                encoder_batch=options.encoder_batch,
-                num_positions=options.positions,
-                config=config,
-            )
-            result["build_seconds"] = round(time.perf_counter() - began, 1)
-            print("built", result["build_seconds"], flush=True)
+        result["build_seconds"] = build_missing(options)
+    if options.build_only:
+        return 0
     networks = open_networks(options.work, options.device)
     one_pass(known, networks, options)
     for _ in range(options.repeats):
@@ -218,6 +231,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rows", type=int, default=120, metavar="N")
     parser.add_argument("--encoder-batch", type=int, default=8, metavar="N")
     parser.add_argument("--positions", type=int, default=128, metavar="N", help="symbols that a row can hold")
+    parser.add_argument("--build-only", nargs="+", choices=PARTS, metavar="PART", help="build these and end")
     parser.add_argument("--optimization-level", type=int, metavar="N")
     parser.add_argument("--repeats", type=int, default=3, metavar="N")
     parser.add_argument("--batches", type=int, nargs="+", default=[32, 64, 120], help="of transformers")

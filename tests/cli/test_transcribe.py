@@ -32,10 +32,10 @@ def test_whisper_is_taken_by_its_folder(capsys, tmp_path):
     for name, seconds in (("a", 0.5), ("b", 1.5)):
         soundfile.write(tmp_path / f"{name}.wav", small.noise(seconds), small.SECOND)
     audio = [str(tmp_path / "a.wav"), str(tmp_path / "b.wav")]
-    argv = ["transcribe", str(tmp_path / "model"), *audio, "-o", str(tmp_path), "--language", "en"]
+    argv = ["transcribe", str(tmp_path / "model"), *audio, "-o", str(tmp_path), "--language", "es"]
     assert main(argv) == 0
     told = json.loads((tmp_path / "b.json").read_text())
-    assert told["language"] == "en"
+    assert told["language"] == "es"
     assert len(told["segments"]) == 2
     assert told["words"][0]["start"] == 0
     assert main([*argv, "--language", "xx"]) == 2

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 import transformers
 
+torch.set_num_threads(1)  # what is small is slower on many
+
 SIZES = {
     "d_model": 32,
     "encoder_layers": 2,

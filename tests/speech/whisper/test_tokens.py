@@ -12,7 +12,7 @@ from trtforge.runtime import OnnxRunner  # noqa: E402
 from trtforge.speech.generation import Request, RowDecoder, Seat, generate  # noqa: E402
 from trtforge.speech.whisper import Whisper, WhisperDescription, WhisperRules, export_whisper  # noqa: E402
 
-NEW = 30
+NEW = 24
 
 
 @pytest.fixture(scope="module", params=[0, 1, 2])
@@ -30,10 +30,13 @@ def test_greedy_tokens_with_and_without_times(exported, timestamps):
     prompt = known.vocabulary.prompt("es", "transcribe", timestamps=timestamps)
     wanted = expected.greedy(seed, features, prompt, timestamps=timestamps, new=NEW)
     rules = WhisperRules(known.vocabulary, known.num_symbols, timestamps)
-    memory = OnnxRunner(folder / "encoder.onnx").run({"features": features})
+    memory = OnnxRunner(folder / "encoder.onnx", num_threads=1).run({"features": features})
     for num_rows in (2, 5):
         rows = RowDecoder(
-            OnnxRunner(folder / "decoder.onnx"), num_rows=num_rows, num_positions=64, rules=rules
+            OnnxRunner(folder / "decoder.onnx", num_threads=1),
+            num_rows=num_rows,
+            num_positions=64,
+            rules=rules,
         )
         stop = frozenset({small.STOP})
         seats = (Seat(Request(prompt, NEW, stop, rules, key=row), memory, row) for row in range(5))

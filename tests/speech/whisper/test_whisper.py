@@ -1,5 +1,8 @@
+import dataclasses
 import itertools
 import json
+import shutil
+import weakref
 
 import numpy as np
 import pytest
@@ -15,8 +18,11 @@ from trtforge.speech import Transcript, Whisper  # noqa: E402
 from trtforge.speech.whisper import (  # noqa: E402
     Fallback,
     TranscribeSettings,
+    build_whisper,
+    cut,
     export_whisper,
     whisper_features,
+    windows_of_files,
 )
 
 SILENCE = np.zeros(5 * small.SECOND, np.float32)
@@ -162,3 +168,33 @@ def test_features_are_those_of_transformers(num_mels, seconds):
 
 def test_features_of_silence_are_even():
     assert set(whisper_features(np.zeros(100), num_mels=80, num_frames=3000).ravel()) == {np.float32(-1.5)}
+
+
+def test_few_windows_of_a_long_recording_are_held(folder, monkeypatch, tmp_path):
+    soundfile.write(tmp_path / "long.wav", small.noise(12), small.SECOND)
+    alive, most = set(), []
+
+    def watched(*arguments):
+        for index, window in enumerate(cut(*arguments)):
+            alive.add(index)
+            weakref.finalize(window, alive.discard, index)
+            most.append(len(alive))
+            yield window
+            del window
+
+    monkeypatch.setattr(windows_of_files, "cut", watched)
+    with Whisper.load(folder, num_rows=3, encoder_batch=2) as whisper:
+        transcript = whisper.transcribe(tmp_path / "long.wav", dataclasses.replace(GREEDY, max_new_tokens=6))
+    assert len(transcript.segments) > 12
+    assert max(most) <= 3 + 2 * 2 + 1
+
+
+def test_engines_of_every_part_are_built(folder, tmp_path):
+    pytest.importorskip("tensorrt_rtx")
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    built = build_whisper(tmp_path, num_rows=2, encoder_batch=2, num_positions=16, flavor="tensorrt_rtx")
+    assert sorted(path.name for path in tmp_path.glob("*.engine")) == [
+        "aligner.engine", "decoder.engine", "encoder.engine",
+    ]  # fmt: skip
+    profiles = built["decoder"].manifest.profiles
+    assert [profile.shapes["tokens"].max for profile in profiles] == [(2, 1), (2, 8), (2, 1)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from trtforge.engine import BuildConfig, Engine, build
@@ -22,6 +23,7 @@ def build_whisper(
     num_positions: int | None = None,
     config: BuildConfig | None = None,
     flavor: Flavor | str | None = None,
+    parts: Sequence[str] = PARTS,
 ) -> dict[str, Engine]:
     """Build encoder, decoder and aligner, and save them beside the networks.
 
@@ -33,10 +35,11 @@ def build_whisper(
         default. Fewer make the engine smaller, and its building shorter.
     config : how to build; ``float16`` by default.
     flavor : the library, as `trtforge.nvidia.select` takes it.
+    parts : which of ``encoder``, ``decoder`` and ``aligner`` to build.
 
     Returns
     -------
-    Part to engine, saved as ``encoder.engine``, ``decoder.engine`` and ``aligner.engine``.
+    Part to engine, saved as ``encoder.engine`` and so on.
 
     Raises
     ------
@@ -47,11 +50,11 @@ def build_whisper(
     known = WhisperDescription.load(folder)
     positions = num_positions or known.num_positions
     chosen = config or BuildConfig(precision="float16")
-    missing = [f"{part}.onnx" for part in PARTS if not (folder / f"{part}.onnx").is_file()]
+    missing = [f"{part}.onnx" for part in parts if not (folder / f"{part}.onnx").is_file()]
     if missing:
         raise ModelError(f"{folder} lacks {', '.join(missing)}", hint="export_whisper(checkpoint, folder)")
     built = {}
-    for part in PARTS:
+    for part in parts:
         path = folder / f"{part}.onnx"
         inputs = model_inputs(load_model(path))
         if part == "decoder":

@@ -364,6 +364,10 @@ class Whisper:
             )
             words = self._words(task, tokens, starts[id(task)]) if starts else ()
             task.recording.found.append((segment, words))
+        # What refers to itself would be held until Python looks for it, GPU memory with it.
+        for task in group.tasks:
+            task.found = None
+        group.tasks.clear()
         group.states = None
 
     def _align(
