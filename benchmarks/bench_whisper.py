@@ -85,7 +85,8 @@ def one_pass(
     stop: frozenset[int] = frozenset()
     prompt = (known.vocabulary.start,) * 4
     batch = options.encoder_batch
-    rows = RowDecoder(networks.decoder, num_rows=options.rows, num_positions=options.positions, rules=rules)
+    rows = TimedRows(networks.decoder, num_rows=options.rows, num_positions=options.positions, rules=rules)
+    rows.clock = clock
     num_samples = known.num_frames * HOP_LENGTH
     audio = [0.1 * random.standard_normal(num_samples) for _ in range(2)]
     found: dict[int, tuple[int, ...]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -47,74 +48,81 @@ def token_starts(attention: NDArray[np.floating[Any]], *, median_width: int = 7)
         raise InputError(f"attention must be [heads, symbols, steps], none empty, got {attention.shape}")
     if median_width < 1 or median_width % 2 == 0:
         raise InputError(f"median_width must be odd, got {median_width}")
-    kernels = _kernels()
+    median, path = _kernels()
     weights = np.ascontiguousarray(attention, np.float32)
     spread = weights.std(axis=1, keepdims=True)
     # A single symbol has no deviation.
     scaled = (weights - weights.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1)
     if median_width // 2 < scaled.shape[2]:
         padded = np.pad(scaled, ((0, 0), (0, 0), (median_width // 2,) * 2), mode="reflect")
-        scaled = kernels["median"](padded, median_width)
-    starts = kernels["path"](-scaled.mean(axis=0).astype(np.float64))
+        scaled = median(padded, median_width)
+    starts = path(-scaled.mean(axis=0).astype(np.float64))
     return np.asarray(starts, np.float64) * STEP_SECONDS
 
 
 @cache
-def _kernels() -> dict[str, Any]:
+def _kernels() -> tuple[Any, Any]:
+    return _compiled(_median), _compiled(_path)
+
+
+def _compiled(function: Callable[..., Any]) -> Any:
     numba = require("numba", "say when words were spoken")
+    try:
+        return numba.njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # no writable folder for the cache
+        return numba.njit(nogil=True)(function)
 
-    @numba.njit(cache=False, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
-    def median(padded: Any, width: int) -> Any:
-        heads, symbols, steps = padded.shape
-        result = np.empty((heads, symbols, steps - width + 1), padded.dtype)
-        held = np.empty(width, padded.dtype)
-        for head in range(heads):
-            for symbol in range(symbols):
-                for step in range(steps - width + 1):
-                    for index in range(width):
-                        value = padded[head, symbol, step + index]
-                        place = index
-                        while place > 0 and held[place - 1] > value:
-                            held[place] = held[place - 1]
-                            place -= 1
-                        held[place] = value
-                    result[head, symbol, step] = held[width // 2]
-        return result
 
-    @numba.njit(cache=False, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
-    def path(costs: Any) -> Any:
-        symbols, steps = costs.shape
-        total = np.full((symbols + 1, steps + 1), np.inf, np.float32)
-        came = np.full((symbols + 1, steps + 1), -1, np.int8)
-        total[0, 0] = 0
-        for step in range(1, steps + 1):
-            for symbol in range(1, symbols + 1):
-                both = total[symbol - 1, step - 1]
-                down = total[symbol - 1, step]
-                along = total[symbol, step - 1]
-                if both < down and both < along:
-                    best, way = both, 0
-                elif down < both and down < along:
-                    best, way = down, 1
-                else:
-                    best, way = along, 2
-                total[symbol, step] = costs[symbol - 1, step - 1] + best
-                came[symbol, step] = way
-        came[0, :] = 2
-        came[:, 0] = 1
-        starts = np.zeros(symbols, np.int64)
-        symbol, step = symbols, steps
-        while symbol > 0 or step > 0:
-            if symbol > 0:
-                starts[symbol - 1] = max(step - 1, 0)
-            way = came[symbol, step]
-            if way == 0:
-                symbol -= 1
-                step -= 1
-            elif way == 1:
-                symbol -= 1
+def _median(padded: Any, width: int) -> Any:
+    heads, symbols, steps = padded.shape
+    result = np.empty((heads, symbols, steps - width + 1), padded.dtype)
+    held = np.empty(width, padded.dtype)
+    for head in range(heads):
+        for symbol in range(symbols):
+            for step in range(steps - width + 1):
+                for index in range(width):
+                    value = padded[head, symbol, step + index]
+                    place = index
+                    while place > 0 and held[place - 1] > value:
+                        held[place] = held[place - 1]
+                        place -= 1
+                    held[place] = value
+                result[head, symbol, step] = held[width // 2]
+    return result
+
+
+def _path(costs: Any) -> Any:
+    """Return the first step of each symbol on the cheapest path through float64 [symbols, steps]."""
+    symbols, steps = costs.shape
+    total = np.full((symbols + 1, steps + 1), np.inf, np.float32)
+    came = np.full((symbols + 1, steps + 1), -1, np.int8)
+    total[0, 0] = 0
+    for step in range(1, steps + 1):
+        for symbol in range(1, symbols + 1):
+            both = total[symbol - 1, step - 1]
+            down = total[symbol - 1, step]
+            along = total[symbol, step - 1]
+            if both < down and both < along:
+                best, way = both, 0
+            elif down < both and down < along:
+                best, way = down, 1
             else:
-                step -= 1
-        return starts
-
-    return {"median": median, "path": path}
+                best, way = along, 2
+            total[symbol, step] = costs[symbol - 1, step - 1] + best
+            came[symbol, step] = way
+    came[0, :] = 2
+    came[:, 0] = 1
+    starts = np.zeros(symbols, np.int64)
+    symbol, step = symbols, steps
+    while symbol > 0 or step > 0:
+        if symbol > 0:
+            starts[symbol - 1] = max(step - 1, 0)
+        way = came[symbol, step]
+        if way == 0:
+            symbol -= 1
+            step -= 1
+        elif way == 1:
+            symbol -= 1
+        else:
+            step -= 1
+    return starts
