@@ -50,6 +50,7 @@ def recordings(tmp_path_factory):
         "short": [small.noise(0.4, 2)],
         "silent": [SILENCE],
         "clipped": [np.clip(30 * small.noise(1.0, 3), -1, 1)],
+        "music": [0.2 * np.sin(np.outer(np.arange(small.SECOND), [0.17, 0.21, 0.26])).sum(axis=1)],
     }
     for name, audio in parts.items():
         soundfile.write(folder / f"{name}.wav", np.concatenate(audio), small.SECOND)
@@ -98,6 +99,14 @@ def same_as(found, wanted):
 
 def test_silence_is_never_given_words(whisper, recordings):
     assert whisper.transcribe(recordings / "silent.wav") == Transcript((), 5.0)
+
+
+@pytest.mark.parametrize("name", ["clipped.wav", "music.wav"])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_clipped_sound_music_and_another_language_give_a_result(whisper, recordings, name, language):
+    found = whisper.transcribe(recordings / name, TranscribeSettings(language=language))
+    assert (found.duration, found.language, found.language_probability) == (1.0, language, None)
+    assert all(0 <= word.start <= word.end <= 1.0 for word in found.words)
 
 
 def test_what_the_network_takes_for_silence_is_left_out(whisper, recordings):
