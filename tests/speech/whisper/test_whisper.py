@@ -1,5 +1,4 @@
 import dataclasses
-import itertools
 import json
 import shutil
 import weakref
@@ -78,7 +77,7 @@ def test_words_have_times_inside_their_segments(whisper, recordings):
 def test_what_shares_the_rows_does_not_change_a_result(whisper, folder, recordings):
     names = ["long.wav", "short.wav", "clipped.wav"]
     alone = [whisper.transcribe(recordings / name) for name in names]
-    for order in itertools.permutations(range(3)):
+    for order in ((0, 1, 2), (2, 0, 1), (1, 2, 0)):
         together = whisper.transcribe([recordings / names[index] for index in order])
         for index, found in zip(order, together, strict=True):
             same_as(found, alone[index])
