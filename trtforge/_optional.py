@@ -32,6 +32,7 @@ EXTRA_OF = {
     "tensorrt_rtx": "rtx",
     "torch": "torch",
     "tritonclient": "triton",
+    "transformers": "transformers",
 }
 
 

@@ -50,6 +50,20 @@ def test_examples_by_position_and_several_results():
     np.testing.assert_allclose(loud, 2 * plain, rtol=1e-6)
 
 
+def test_inputs_of_any_number_are_named_by_the_example():
+    class Sum(torch.nn.Module):
+        def forward(self, *parts):
+            return sum(parts[1:], parts[0])
+
+    values = {name: np.full((1, 2), index, np.float32) for index, name in enumerate(["a", "b", "c"])}
+    profile = OptimizationProfile({"b": ((1, 2), (1, 2), (4, 2))})
+    model = export_module(Sum(), values, profiles=[profile], output_names=["total"])
+    assert [str(spec) for spec in model_inputs(model)] == [
+        "a: float32 [1, 2]", "b: float32 [batch, 2]", "c: float32 [1, 2]",
+    ]  # fmt: skip
+    assert run(model, **values)[0].tolist() == [[3.0, 3.0]]
+
+
 @pytest.mark.parametrize(
     ("examples", "settings", "message"),
     [

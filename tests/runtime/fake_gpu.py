@@ -162,6 +162,11 @@ class FakeCuda:
         ctypes.memmove(target, source, size)
         return self._result("cudaMemcpyAsync")
 
+    def cudaMemcpy2DAsync(self, target, target_pitch, source, source_pitch, width, height, kind, stream):
+        for row in range(height):
+            ctypes.memmove(target + row * target_pitch, source + row * source_pitch, width)
+        return self._result("cudaMemcpy2DAsync")
+
 
 class FakeContext:
     """Computes y = 2 x + n, over as many rows as ``library.rows`` says where that depends on the data."""

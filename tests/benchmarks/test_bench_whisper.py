@@ -1,0 +1,56 @@
+import json
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+pytest.importorskip("onnxruntime")
+
+from benchmarks import bench_whisper
+from benchmarks.whisper import checkpoint
+from tests.speech.whisper import small
+from trtforge.speech.whisper import export_whisper
+
+
+def test_every_window_gets_its_symbols_and_every_stage_is_timed(tmp_path):
+    export_whisper((small.model(), small.tokenizer()), tmp_path / "work")
+    output = tmp_path / "whisper.json"
+    sizes = [
+        "--windows",
+        "5",
+        "--symbols",
+        "12",
+        "--rows",
+        "3",
+        "--encoder-batch",
+        "2",
+        "--positions",
+        "64",
+        "--repeats",
+        "2",
+    ]
+    argv = [
+        "--work",
+        str(tmp_path / "work"),
+        "--device",
+        "cpu",
+        "--output",
+        str(output),
+        *sizes,
+        "--repeats=2",
+    ]
+    assert bench_whisper.main(argv) == 0
+    told = json.loads(output.read_text())
+    assert told["audio_seconds"] == 5
+    assert len(told["passes"]) == 2
+    for one in told["passes"]:
+        assert set(one["stages"]) == {"features", "encode", "look", "seat", "decode", "align", "warp"}
+        assert 0 < sum(one["stages"].values()) <= one["total_seconds"] * 1.01
+
+
+def test_shapes_are_those_of_the_checkpoints():
+    width, layers, heads, bands, symbols = checkpoint.SHAPES["large-v3"]["sizes"]
+    assert (width // heads, layers, bands, symbols) == (64, 32, 128, 51866)
+    assert max(layer for layer, _ in checkpoint.SHAPES["large-v3"]["heads"]) == 25
+    model = checkpoint.make_checkpoint("tiny")
+    assert sum(parameter.numel() for parameter in model.parameters()) == 37_760_640
