@@ -22,6 +22,7 @@ EXTRA_OF = {
     "numba": "calibrate",
     "onnxruntime": "calibrate",
     "platformdirs": "store",
+    "sentencepiece": "transformers",
     "soundfile": "speech",
     "soxr": "speech",
     "tensorrt": "tensorrt",
