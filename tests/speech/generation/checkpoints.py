@@ -21,7 +21,7 @@ SIZES = {
 NUM_SYMBOLS = 110
 
 
-def loud(model: Any) -> Any:
+def loud(model: Any, gain: float = 5) -> Any:
     """Spread the weights, so that what comes next depends on what came before."""
     output = model.get_output_embeddings()
     # Tied to the embeddings it would say the last symbol again.
@@ -29,7 +29,7 @@ def loud(model: Any) -> Any:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.dim() > 1 and "embed" not in name:
-                parameter.mul_(5)
+                parameter.mul_(gain)
     return model.eval()
 
 

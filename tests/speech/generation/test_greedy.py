@@ -16,7 +16,8 @@ from trtforge.runtime import OnnxRunner  # noqa: E402
 from trtforge.speech.generation import Request, RowDecoder, Seat, Suppress, export_networks, generate  # noqa: E402
 
 NEW = 20
-RULES = Suppress(always=frozenset({7, 8}), first=frozenset({9}))
+# 1 is M2M100's padding, which has no position of its own.
+RULES = Suppress(always=frozenset({1, 7, 8}), first=frozenset({9}))
 
 
 @functools.cache

@@ -1,7 +1,8 @@
 """Text from encoder-decoder networks, a symbol at a time, many rows at once."""
 
 from trtforge.speech.generation.decoder import RowDecoder, Scored
-from trtforge.speech.generation.export import Networks, export_networks
+from trtforge.speech.generation.engine_profiles import cache_sizes, decoder_profiles
+from trtforge.speech.generation.export import Networks, export_aligner, export_networks
 from trtforge.speech.generation.loop import Seat, generate
 from trtforge.speech.generation.requests import Generated, Pick, Request, Sample
 from trtforge.speech.generation.rules import AllOf, Choice, Rules, Suppress
@@ -21,6 +22,9 @@ __all__ = [
     "Scored",
     "Seat",
     "Suppress",
+    "cache_sizes",
+    "decoder_profiles",
+    "export_aligner",
     "export_networks",
     "generate",
 ]

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from trtforge.errors import ConfigError, InputError
 from trtforge.model import TensorSpec
+from trtforge.runtime import Session
+from trtforge.speech.generation.engine_profiles import cache_sizes
 from trtforge.speech.generation.host_cache import HostCache
 from trtforge.speech.generation.rules import Choice, Rules, Suppress, mask_array
 from trtforge.speech.generation.signature import DecoderSignature
@@ -38,6 +40,8 @@ class Cache(Protocol):
     def seat(self, row: int, memory: Mapping[str, Any], index: int) -> None: ...  # noqa: D102
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, Any]: ...  # noqa: D102
+
+    def look(self, feeds: Mapping[str, NDArray[Any]], memory: Mapping[str, Any]) -> dict[str, Any]: ...  # noqa: D102
 
     def write(self, outputs: Mapping[str, Any], positions: NDArray[np.int32]) -> None: ...  # noqa: D102
 
@@ -122,13 +126,19 @@ class RowDecoder:
             )
         self.num_rows, self.num_positions, self.memory_length = num_rows, num_positions, length
         self._masks = mask_array(rules.masks, signature.num_symbols)
-        self._cache: Cache = HostCache(
-            network.run,
-            signature,
-            num_rows=num_rows,
-            places=min(bucket, num_positions),
-            memory_length=length,
-        )
+        self._sizes = cache_sizes(num_positions, bucket)
+        sizes = {
+            "num_rows": num_rows,
+            "places": self._sizes[0],
+            "memory_length": length,
+        }
+        self._cache: Cache
+        if isinstance(network, Session):
+            from trtforge.speech.generation.device_cache import DeviceCache
+
+            self._cache = DeviceCache(network, signature, **sizes)
+        else:
+            self._cache = HostCache(network.run, signature, **sizes)
         self._lengths = np.ones(num_rows, np.int32)
 
     def seat(self, row: int, memory: Mapping[str, Any], index: int, length: int | None = None) -> None:
@@ -174,31 +184,55 @@ class RowDecoder:
         end = int(positions.max()) + tokens.shape[1]
         if end > self.num_positions:
             raise InputError(f"a row would hold {end} symbols, it can hold {self.num_positions}")
-        while end > self._cache.places:
-            self._cache.grow(min(2 * self._cache.places, self.num_positions))
-        feeds: dict[str, NDArray[Any]] = {
-            "tokens": np.ascontiguousarray(tokens, np.int32),
-            "positions": np.maximum(positions, 0).astype(np.int32),
-            "mask_index": np.array([choice.mask for choice in choices], np.int32),
-            "masks": self._masks,
-        }
+        if end > self._cache.places:
+            self._cache.grow(next(size for size in self._sizes if size >= end))
+        feeds = self._feeds(tokens, positions, choices)
         if self.signature.memory_length is None:
             feeds["memory_lengths"] = self._lengths
-        self._add_ranges(feeds, choices)
         outputs = self._cache.run(feeds)
         self._cache.write(outputs, positions)
-        return Scored(
-            self._cache.to_host(outputs["token"]),
-            self._cache.to_host(outputs["log_probability"]),
-            outputs["scores"],
-            self._cache,
-        )
+        return self._scored(outputs)
+
+    def look(
+        self,
+        memory: Mapping[str, Any],
+        tokens: NDArray[np.int32],
+        *,
+        mask: int = 0,
+        lengths: Sequence[int] | None = None,
+    ) -> Scored:
+        """Say what may follow the first symbols of inputs that have no rows yet; no row changes.
+
+        Parameters
+        ----------
+        memory : outputs of the encoder network.
+        tokens : int32 [inputs, new], 1 or more symbols.
+        mask : which set of symbols is forbidden.
+        lengths : true lengths of the inputs, where inputs differ in length.
+
+        Raises
+        ------
+        TrtforgeError : the network failed.
+        """
+        count = len(tokens)
+        feeds = self._feeds(tokens, np.zeros(count, np.int32), [Choice(mask)] * count)
+        if self.signature.memory_length is None:
+            feeds["memory_lengths"] = np.array(lengths, np.int32)
+        return self._scored(self._cache.look(feeds, memory))
 
     def close(self) -> None:
         """Give the rows' memory back."""
         self._cache.close()
 
-    def _add_ranges(self, feeds: dict[str, NDArray[Any]], choices: Sequence[Choice]) -> None:
+    def _feeds(
+        self, tokens: NDArray[np.int32], positions: NDArray[np.int32], choices: Sequence[Choice]
+    ) -> dict[str, Any]:
+        feeds: dict[str, Any] = {
+            "tokens": np.ascontiguousarray(tokens, np.int32),
+            "positions": np.maximum(positions, 0).astype(np.int32),
+            "mask_index": np.array([choice.mask for choice in choices], np.int32),
+            "masks": self._masks,
+        }
         for name in ("ban_from", "ban_to", "group_from"):
             values = np.array([getattr(choice, name) for choice in choices], np.int32)
             if self.signature.is_ranged:
@@ -208,3 +242,12 @@ class RowDecoder:
                     f"a rule uses {name}, which the network was exported without",
                     hint="export_networks(..., ranged=True)",
                 )
+        return feeds
+
+    def _scored(self, outputs: Mapping[str, Any]) -> Scored:
+        return Scored(
+            self._cache.to_host(outputs["token"]),
+            self._cache.to_host(outputs["log_probability"]),
+            outputs["scores"],
+            self._cache,
+        )

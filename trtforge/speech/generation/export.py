@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from trtforge._optional import require
 from trtforge.engine.exporting import export_module
 from trtforge.errors import ConfigError
-from trtforge.profiles import OptimizationProfile
+from trtforge.profiles import OptimizationProfile, ShapeRange
 from trtforge.speech.generation.layouts import CheckpointLayout, layout_of
 
 if TYPE_CHECKING:
@@ -66,6 +66,45 @@ def export_networks(
     return Networks(encoder, decoder, layout.decoder.num_positions)
 
 
+def export_aligner(
+    model: Any, heads: Sequence[tuple[int, int]], *, kv_dtype: KvDtype = "float32"
+) -> onnx.ModelProto:
+    """Trace what gives the cross-attention of some heads over a whole text.
+
+    Parameters
+    ----------
+    model : a Whisper checkpoint, in FP32 on the CPU.
+    heads : layer and head of each, as a checkpoint's ``alignment_heads`` has them.
+    kv_dtype : of the encoder's ``states``.
+
+    Raises
+    ------
+    MissingExtraError : PyTorch is not installed.
+    ConfigError : no head is given, or the decoder has no such head.
+    ModelError : the checkpoint is of another architecture, or PyTorch cannot trace it.
+    """
+    torch = require("torch", "export a checkpoint")
+    layout = layout_of(model)
+    num_layers = len(layout.decoder.stack.layers)
+    wrong = [pair for pair in heads if not (0 <= pair[0] < num_layers and 0 <= pair[1] < layout.num_heads)]
+    if not heads or wrong:
+        raise ConfigError(
+            f"alignment heads are pairs of a layer below {num_layers} and a head below {layout.num_heads}, "
+            f"got {wrong or 'none'}",
+            settings=("heads",),
+        )
+    from trtforge.speech.generation import modules
+
+    examples = {
+        "states": torch.zeros(
+            2, layout.encoder.num_positions, int(model.config.d_model), dtype=getattr(torch, kv_dtype)
+        ),
+        "tokens": torch.ones(2, 3, dtype=torch.int32),
+    }
+    module = modules.Aligner(layout, getattr(torch, kv_dtype), heads)
+    return _export(module, examples, {"states": (0,), "tokens": (0, 1)}, ["attention"])
+
+
 def _export_encoder(torch: Any, model: Any, layout: CheckpointLayout, numbers: Any) -> onnx.ModelProto:
     from trtforge.speech.generation import modules
 
@@ -74,6 +113,7 @@ def _export_encoder(torch: Any, model: Any, layout: CheckpointLayout, numbers: A
     if layout.kind == "whisper":
         num_frames = 2 * layout.encoder.num_positions
         examples = {"features": torch.zeros(2, model.config.num_mel_bins, num_frames)}
+        names.append("states")
         module: Any = modules.AudioEncoder(layout, numbers)
     else:
         examples = {
@@ -133,7 +173,7 @@ def _export(
     for name, axes in dynamic.items():
         low = tuple(examples[name].shape)
         high = tuple(size + (axis in axes) for axis, size in enumerate(low))
-        shapes[name] = (low, low, high)
+        shapes[name] = ShapeRange(low, low, high)
     with warnings.catch_warnings():
         # PyTorch and transformers check sizes that do not change.
         warnings.filterwarnings("ignore", category=require("torch.jit", "export a checkpoint").TracerWarning)

@@ -55,6 +55,14 @@ class HostCache:
         """Run the network on what the rows hold."""
         return dict(self._run({**feeds, **self._cross, **self._own}))
 
+    def look(self, feeds: Mapping[str, NDArray[Any]], memory: Mapping[str, Any]) -> dict[str, Any]:
+        """Run the network on inputs that have no rows, with an empty cache."""
+        shape = self._signature.shape(len(feeds["tokens"]), 1)
+        empty = np.zeros(shape, self._signature.kv_dtype)
+        own = dict.fromkeys(self._signature.names("self"), empty)
+        cross = {name: memory[name] for name in self._signature.names("cross")}
+        return dict(self._run({**feeds, **cross, **own}))
+
     def write(self, outputs: Mapping[str, Any], positions: NDArray[np.int32]) -> None:
         """Add what a run gave, from ``positions`` on; rows at a negative position are left alone."""
         rows = np.flatnonzero(positions >= 0)

@@ -16,7 +16,7 @@ class AudioEncoder(torch.nn.Module):
     """Whisper's encoder, and the keys and values of its output for each decoder layer.
 
     Takes ``features`` float [batch, bands, frames]; gives ``cross_key`` and ``cross_value`` of each layer,
-    [batch, heads, time, width].
+    [batch, heads, time, width], and ``states`` [batch, time, width], which they were made of.
     """
 
     def __init__(self, layout: CheckpointLayout, kv_dtype: torch.dtype) -> None:
@@ -25,14 +25,14 @@ class AudioEncoder(torch.nn.Module):
         self.stack, self.decoder = layout.encoder.stack, layout.decoder.stack
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return the keys of all layers, then the values."""
+        """Return the keys of all layers, then the values, then the states."""
         hidden = torch.nn.functional.gelu(self.stack.conv1(features))
         hidden = torch.nn.functional.gelu(self.stack.conv2(hidden)).transpose(1, 2)
         hidden = hidden + self.layout.encoder.position_table
         for layer in self.stack.layers:
             hidden = _hidden(layer(hidden, None))
         hidden = self.stack.layer_norm(hidden)
-        return _cross(hidden, self.layout, self.kv_dtype)
+        return (*_cross(hidden, self.layout, self.kv_dtype), hidden.to(self.kv_dtype))
 
 
 class TextEncoder(torch.nn.Module):
@@ -61,7 +61,58 @@ class TextEncoder(torch.nn.Module):
         return _cross(hidden, self.layout, self.kv_dtype)
 
 
-class CachedDecoder(torch.nn.Module):
+class _DecoderLayers(torch.nn.Module):
+    """What the networks below have in common: attention and sub-layers over a checkpoint's weights."""
+
+    def __init__(self, layout: CheckpointLayout, kv_dtype: torch.dtype) -> None:
+        super().__init__()
+        self.layout, self.kv_dtype = layout, kv_dtype
+        self.stack, self.output = layout.decoder.stack, layout.output
+
+    def _heads(self, projected: torch.Tensor) -> torch.Tensor:
+        batch, time, width = projected.shape
+        heads = self.layout.num_heads
+        return projected.view(batch, time, heads, width // heads).transpose(1, 2)
+
+    def _add(self, hidden: torch.Tensor, change: Any, norm: Any) -> torch.Tensor:
+        if self.layout.normalizes_before:
+            result: torch.Tensor = hidden + change(norm(hidden))
+        else:
+            result = norm(hidden + change(hidden))
+        return result
+
+    def _attend(
+        self, attention: Any, hidden: torch.Tensor, parts: Sequence[tuple[torch.Tensor, torch.Tensor, Any]]
+    ) -> torch.Tensor:
+        return self._attend_and_tell(attention, hidden, parts)[0]
+
+    def _attend_and_tell(
+        self, attention: Any, hidden: torch.Tensor, parts: Sequence[tuple[torch.Tensor, torch.Tensor, Any]]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        query = attention.q_proj(hidden)
+        if self.layout.scales_query:
+            query = query * attention.scaling
+        query = self._heads(query)
+        products = []
+        for key, _, hidden_places in parts:
+            # Keys are the left factor as they lie in memory, so that no runtime transposes a whole cache.
+            product = torch.matmul(key, query.transpose(2, 3)).transpose(2, 3)
+            if not self.layout.scales_query:
+                product = product * attention.scaling
+            products.append(product if hidden_places is None else product.masked_fill(hidden_places, _NEVER))
+        # Only the products are joined: joining keys and values would copy the cache.
+        shares = torch.softmax(torch.cat(products, dim=-1), dim=-1)
+        found: Any = 0
+        begin: Any = 0
+        for product, (_, value, _) in zip(products, parts, strict=True):
+            end = begin + product.shape[3]
+            found = found + torch.matmul(shares[..., begin:end], value)
+            begin = end
+        joined = found.transpose(1, 2).reshape(hidden.shape[0], hidden.shape[1], -1)
+        return attention.out_proj(joined), shares
+
+
+class CachedDecoder(_DecoderLayers):
     """A decoder that is given its key-value cache, and gives back only the rows to add to it.
 
     Inputs, in order (``B`` rows, ``N`` new tokens, ``T`` places in the cache, ``S`` of the encoder's output,
@@ -83,9 +134,8 @@ class CachedDecoder(torch.nn.Module):
     def __init__(
         self, layout: CheckpointLayout, kv_dtype: torch.dtype, *, ragged: bool, ranged: bool
     ) -> None:
-        super().__init__()
-        self.layout, self.kv_dtype, self.ragged, self.ranged = layout, kv_dtype, ragged, ranged
-        self.stack, self.output = layout.decoder.stack, layout.output
+        super().__init__(layout, kv_dtype)
+        self.ragged, self.ranged = ragged, ranged
 
     def forward(self, *given: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the outputs, in the order of the class's description."""
@@ -149,43 +199,59 @@ class CachedDecoder(torch.nn.Module):
         best, token = scores.max(dim=-1)
         return token.to(torch.int32), best, scores, torch.stack(keys, dim=1), torch.stack(values, dim=1)
 
-    def _heads(self, projected: torch.Tensor) -> torch.Tensor:
-        batch, time, width = projected.shape
-        heads = self.layout.num_heads
-        return projected.view(batch, time, heads, width // heads).transpose(1, 2)
 
-    def _add(self, hidden: torch.Tensor, change: Any, norm: Any) -> torch.Tensor:
-        if self.layout.normalizes_before:
-            result: torch.Tensor = hidden + change(norm(hidden))
-        else:
-            result = norm(hidden + change(hidden))
-        return result
+class Aligner(_DecoderLayers):
+    """Whisper's decoder over a whole text, for the cross-attention of some heads.
 
-    def _attend(
-        self, attention: Any, hidden: torch.Tensor, parts: Sequence[tuple[torch.Tensor, torch.Tensor, Any]]
-    ) -> torch.Tensor:
-        query = attention.q_proj(hidden)
-        if self.layout.scales_query:
-            query = query * attention.scaling
-        query = self._heads(query)
-        products = []
-        for key, _, hidden_places in parts:
-            # Keys are the left factor as they lie in memory, so that no runtime transposes a whole cache.
-            product = torch.matmul(key, query.transpose(2, 3)).transpose(2, 3)
-            if not self.layout.scales_query:
-                product = product * attention.scaling
-            products.append(product if hidden_places is None else product.masked_fill(hidden_places, _NEVER))
-        # Only the products are joined: joining keys and values would copy the cache.
-        shares = torch.softmax(torch.cat(products, dim=-1), dim=-1)
-        found: Any = 0
-        begin: Any = 0
-        for product, (_, value, _) in zip(products, parts, strict=True):
-            end = begin + product.shape[3]
-            found = found + torch.matmul(shares[..., begin:end], value)
-            begin = end
-        joined = found.transpose(1, 2).reshape(hidden.shape[0], hidden.shape[1], -1)
-        result: torch.Tensor = attention.out_proj(joined)
-        return result
+    It goes no further than the last layer that has such a head. Takes ``states`` [batch, time, width] and
+    ``tokens`` int32 [batch, symbols]; gives ``attention`` float32 [batch, heads, symbols, time], each row
+    adding up to 1.
+    """
+
+    def __init__(
+        self, layout: CheckpointLayout, kv_dtype: torch.dtype, heads: Sequence[tuple[int, int]]
+    ) -> None:
+        super().__init__(layout, kv_dtype)
+        self.heads_of: dict[int, list[int]] = {}
+        for layer, head in sorted(heads):
+            self.heads_of.setdefault(layer, []).append(head)
+
+    def forward(self, states: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """Return the attention of the heads, ordered by layer and head."""
+        part = self.layout.decoder
+        states = states.to(self.output.weight.dtype)
+        places = torch.arange(tokens.shape[1], device=tokens.device)
+        hidden = self.stack.embed_tokens(tokens) * part.embed_scale
+        hidden = hidden + part.position_table[places + part.first_position]
+        is_later = (places[None, :] > places[:, None])[None, None]
+        found = []
+        for index, layer in enumerate(self.stack.layers):
+            if index > max(self.heads_of):
+                break
+            shares: list[torch.Tensor] = []
+
+            def attend_self(hidden: torch.Tensor, attention: Any = layer.self_attn) -> torch.Tensor:
+                key, value = self._heads(attention.k_proj(hidden)), self._heads(attention.v_proj(hidden))
+                return self._attend(attention, hidden, [(key, value, is_later)])
+
+            def attend_cross(
+                hidden: torch.Tensor, attention: Any = layer.encoder_attn, told: Any = shares
+            ) -> torch.Tensor:
+                key, value = self._heads(attention.k_proj(states)), self._heads(attention.v_proj(states))
+                result, share = self._attend_and_tell(attention, hidden, [(key, value, None)])
+                told.append(share)
+                return result
+
+            def feed(hidden: torch.Tensor, layer: Any = layer) -> torch.Tensor:
+                result: torch.Tensor = layer.fc2(layer.activation_fn(layer.fc1(hidden)))
+                return result
+
+            hidden = self._add(hidden, attend_self, layer.self_attn_layer_norm)
+            hidden = self._add(hidden, attend_cross, layer.encoder_attn_layer_norm)
+            hidden = self._add(hidden, feed, layer.final_layer_norm)
+            if index in self.heads_of:
+                found.append(shares[0][:, self.heads_of[index]])
+        return torch.cat(found, dim=1).float()
 
 
 def _allowed(scores: torch.Tensor, is_banned: torch.Tensor, ranges: Any) -> torch.Tensor:
