@@ -103,11 +103,17 @@ def load_checkpoint(checkpoint: str) -> Any:
     """
     torch = require("torch", "trace a translation checkpoint")
     transformers = require("transformers", "read translation checkpoints")
+    bars = transformers.utils.logging
+    had_bars = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
     try:
         model = transformers.AutoModelForSeq2SeqLM.from_pretrained(checkpoint, dtype=torch.float32)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"the weights of {checkpoint} cannot be read: {reason}") from error
+    finally:
+        if had_bars:
+            bars.enable_progress_bar()
     return model.eval()
 
 

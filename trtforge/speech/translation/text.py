@@ -98,7 +98,7 @@ class TextSide:
 
     def encode(self, sentence: str) -> list[int]:
         """Return the symbols of a source sentence, the end symbol among them."""
-        symbols: list[int] = self.tokenizer(self.prefix + sentence)["input_ids"]
+        symbols: list[int] = self.tokenizer(self.prefix + sentence, verbose=False)["input_ids"]
         return symbols
 
     def decode(self, tokens: Tokens) -> str:

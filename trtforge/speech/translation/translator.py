@@ -106,7 +106,7 @@ class Translator:
             are translated in parts and joined.
         glossary : terms to keep.
         max_new_tokens : most symbols of a translation; by default three times the source's, and 24.
-        on_progress : called with the number of finished sentences and of all.
+        on_progress : called with the number of sentences translated greedily and of all, parts counted.
 
         Returns
         -------
