@@ -26,6 +26,7 @@ EXTRA_OF = {
     "platformdirs": "store",
     "pynvml": "bench",
     "ray": "ray",
+    "sentencepiece": "transformers",
     "soundfile": "speech",
     "soxr": "speech",
     "tensorrt": "tensorrt",

@@ -20,6 +20,7 @@ COMMANDS = {
     "lint": "explain what of a quantized network does not suit TensorRT",
     "build": "build a TensorRT engine",
     "transcribe": "recordings of any length to text with the times of words",
+    "translate": "sentences of a text file to another language, terms of a glossary kept",
     "evaluate": "word error rates of networks and engines on a clip set",
     "bench": "time, memory, energy and accuracy of networks in PyTorch, ONNX Runtime and TensorRT",
     "check": "whether a candidate got worse than an accepted baseline",
