@@ -64,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace, console: Console) -> int:
     from examples.podcast.pipeline import Tools, run
     from examples.podcast.recognition import CtcRecognizer
+    from examples.podcast.sentiment_checkpoint import SentimentCheckpoint
     from examples.podcast.settings import Settings, Show, load_terms
 
     settings = Settings(
@@ -73,7 +74,10 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         season=args.season,
         terms=load_terms(args.terms) if args.terms else {},
     )
-    tools = Tools(recognizer=CtcRecognizer(args.recognizer) if args.recognizer else None)
+    tools = Tools(
+        recognizer=CtcRecognizer(args.recognizer) if args.recognizer else None,
+        sentiment=SentimentCheckpoint(args.sentiment) if args.sentiment else None,
+    )
     result = run(
         args.episode,
         args.output,

@@ -15,6 +15,7 @@ from examples.podcast.records import Keyword, Segment, Summary
 MAX_DESCRIPTION_CHARS = 155
 _MIN_WORDS = 6
 _TOO_ALIKE = 0.6
+_FAINT = 0.1
 _MARKS = ".,?!…;:\"'()"
 
 
@@ -64,7 +65,7 @@ def central_sentences(texts: Sequence[str], limit: int) -> list[str]:
     References
     ----------
     G. Erkan, D. Radev, "LexRank: Graph-based Lexical Centrality as Salience in Text Summarization", JAIR 22,
-    2004: PageRank over cosine similarities.
+    2004: PageRank over cosine similarities of 0.1 and more.
     """
     import networkx
 
@@ -76,6 +77,7 @@ def central_sentences(texts: Sequence[str], limit: int) -> list[str]:
     unit = vectors / np.where(norms > 0, norms, 1.0)
     alike = unit @ unit.T
     np.fill_diagonal(alike, 0.0)
+    alike[alike < _FAINT] = 0.0
     ranks = networkx.pagerank(networkx.from_numpy_array(alike), weight="weight")
     chosen: list[int] = []
     for row in sorted(ranks, key=lambda row: (-ranks[row], row)):
