@@ -3,8 +3,8 @@
     python -m benchmarks.bench_podcast
     python -m benchmarks.bench_podcast --minutes 10 60 180 --only-memory
 
-The first writes the measured part of ``docs/podcast.md`` too. ``--minutes``: recordings of these lengths, the demo
-over and over, each in a process of its own whose peak of resident memory is read at the end.
+The first writes the measured part of ``docs/podcast.md`` too. ``--minutes``: recordings of these lengths, the
+demo over and over, each in a process of its own whose peak of resident memory is read at the end.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +60,7 @@ def measure() -> dict[str, Any]:
         total = time.perf_counter() - begin
     reference = json.loads((DEMO / "reference.json").read_text(encoding="utf-8"))["sentences"]
     said = " ".join(word.text for passage in result.transcript.passages for word in passage.words)
-    turns = [
-        after["start"]
-        for before, after in zip(reference, reference[1:], strict=False)
-        if before["chapter"] != after["chapter"]
-    ]
+    turns = [after["start"] for before, after in pairwise(reference) if before["chapter"] != after["chapter"]]
     starts = [chapter.start for chapter in result.episode.chapters[1:]]
     return {
         "format": FORMAT,
@@ -95,7 +92,7 @@ def summary(result: Mapping[str, Any]) -> str:
     lines = [
         f"{result['audio_seconds']:.0f} s of audio: {errors} word errors in {count} words "
         f"({100 * errors / count:.1f} %), before terms are written; {chapters['near']} of the "
-        f"{chapters['reference'] - 1} turns of the script found within {chapters['near_seconds']:.0f} s, with "
+        f"{chapters['reference'] - 1} turns of the script found within {chapters['near_seconds']:.0f} s, "
         f"{chapters['found']} chapters in all; {result['checks']['passed']} checks of the bundle passed, "
         f"{result['checks']['failed']} failed.",
         "",

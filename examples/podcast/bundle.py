@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -38,7 +39,7 @@ def write_bundle(
 
     Parameters
     ----------
-    folder : what gets the files; older ones of the same names are replaced.
+    folder : what gets the files; those of an earlier bundle are replaced or removed.
     readable_file : the recording, as soundfile reads it.
     episode : what was found.
     subtitles : of the spoken language first, then of each translation.
@@ -50,6 +51,7 @@ def write_bundle(
     ConfigError : the cover is missing, or not as Apple wants it.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    before = _files_before(folder)
     slug = episode.summary.slug
     audio = folder / f"{slug}.mp3"
     encoded = write_mp3(readable_file, audio, on_progress)
@@ -81,7 +83,18 @@ def write_bundle(
         write_bytes(folder / name, data)
     manifest = _manifest(folder, [audio.name, *([image] if image else []), *files], item, encoded)
     write_json(folder / MANIFEST, manifest)
+    for name in before - set(manifest["files"]):
+        (folder / name).unlink(missing_ok=True)
     return manifest
+
+
+def _files_before(folder: Path) -> set[str]:
+    """Return the names in the manifest of an earlier bundle; what it does not name is not ours to remove."""
+    try:
+        names = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        return {name for name in names if Path(name).name == name}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
 
 
 def _text_files(

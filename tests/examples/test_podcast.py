@@ -110,6 +110,7 @@ def test_other_settings_redo_only_what_hangs_on_them(result: Result) -> None:
     third = run(recording, result.folder.parent / "again", settings=SETTINGS)
     assert "transcribe" in third.kept
     assert "summary" not in third.kept
+    assert [path.name for path in third.folder.glob("*.mp3")] == [f"{third.episode.summary.slug}.mp3"]
 
 
 def test_a_damaged_result_is_made_again(result: Result, tmp_path: Path) -> None:
