@@ -15,7 +15,7 @@ from trtforge._optional import require
 from trtforge.engine.exporting import export_module
 from trtforge.errors import ConfigError, ModelError
 from trtforge.model import model_digest
-from trtforge.profiles import OptimizationProfile
+from trtforge.profiles import OptimizationProfile, ShapeRange
 from trtforge.runtime import OnnxRunner
 
 _MAX_TOKENS = 128
@@ -112,7 +112,7 @@ def _export(torch: Any, model: Any, length: int) -> Any:
         def forward(self, input_ids: Any, attention_mask: Any) -> Any:
             return self.model(input_ids=input_ids, attention_mask=attention_mask, return_dict=False)[0]
 
-    shapes = ((1, 1), (_BATCH, min(32, length)), (_BATCH, length))
+    shapes = ShapeRange((1, 1), (_BATCH, min(32, length)), (_BATCH, length))
     profile = OptimizationProfile({"input_ids": shapes, "attention_mask": shapes})
     example = np.ones((2, 7), np.int64)
     return export_module(
