@@ -24,15 +24,18 @@ import soundfile
 
 from benchmarks.environment import describe_run
 from examples.podcast import Settings, Show, Tools, run
+from examples.podcast.checkpoint_interpreter import CheckpointInterpreter
 from examples.podcast.settings import load_terms
 from trtforge._files import write_json, write_text
 from trtforge.accuracy.wer import word_errors
 from trtforge.audio import decode_audio
+from trtforge.speech.translation import Glossary
 
 MODULE = "benchmarks.bench_podcast"
 FORMAT = "trtforge.benchmark.podcast/1"
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "examples/podcast/demo"
+EN_ES = ROOT / "examples/models/en_es"
 RESULT = ROOT / "benchmarks/results/podcast.json"
 MEMORY = ROOT / "benchmarks/results/podcast_memory.json"
 PAGE = ROOT / "docs/podcast.md"
@@ -46,6 +49,12 @@ def demo_settings() -> Settings:
     return Settings(published="2026-01-31T08:00:00+00:00", terms=load_terms(DEMO / "terms.json"))
 
 
+def spanish() -> CheckpointInterpreter:
+    """Return the bundled English-Spanish model with its glossary."""
+    glossary = Glossary.load(EN_ES / "glossary.txt")
+    return CheckpointInterpreter(EN_ES / "checkpoint", language="es", glossary=glossary)
+
+
 def measure() -> dict[str, Any]:
     """Run the pipeline once over the demo, from nothing."""
     with tempfile.TemporaryDirectory() as folder:
@@ -55,7 +64,7 @@ def measure() -> dict[str, Any]:
             Path(folder),
             show=Show.load(DEMO / "show.json"),
             settings=demo_settings(),
-            tools=Tools(),
+            tools=Tools(interpreters=[spanish()]),
         )
         total = time.perf_counter() - begin
     reference = json.loads((DEMO / "reference.json").read_text(encoding="utf-8"))["sentences"]
@@ -74,6 +83,9 @@ def measure() -> dict[str, Any]:
             "found": len(starts) + 1,
             "near": sum(any(abs(start - turn) <= NEAR_SECONDS for start in starts) for turn in turns),
             "near_seconds": NEAR_SECONDS,
+        },
+        "translations": {
+            one.language: {"terms": one.terms, "kept": one.terms_kept} for one in result.episode.translations
         },
         "cues_too_fast": sum(one.too_fast for one in result.subtitles),
         "checks": {
@@ -95,6 +107,10 @@ def summary(result: Mapping[str, Any]) -> str:
         f"{chapters['reference'] - 1} turns of the script found within {chapters['near_seconds']:.0f} s, "
         f"{chapters['found']} chapters in all; {result['checks']['passed']} checks of the bundle passed, "
         f"{result['checks']['failed']} failed.",
+        *(
+            f"In the translation ({language}) {count['kept']} of {count['terms']} glossary terms stand."
+            for language, count in result["translations"].items()
+        ),
         "",
         "| stage | seconds |",
         "|---|---:|",

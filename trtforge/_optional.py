@@ -22,11 +22,13 @@ EXTRA_OF = {
     "numba": "calibrate",
     "onnxruntime": "calibrate",
     "platformdirs": "store",
+    "sentencepiece": "transformers",
     "soundfile": "speech",
     "soxr": "speech",
     "tensorrt": "tensorrt",
     "tensorrt_rtx": "rtx",
     "torch": "torch",
+    "transformers": "transformers",
 }
 
 

@@ -9,12 +9,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from trtforge.errors import TrtforgeError
 from trtforge.units import format_bytes, format_duration
+
+if TYPE_CHECKING:
+    from examples.podcast.translating import Interpreter
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -39,6 +43,14 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="a text-classification checkpoint; VADER's lexicon by default",
     )
+    parser.add_argument(
+        "--translate",
+        type=Path,
+        metavar="FOLDER",
+        help="a Marian checkpoint to translate with; without it translation is left out",
+    )
+    parser.add_argument("--to", metavar="LANGUAGE", help="what --translate writes, such as es")
+    parser.add_argument("--glossary", type=Path, metavar="FILE", help="terms that --translate must keep")
     return parser
 
 
@@ -61,6 +73,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
+def _interpreters(args: argparse.Namespace) -> list[Interpreter]:
+    from trtforge.errors import ConfigError
+
+    if not args.translate:
+        return []
+    if not args.to:
+        raise ConfigError("--translate needs --to, the language that it writes", hint="such as --to es")
+    from examples.podcast.checkpoint_interpreter import CheckpointInterpreter
+    from trtforge.speech.translation import Glossary
+
+    glossary = Glossary.load(args.glossary) if args.glossary else None
+    return [CheckpointInterpreter(args.translate, language=args.to, glossary=glossary)]
+
+
 def _run(args: argparse.Namespace, console: Console) -> int:
     from examples.podcast.pipeline import Tools, run
     from examples.podcast.recognition import CtcRecognizer
@@ -77,6 +103,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     tools = Tools(
         recognizer=CtcRecognizer(args.recognizer) if args.recognizer else None,
         sentiment=SentimentCheckpoint(args.sentiment) if args.sentiment else None,
+        interpreters=_interpreters(args),
     )
     result = run(
         args.episode,

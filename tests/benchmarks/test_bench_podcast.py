@@ -17,6 +17,7 @@ RESULT = {
     "total_seconds": 5.0,
     "words": {"hits": 90, "substitutions": 8, "deletions": 2, "insertions": 0},
     "chapters": {"reference": 7, "found": 8, "near": 5, "near_seconds": 5.0},
+    "translations": {"es": {"terms": 20, "kept": 19}},
     "checks": {"passed": 16, "failed": 0},
     "run": {
         "command": "python -m benchmarks.bench_podcast",
@@ -30,6 +31,7 @@ def test_counts_become_rates() -> None:
     text = summary(RESULT)
     assert "10 word errors in 100 words (10.0 %)" in text
     assert "5 of the 6 turns" in text
+    assert "(es) 19 of 20 glossary terms" in text
     assert "| transcribe | 4.50 |" in text
 
 

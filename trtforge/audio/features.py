@@ -165,6 +165,10 @@ class LogMel:
         ------
         MissingExtraError : librosa is not installed.
         """
+        return np.log(self.power(padded) + self.log_floor)
+
+    def power(self, padded: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Compute what `log_power` takes the logarithm of; it takes, returns and raises the same."""
         librosa = require("librosa", "compute log-mel features")
         filters = _mel_filters(self.sampling_rate, self.n_fft, self.num_mels, self.f_min, self.f_max)
         num_frames = max(0, 1 + (len(padded) - self.n_fft) // self.hop_length)
@@ -181,7 +185,7 @@ class LogMel:
                 center=False,
             )
             mel[:, first:last] = filters @ (spectrum.real**2 + spectrum.imag**2)
-        return np.log(mel + self.log_floor)
+        return mel
 
     def check(self, inputs: Sequence[TensorSpec]) -> None:
         """Raise unless a network with these inputs takes these features.

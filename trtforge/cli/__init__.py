@@ -18,6 +18,7 @@ COMMANDS = {
     "lower": "type a network in FP16 or BF16",
     "lint": "explain what of a quantized network does not suit TensorRT",
     "build": "build a TensorRT engine",
+    "transcribe": "recordings of any length to text with the times of words",
     "evaluate": "word error rates of networks and engines on a clip set",
     "check": "whether a candidate got worse than an accepted baseline",
     "cache": "list, verify and clear the engines that builds keep",

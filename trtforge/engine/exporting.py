@@ -48,7 +48,8 @@ def export_module(
     ----------
     module : a ``torch.nn.Module``.
     example_inputs : one input each, PyTorch tensors or NumPy arrays: by the names of ``forward``'s
-        arguments, or in their order. They must be on the module's device.
+        arguments, or in their order. Where ``forward`` takes ``*inputs``, the names given name them. They
+        must be on the module's device.
     profiles : shapes to accept; an axis that is not the same in all of them becomes dynamic.
     output_names : names of the results; by default ``output``, or ``output_0`` and so on.
 
@@ -72,7 +73,7 @@ def export_module(
     try:
         with tempfile.TemporaryDirectory(prefix="trtforge-") as folder, torch.no_grad():
             path = Path(folder) / "module.onnx"
-            results = _flat(module(**examples))
+            results = _flat(module(*examples.values()))
             names = _output_names(len(results), output_names)
             _export(torch, module, examples, path, axes | _dynamic_outputs(results, names, axes), names)
             return load_model(path)
@@ -117,7 +118,9 @@ def _by_name(torch: Any, module: Any, given: ExampleInputs) -> dict[str, Any]:
         for name, parameter in inspect.signature(module.forward).parameters.items()
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     ]
-    if isinstance(given, Mapping):
+    if isinstance(given, Mapping) and _takes_any_number(module):
+        pairs: Iterable[tuple[str, Any]] = given.items()
+    elif isinstance(given, Mapping):
         # Positions decide in the exporter, so the names must be the first arguments.
         wanted = parameters[: len(given)]
         if set(given) != set(wanted):
@@ -126,7 +129,7 @@ def _by_name(torch: Any, module: Any, given: ExampleInputs) -> dict[str, Any]:
                 hint="name the first arguments of forward, all that have no default",
                 settings=("example_inputs",),
             )
-        pairs: Iterable[tuple[str, Any]] = ((name, given[name]) for name in wanted)
+        pairs = ((name, given[name]) for name in wanted)
     else:
         values = [given] if isinstance(given, torch.Tensor) else list(given)
         if len(values) > len(parameters):
@@ -138,6 +141,11 @@ def _by_name(torch: Any, module: Any, given: ExampleInputs) -> dict[str, Any]:
     return {
         name: value if isinstance(value, torch.Tensor) else torch.as_tensor(value) for name, value in pairs
     }
+
+
+def _takes_any_number(module: Any) -> bool:
+    kinds = {parameter.kind for parameter in inspect.signature(module.forward).parameters.values()}
+    return kinds == {inspect.Parameter.VAR_POSITIONAL}
 
 
 def _dynamic_axes(

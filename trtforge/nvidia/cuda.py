@@ -317,6 +317,39 @@ def copy_on_device(target: int, source: int, num_bytes: int, stream: int) -> Non
     _call(cudart.cudaMemcpyAsync, target, source, num_bytes, kind, stream, doing=doing)
 
 
+def copy_rows_on_device(
+    target: int,
+    target_pitch: int,
+    source: int,
+    source_pitch: int,
+    width_bytes: int,
+    height: int,
+    stream: Stream,
+) -> None:
+    """Queue a copy of ``height`` rows of ``width_bytes`` within GPU memory.
+
+    Parameters
+    ----------
+    target, source : addresses of the first rows.
+    target_pitch, source_pitch : bytes from one row to the next.
+    """
+    cudart = runtime_api()
+    kind = cudart.cudaMemcpyKind.cudaMemcpyDeviceToDevice
+    doing = f"copy {height} rows of {width_bytes} bytes on the GPU"
+    _call(
+        cudart.cudaMemcpy2DAsync,
+        target,
+        target_pitch,
+        source,
+        source_pitch,
+        width_bytes,
+        height,
+        kind,
+        stream._stream,
+        doing=doing,
+    )
+
+
 def copy_array_to_device(target: int, source: NDArray[Any]) -> None:
     """Copy a C-contiguous array to GPU memory at ``target`` and wait for it."""
     kind = runtime_api().cudaMemcpyKind.cudaMemcpyHostToDevice
@@ -338,10 +371,11 @@ def device_of(address: int) -> int | None:
     return int(found.device) if on_gpu else None
 
 
-def fill_with_zeros(target: DeviceBuffer, num_bytes: int, stream: Stream) -> None:
-    """Queue the zeroing of the beginning of a buffer."""
+def fill_with_zeros(target: DeviceBuffer | int, num_bytes: int, stream: Stream) -> None:
+    """Queue the zeroing of the beginning of a buffer, or of memory at an address."""
     doing = f"fill {num_bytes} bytes with zeros"
-    _call(runtime_api().cudaMemsetAsync, target.address, 0, num_bytes, stream._stream, doing=doing)
+    address = target if isinstance(target, int) else target.address
+    _call(runtime_api().cudaMemsetAsync, address, 0, num_bytes, stream._stream, doing=doing)
 
 
 def free_memory_bytes() -> int:

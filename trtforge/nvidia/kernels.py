@@ -15,7 +15,7 @@ from trtforge.nvidia.cuda import Stream, raise_cuda_error, runtime_api
 # A value and its C type, in the order of the kernel's parameters.
 Argument: TypeAlias = "tuple[int, Any]"
 
-_PURPOSE = "count activations on a GPU"
+_PURPOSE = "run kernels of trtforge's own on a GPU"
 # What the driver calls errors that the runtime has a name of its own for.
 _RUNTIME_NAMES = {
     "CUDA_ERROR_ILLEGAL_ADDRESS": "cudaErrorIllegalAddress",

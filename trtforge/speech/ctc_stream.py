@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,24 +9,8 @@ from numpy.typing import NDArray
 
 from trtforge.errors import ExecutionError, InputError
 from trtforge.speech.ctc import CtcDecoder
+from trtforge.speech.transcript import Word
 from trtforge.units import Seconds
-
-
-@dataclass(frozen=True)
-class Word:
-    """A word and when it was said.
-
-    Parameters
-    ----------
-    text : the word.
-    start, end : from the first output frame of its first symbol to the end of the last frame of its last
-        symbol. CTC places symbols where it is sure of them, not where sounds begin and end: expect words to
-        look shorter than they are.
-    """
-
-    text: str
-    start: Seconds
-    end: Seconds
 
 
 class CtcStream:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,29 +14,11 @@ from trtforge.audio.feature_stream import BandStatistics, feature_blocks, measur
 from trtforge.errors import ConfigError
 from trtforge.graph.receptive_field import ReceptiveField
 from trtforge.speech.ctc import CtcDecoder
-from trtforge.speech.ctc_stream import CtcStream, Word
+from trtforge.speech.ctc_stream import CtcStream
 from trtforge.speech.stitching import Runner, stitch
+from trtforge.speech.transcript import Transcript, Word
 from trtforge.speech.windows import WindowPlan
 from trtforge.units import Seconds
-
-
-@dataclass(frozen=True)
-class Transcript:
-    """What was recognised.
-
-    Parameters
-    ----------
-    words : in order, with their times.
-    duration : of the recording.
-    """
-
-    words: tuple[Word, ...]
-    duration: Seconds
-
-    @property
-    def text(self) -> str:
-        """The words, joined by spaces."""
-        return " ".join(word.text for word in self.words)
 
 
 def transcribe_long(

@@ -1,0 +1,229 @@
+"""Seconds and memory of a Whisper-shaped network with random weights, beside ``transformers``.
+
+    python -m benchmarks.bench_whisper --work /tmp/whisper --torch-python /path/to/python
+    python -m benchmarks.bench_whisper --work /tmp/whisper --shape tiny --windows 4 --device cpu
+
+Windows of noise, each with so many forced symbols: no symbol ends a row. Stages: ``features`` on the host,
+``encode``, ``look`` (what language and silence are read from), ``seat`` (an input's keys and values into its
+row), ``decode``, ``align`` (the aligner), ``warp`` (word times on the host). Every stage is timed to its end,
+so that none hides behind another; the first pass is not counted. The networks are written by the interpreter
+that has PyTorch, once; it times ``transformers`` in FP16 in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.environment import describe_run
+from benchmarks.pages import to_text
+from trtforge._files import write_text
+from trtforge.engine import BuildConfig
+from trtforge.nvidia import gpus
+from trtforge.nvidia.cuda import free_memory_bytes
+from trtforge.speech.generation import Request, RowDecoder, Seat, generate
+from trtforge.speech.whisper import WhisperDescription, WhisperRules, build_whisper, token_starts
+from trtforge.speech.whisper.features import HOP_LENGTH, whisper_features
+from trtforge.speech.whisper.networks import WhisperNetworks, open_networks
+
+MODULE = "benchmarks.bench_whisper"
+FORMAT = "trtforge.bench.whisper/1"
+ROOT = Path(__file__).parents[1]
+RESULT = ROOT / "benchmarks/results/whisper.json"
+PACKAGES = ("numpy", "librosa", "numba", "onnxruntime", "tensorrt", "cuda-python")
+
+
+class Clock:
+    """Seconds by stage; a stage inside another is not counted twice."""
+
+    def __init__(self) -> None:
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self._open: list[float] = []
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time one piece of a stage."""
+        began = time.perf_counter()
+        self._open.append(0.0)
+        yield
+        took = time.perf_counter() - began
+        self.seconds[name] += took - self._open.pop()
+        if self._open:
+            self._open[-1] += took
+
+
+class TimedRows(RowDecoder):
+    """Rows that time how inputs are put into them."""
+
+    clock: Clock
+
+    def seat(self, row: int, memory: Mapping[str, Any], index: int, length: int | None = None) -> None:
+        """Do as `RowDecoder.seat` does."""
+        with self.clock.stage("seat"):
+            super().seat(row, memory, index, length)
+
+
+def one_pass(
+    known: WhisperDescription, networks: WhisperNetworks, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Recognise all windows once."""
+    clock = Clock()
+    random = np.random.default_rng(0)
+    rules = WhisperRules(known.vocabulary, known.num_symbols)
+    stop: frozenset[int] = frozenset()
+    prompt = (known.vocabulary.start,) * 4
+    batch = options.encoder_batch
+    rows = RowDecoder(networks.decoder, num_rows=options.rows, num_positions=options.positions, rules=rules)
+    num_samples = known.num_frames * HOP_LENGTH
+    audio = [0.1 * random.standard_normal(num_samples) for _ in range(2)]
+    found: dict[int, tuple[int, ...]] = {}
+    states: list[Any] = []
+
+    def features_of(index: int) -> Any:
+        return whisper_features(audio[index % 2], num_mels=known.num_mels, num_frames=known.num_frames)
+
+    with ThreadPoolExecutor() as threads:
+        began = time.perf_counter()
+
+        def seats() -> Iterator[Seat]:
+            for first in range(0, options.windows, batch):
+                indices = range(first, min(first + batch, options.windows))
+                with clock.stage("features"):
+                    features = np.stack(list(threads.map(features_of, indices)))
+                with clock.stage("encode"):
+                    memory = networks.encode(features)
+                with clock.stage("look"):
+                    starts = np.full((len(indices), 1), known.vocabulary.start, np.int32)
+                    _ = rows.look(memory, starts).scores
+                states.append(memory["states"])
+                for place, index in enumerate(indices):
+                    yield Seat(Request(prompt, options.symbols, stop, rules, key=index), memory, place)
+
+        with clock.stage("decode"):
+            for one in generate(rows, seats()):
+                found[one.request.key] = one.tokens
+        num_steps = known.num_frames // 2
+        for group, state in enumerate(states):
+            indices = range(group * batch, min((group + 1) * batch, options.windows))
+            with clock.stage("align"):
+                tokens = np.array([[*prompt, *found[index]] for index in indices], np.int32)
+                attention = networks.align(state, tokens)
+            with clock.stage("warp"):
+                list(
+                    threads.map(
+                        lambda one: token_starts(one, median_width=known.median_width),
+                        attention[:, :, len(prompt) :, :num_steps],
+                    )
+                )
+    total = time.perf_counter() - began
+    used = _used_bytes(options)
+    rows.close()
+    if any(len(tokens) != options.symbols for tokens in found.values()) or len(found) != options.windows:
+        raise RuntimeError("a window did not get its symbols")
+    return {
+        "total_seconds": round(total, 4),
+        "stages": {name: round(seconds, 4) for name, seconds in clock.seconds.items()},
+        "gpu_bytes": used,
+    }
+
+
+def _used_bytes(options: argparse.Namespace) -> int | None:
+    return options.free_before - free_memory_bytes() if options.device == "gpu" else None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Export, build, measure, compare, write the JSON."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(given)
+    torch_python = options.torch_python or sys.executable
+    if not (options.work / "whisper.json").is_file():
+        _in_torch(torch_python, "benchmarks.whisper.checkpoint", "--shape", options.shape, str(options.work))
+    known = WhisperDescription.load(options.work)
+    result: dict[str, Any] = {
+        "format": FORMAT,
+        **describe_run(MODULE, given, packages=PACKAGES),
+        "shape": options.shape,
+        "windows": options.windows,
+        "audio_seconds": options.windows * known.num_frames / 100,
+        "symbols": options.symbols,
+        "rows": options.rows,
+        "encoder_batch": options.encoder_batch,
+        "device": options.device,
+        "build_seconds": None,
+        "passes": [],
+        "transformers": None,
+    }
+    if options.device == "gpu":
+        gpus()
+        options.free_before = free_memory_bytes()
+        began = time.perf_counter()
+        if not (options.work / "aligner.engine").is_file():
+            config = BuildConfig(precision="float16", optimization_level=options.optimization_level)
+            build_whisper(
+                options.work,
+                num_rows=options.rows,
+                encoder_batch=options.encoder_batch,
+                num_positions=options.positions,
+                config=config,
+            )
+            result["build_seconds"] = round(time.perf_counter() - began, 1)
+            print("built", result["build_seconds"], flush=True)
+    networks = open_networks(options.work, options.device)
+    one_pass(known, networks, options)
+    for _ in range(options.repeats):
+        result["passes"].append(one_pass(known, networks, options))
+        print(result["passes"][-1], flush=True)
+        write_text(options.output, to_text(result))
+    networks.close()
+    if options.device == "gpu" and not options.no_transformers:
+        told = _in_torch(
+            torch_python,
+            "benchmarks.whisper.transformers_speed",
+            *("--shape", options.shape, "--windows", str(options.windows)),
+            *("--symbols", str(options.symbols), "--batches", *map(str, options.batches)),
+        )
+        result["transformers"] = json.loads(told.splitlines()[-1])
+        print(result["transformers"], flush=True)
+    write_text(options.output, to_text(result))
+    return 0
+
+
+def _in_torch(python: str, module: str, *arguments: str) -> str:
+    done = subprocess.run(  # noqa: S603 - our own arguments
+        [python, "-m", module, *arguments], stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT
+    )
+    return done.stdout
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__)
+    parser.add_argument("--work", type=Path, required=True, help="folder for networks and engines")
+    parser.add_argument("--output", type=Path, default=RESULT, metavar="PATH", help="the JSON")
+    parser.add_argument("--torch-python", metavar="PATH", help="interpreter with PyTorch; default: this one")
+    parser.add_argument("--shape", choices=("large-v3", "tiny"), default="large-v3")
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="gpu")
+    parser.add_argument("--windows", type=int, default=120, metavar="N")
+    parser.add_argument("--symbols", type=int, default=100, metavar="N", help="forced in each window")
+    parser.add_argument("--rows", type=int, default=120, metavar="N")
+    parser.add_argument("--encoder-batch", type=int, default=8, metavar="N")
+    parser.add_argument("--positions", type=int, default=128, metavar="N", help="symbols that a row can hold")
+    parser.add_argument("--optimization-level", type=int, metavar="N")
+    parser.add_argument("--repeats", type=int, default=3, metavar="N")
+    parser.add_argument("--batches", type=int, nargs="+", default=[32, 64, 120], help="of transformers")
+    parser.add_argument("--no-transformers", action="store_true")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

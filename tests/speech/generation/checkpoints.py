@@ -1,0 +1,82 @@
+"""Checkpoints of the right shape and random weights, small enough for a test."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+import transformers
+
+SIZES = {
+    "d_model": 32,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 64,
+    "decoder_ffn_dim": 64,
+    "tie_word_embeddings": False,
+}
+NUM_SYMBOLS = 110
+
+
+def loud(model: Any, gain: float = 5) -> Any:
+    """Spread the weights, so that what comes next depends on what came before."""
+    output = model.get_output_embeddings()
+    # Tied to the embeddings it would say the last symbol again.
+    output.weight = torch.nn.Parameter(torch.randn_like(output.weight))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.dim() > 1 and "embed" not in name:
+                parameter.mul_(gain)
+    return model.eval()
+
+
+@functools.cache
+def whisper(seed: int) -> Any:
+    torch.manual_seed(seed)
+    config = transformers.WhisperConfig(
+        **SIZES,
+        vocab_size=NUM_SYMBOLS,
+        num_mel_bins=80,
+        max_source_positions=50,
+        max_target_positions=64,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=3,
+        suppress_tokens=None,
+        begin_suppress_tokens=None,
+    )
+    return loud(transformers.WhisperForConditionalGeneration(config))
+
+
+@functools.cache
+def marian(seed: int) -> Any:
+    torch.manual_seed(seed)
+    config = transformers.MarianConfig(
+        **SIZES,
+        vocab_size=NUM_SYMBOLS,
+        max_position_embeddings=64,
+        pad_token_id=NUM_SYMBOLS - 1,
+        eos_token_id=0,
+        decoder_start_token_id=NUM_SYMBOLS - 1,
+        forced_eos_token_id=None,
+        scale_embedding=True,
+    )
+    return loud(transformers.MarianMTModel(config))
+
+
+@functools.cache
+def m2m100(seed: int) -> Any:
+    torch.manual_seed(seed)
+    config = transformers.M2M100Config(
+        **SIZES,
+        vocab_size=NUM_SYMBOLS,
+        max_position_embeddings=64,
+        pad_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=2,
+    )
+    return loud(transformers.M2M100ForConditionalGeneration(config))

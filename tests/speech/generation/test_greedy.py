@@ -1,0 +1,96 @@
+"""Greedy generation is that of transformers, token for token."""
+
+import functools
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+pytest.importorskip("onnxruntime")
+
+from transformers.generation import GenerationMixin  # noqa: E402
+
+from tests.speech.generation import checkpoints  # noqa: E402
+from trtforge.runtime import OnnxRunner  # noqa: E402
+from trtforge.speech.generation import Request, RowDecoder, Seat, Suppress, export_networks, generate  # noqa: E402
+
+NEW = 20
+# 1 is M2M100's padding, which has no position of its own.
+RULES = Suppress(always=frozenset({1, 7, 8}), first=frozenset({9}))
+
+
+@functools.cache
+def networks(kind, seed):
+    model = getattr(checkpoints, kind)(seed)
+    exported = export_networks(model, num_masks=2, ranged=kind == "whisper")
+    return OnnxRunner(exported.encoder), OnnxRunner(exported.decoder), exported.num_positions
+
+
+def inputs_of(kind, seed, count):
+    """The encoder's feeds, the same for transformers, and the true lengths."""
+    random = np.random.default_rng(seed)
+    if kind == "whisper":
+        features = random.standard_normal((count, 80, 100)).astype(np.float32)
+        return {"features": features}, {"input_features": torch.tensor(features)}, [None] * count
+    lengths = random.integers(1, 12, count).astype(np.int32)
+    is_real = np.arange(lengths.max())[None] < lengths[:, None]
+    padding = getattr(checkpoints, kind)(seed).config.pad_token_id
+    tokens = np.where(is_real, random.integers(10, 90, is_real.shape), padding).astype(np.int32)
+    given = {"input_ids": torch.tensor(tokens).long(), "attention_mask": torch.tensor(is_real).long()}
+    return {"tokens": tokens, "lengths": lengths}, given, lengths.tolist()
+
+
+def expected(kind, seed, given, prompts, *, new=NEW):
+    """What transformers gives for each row by itself, without the prompt and what follows the end."""
+    model = getattr(checkpoints, kind)(seed)
+    found = []
+    for row, prompt in enumerate(prompts):
+        ours = {name: value[row : row + 1] for name, value in given.items()}
+        if "attention_mask" in ours:
+            length = int(ours["attention_mask"].sum())
+            ours = {name: value[:, :length] for name, value in ours.items()}
+        with torch.no_grad():
+            tokens = GenerationMixin.generate(
+                model,
+                **ours,
+                decoder_input_ids=torch.tensor([prompt]),
+                max_new_tokens=new,
+                num_beams=1,
+                do_sample=False,
+                suppress_tokens=sorted(RULES.always),
+                begin_suppress_tokens=sorted(RULES.first),
+            )[0].tolist()[len(prompt) :]
+        end = model.config.eos_token_id
+        found.append(tuple(tokens[: tokens.index(end)] if end in tokens else tokens))
+    return found
+
+
+def ours(kind, seed, feeds, lengths, prompts, *, num_rows, new=NEW, **settings):
+    encoder, decoder, num_positions = networks(kind, seed)
+    memory = encoder.run(feeds)
+    rows = RowDecoder(
+        decoder, num_rows=num_rows, num_positions=num_positions, rules=RULES,
+        memory_length=max((length or 0 for length in lengths), default=0) or None, bucket=8,
+    )  # fmt: skip
+    end = checkpoints.__dict__[kind](seed).config.eos_token_id
+    seats = (
+        Seat(Request(tuple(prompt), new, frozenset({end}), RULES, key=row), memory, row, lengths[row])
+        for row, prompt in enumerate(prompts)
+    )
+    done = {found.request.key: found for found in generate(rows, seats, **settings)}
+    return [done[row] for row in range(len(prompts))]
+
+
+@pytest.mark.parametrize("kind", ["whisper", "marian", "m2m100"])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_tokens_are_those_of_transformers_in_any_number_of_rows(kind, seed):
+    feeds, given, lengths = inputs_of(kind, seed, 5)
+    start = getattr(checkpoints, kind)(seed).config.decoder_start_token_id
+    prompts = [[start], [start, 20], [start, 21, 22], [start], [start, 30, 31, 32, 33]]
+    wanted = expected(kind, seed, given, prompts)
+    assert len(set(wanted)) >= 4
+    for num_rows in (1, 2, 5, 7):
+        found = ours(kind, seed, feeds, lengths, prompts, num_rows=num_rows)
+        assert [one.tokens for one in found] == wanted
+        assert [one.stopped for one in found] == [len(tokens) < NEW for tokens in wanted]

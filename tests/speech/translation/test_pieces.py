@@ -1,0 +1,41 @@
+import pytest
+
+from trtforge.errors import InputError
+from trtforge.speech.translation import Glossary
+from trtforge.speech.translation.pieces import parts_of
+
+
+def always(text):
+    return True
+
+
+def up_to_20(text):
+    return len(text) <= 20
+
+
+def test_sentences_are_parted_at_their_ends():
+    text = 'One. Two?  "Three!" 4 is next… Ása'
+    assert parts_of(text, (), always) == ["One.", "Two?", '"Three!"', "4 is next…", "Ása"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Dr. Smith and J. Doe", "the FP16 vs. INT8 case", "TensorRT 8.6 is out. it is", "i.e. Ben", ""],
+)
+def test_what_only_looks_like_an_end_is_none(text):
+    assert parts_of(text, (), always) == [text]
+
+
+def test_long_sentences_are_cut_at_marks_and_never_in_a_term():
+    assert parts_of("one two three, four five six", (), up_to_20) == ["one two three,", "four five six"]
+    sentence = "aaaaaaaaaa tensor core bbbbbb"
+    assert parts_of(sentence, (), up_to_20) == ["aaaaaaaaaa tensor", "core bbbbbb"]
+    matches = Glossary.of(["tensor core"]).find(sentence)
+    assert parts_of(sentence, matches, up_to_20) == ["aaaaaaaaaa", "tensor core bbbbbb"]
+    text = "It is. Net. Core is on"
+    assert parts_of(text, Glossary.of(["Net. Core"]).find(text), always) == ["It is.", "Net. Core is on"]
+
+
+def test_a_word_that_does_not_fit_is_refused():
+    with pytest.raises(InputError, match="a word is longer than the network takes: 'aaaaa"):
+        parts_of("a" * 30, (), up_to_20)

@@ -1,0 +1,164 @@
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+pytest.importorskip("onnxruntime")
+soundfile = pytest.importorskip("soundfile")
+
+from tests.speech.whisper import small  # noqa: E402
+from trtforge.errors import ClipError, ConfigError, ModelError  # noqa: E402
+from trtforge.speech import Transcript, Whisper  # noqa: E402
+from trtforge.speech.whisper import (  # noqa: E402
+    Fallback,
+    TranscribeSettings,
+    export_whisper,
+    whisper_features,
+)
+
+SILENCE = np.zeros(5 * small.SECOND, np.float32)
+GREEDY = TranscribeSettings(fallback=Fallback(temperatures=(0.0,)))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whisper")
+    export_whisper((small.model(), small.tokenizer()), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whisper(folder):
+    with Whisper.load(folder, num_rows=3, encoder_batch=2) as loaded:
+        yield loaded
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("audio")
+    parts = {
+        "long": [small.noise(3.3), SILENCE, small.noise(0.7, 1), SILENCE],
+        "short": [small.noise(0.4, 2)],
+        "silent": [SILENCE],
+        "clipped": [np.clip(30 * small.noise(1.0, 3), -1, 1)],
+    }
+    for name, audio in parts.items():
+        soundfile.write(folder / f"{name}.wav", np.concatenate(audio), small.SECOND)
+    whole = (folder / "long.wav").read_bytes()
+    (folder / "cut.wav").write_bytes(whole[: len(whole) // 2])
+    return folder
+
+
+def test_words_have_times_inside_their_segments(whisper, recordings):
+    transcript = whisper.transcribe(recordings / "long.wav", GREEDY)
+    assert transcript.duration == 14.0
+    assert transcript.language in ("en", "es", "zh")
+    assert [round(segment.start, 2) for segment in transcript.segments][-1] == 8.1
+    assert transcript.text == " ".join(segment.text for segment in transcript.segments)
+    starts = [word.start for word in transcript.words]
+    assert starts == sorted(starts)
+    for segment in transcript.segments:
+        inside = [word for word in transcript.words if segment.start <= word.start < segment.end]
+        assert " ".join(word.text for word in inside).split() == segment.text.split()
+        assert all(word.end <= segment.end + 1e-9 for word in inside)
+        assert all(0 < word.probability <= 1 for word in inside)
+    assert json.loads(json.dumps(transcript.to_json()))["text"] == transcript.text
+
+
+def test_what_shares_the_rows_does_not_change_a_result(whisper, folder, recordings):
+    names = ["long.wav", "short.wav", "clipped.wav"]
+    alone = [whisper.transcribe(recordings / name) for name in names]
+    for order in itertools.permutations(range(3)):
+        together = whisper.transcribe([recordings / names[index] for index in order])
+        for index, found in zip(order, together, strict=True):
+            same_as(found, alone[index])
+    with Whisper.load(folder, num_rows=7, encoder_batch=5) as other:
+        for name, wanted in zip(names, alone, strict=True):
+            same_as(other.transcribe(recordings / name), wanted)
+
+
+def same_as(found, wanted):
+    assert found.text == wanted.text
+    assert [(word.text, word.start, word.end) for word in found.words] == [
+        (word.text, word.start, word.end) for word in wanted.words
+    ]
+    for one, other in zip(found.segments, wanted.segments, strict=True):
+        assert one.temperature == other.temperature
+        assert one.mean_log_probability == pytest.approx(other.mean_log_probability, abs=1e-4)
+
+
+def test_silence_is_never_given_words(whisper, recordings):
+    assert whisper.transcribe(recordings / "silent.wav") == Transcript((), 5.0)
+
+
+def test_what_the_network_takes_for_silence_is_left_out(whisper, recordings):
+    unsure = Fallback(temperatures=(0.0,), min_log_probability=0.0, max_no_speech=0.0)
+    assert whisper.transcribe(recordings / "short.wav", TranscribeSettings(fallback=unsure)).segments == ()
+
+
+def test_a_recording_that_ends_early_is_an_error_and_the_others_go_on(whisper, recordings):
+    with pytest.raises(ClipError, match=r"clip 'cut.wav'"):
+        whisper.transcribe(recordings / "cut.wav")
+    found = whisper.transcribe([recordings / "cut.wav", recordings / "none.wav", recordings / "short.wav"])
+    assert [type(one) for one in found] == [ClipError, ClipError, Transcript]
+    same_as(found[2], whisper.transcribe(recordings / "short.wav"))
+
+
+def test_only_rows_that_fail_are_drawn_again(whisper, recordings):
+    greedy = whisper.transcribe(recordings / "long.wav", GREEDY)
+    scores = sorted(segment.mean_log_probability for segment in greedy.segments)
+    between = (scores[0] + scores[1]) / 2
+    again = Fallback(temperatures=(0.0, 0.5), min_log_probability=between, max_compression_ratio=99)
+    found = whisper.transcribe(recordings / "long.wav", TranscribeSettings(fallback=again))
+    assert sorted(segment.temperature for segment in found.segments) == [0.0] * (len(scores) - 1) + [0.5]
+    for one, other in zip(found.segments, greedy.segments, strict=True):
+        assert one.temperature or one.text == other.text
+
+
+def test_times_of_the_decoder_are_not_in_the_text(whisper, recordings):
+    settings = TranscribeSettings(language="en", timestamps=True, fallback=Fallback(temperatures=(0.0,)))
+    transcript = whisper.transcribe(recordings / "short.wav", settings)
+    assert transcript.language_probability is None
+    assert "<|" not in transcript.text
+
+
+def test_progress_ends_with_all_windows(whisper, recordings):
+    told = []
+    whisper.transcribe(recordings / "long.wav", GREEDY, on_progress=lambda *pair: told.append(pair))
+    assert told[-1] == (5, 5)
+
+
+def test_a_folder_of_transformers_is_loaded_too(whisper, recordings, tmp_path):
+    small.model().save_pretrained(tmp_path)
+    small.tokenizer().save_pretrained(tmp_path)
+    with Whisper.load(tmp_path) as loaded:
+        same_as(loaded.transcribe(recordings / "short.wav"), whisper.transcribe(recordings / "short.wav"))
+
+
+def test_wrong_requests_are_refused(whisper, folder, recordings, tmp_path):
+    with pytest.raises(ConfigError, match=r"has no language 'xx'; it has en, es, zh"):
+        whisper.transcribe(recordings / "short.wav", TranscribeSettings(language="xx"))
+    with pytest.raises(ModelError, match=r"lacks encoder.engine, decoder.engine, aligner.engine"):
+        Whisper.load(folder, device="gpu")
+    with pytest.raises(ModelError, match="is no speech checkpoint of transformers"):
+        Whisper.load(tmp_path)
+    with pytest.raises(ConfigError, match="temperatures must be one or more"):
+        Fallback(temperatures=())
+
+
+@pytest.mark.parametrize("num_mels", [80, 128])
+@pytest.mark.parametrize("seconds", [0.01, 7.3, 30.0])
+def test_features_are_those_of_transformers(num_mels, seconds):
+    from transformers import WhisperFeatureExtractor
+
+    audio = small.noise(seconds)
+    wanted = WhisperFeatureExtractor(feature_size=num_mels)(audio, sampling_rate=16_000).input_features[0]
+    found = whisper_features(audio, num_mels=num_mels, num_frames=3000)
+    np.testing.assert_allclose(found, wanted, atol=2e-5)
+
+
+def test_features_of_silence_are_even():
+    assert set(whisper_features(np.zeros(100), num_mels=80, num_frames=3000).ravel()) == {np.float32(-1.5)}

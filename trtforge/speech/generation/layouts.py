@@ -1,0 +1,102 @@
+"""What the decoders of encoder-decoder checkpoints differ in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from trtforge.errors import ModelError
+
+KINDS = ("whisper", "marian", "m2m_100")
+
+
+@dataclass(frozen=True)
+class StackLayout:
+    """How one stack of layers, the encoder's or the decoder's, embeds and normalizes.
+
+    Parameters
+    ----------
+    stack : the checkpoint's module: ``layers``, and ``embed_tokens`` where it takes tokens.
+    embed_scale : what the stack itself multiplies embeddings by.
+    position_table : tensor [positions, width].
+    first_position : row of the table for position 0.
+    has_last_norm : whether a ``layer_norm`` follows the last layer.
+    """
+
+    stack: Any
+    embed_scale: float
+    position_table: Any
+    first_position: int
+    has_last_norm: bool
+
+    @property
+    def num_positions(self) -> int:
+        """Positions that the table holds: the longest sequence."""
+        return int(self.position_table.shape[0]) - self.first_position
+
+
+@dataclass(frozen=True)
+class CheckpointLayout:
+    """An encoder-decoder checkpoint taken apart.
+
+    Parameters
+    ----------
+    kind : the configuration's ``model_type``, one of `KINDS`.
+    encoder, decoder : the two stacks.
+    normalizes_before : whether a sub-layer normalizes what goes into it, or the sum that comes out.
+    scales_query : whether the query is scaled when it is projected, or the product with the keys.
+    num_heads : of the decoder.
+    output : the module from hidden states to scores.
+    output_bias : tensor [1, symbols] to add to the scores, or None.
+    """
+
+    kind: str
+    encoder: StackLayout
+    decoder: StackLayout
+    normalizes_before: bool
+    scales_query: bool
+    num_heads: int
+    output: Any
+    output_bias: Any
+
+
+def layout_of(model: Any) -> CheckpointLayout:
+    """Take a ``transformers`` encoder-decoder checkpoint apart; its own weights are used, not copied.
+
+    Parameters
+    ----------
+    model : such as ``WhisperForConditionalGeneration``, ``MarianMTModel``, ``M2M100ForConditionalGeneration``
+        (NLLB is loaded as one too).
+
+    Raises
+    ------
+    ModelError : the checkpoint is of another architecture.
+    """
+    kind = getattr(model.config, "model_type", type(model).__name__)
+    if kind not in KINDS:
+        raise ModelError(
+            f"decoders with a key-value cache are made of {', '.join(KINDS)} checkpoints, got {kind!r}",
+            hint="NLLB's dense checkpoints are of kind m2m_100",
+        )
+    encoder, decoder = model.model.encoder, model.model.decoder
+    is_marian = kind == "marian"
+
+    def stack_of(stack: Any) -> StackLayout:
+        if kind == "m2m_100":
+            table, first = stack.embed_positions.weights, stack.embed_positions.padding_idx + 1
+        else:
+            table, first = stack.embed_positions.weight, 0
+        # M2M100's embedding scales by itself, and Whisper's is not scaled.
+        scale = float(stack.embed_scale) if is_marian else 1.0
+        return StackLayout(stack, scale, table, first, has_last_norm=not is_marian)
+
+    return CheckpointLayout(
+        kind,
+        stack_of(encoder),
+        stack_of(decoder),
+        normalizes_before=not is_marian,
+        scales_query=kind == "whisper",
+        num_heads=int(model.config.decoder_attention_heads),
+        output=model.proj_out if kind == "whisper" else model.lm_head,
+        output_bias=model.final_logits_bias if is_marian else None,
+    )

@@ -1,0 +1,135 @@
+"""Generate for any number of inputs in a fixed number of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from trtforge.speech.generation.decoder import RowDecoder, Scored
+from trtforge.speech.generation.requests import Generated, Request
+from trtforge.speech.generation.rules import Choice
+
+_IDLE = Choice()
+
+
+@dataclass(frozen=True)
+class Seat:
+    """An input that waits for a row.
+
+    Parameters
+    ----------
+    request : what to generate.
+    memory : outputs of the encoder network.
+    index : the input's place in its batch.
+    length : true length of the input, where inputs differ in length.
+    """
+
+    request: Request
+    memory: Mapping[str, Any]
+    index: int = 0
+    length: int | None = None
+
+
+# Looks at what a row gave, and returns what the same input is asked for again, or None to accept it.
+Retry = Callable[[Generated], "Request | None"]
+
+
+@dataclass
+class _Row:
+    """A row under way: the symbols that it must be fed, and those that it gave."""
+
+    request: Request
+    pending: list[int] = field(default_factory=list)
+    position: int = 0
+    tokens: list[int] = field(default_factory=list)
+    log_probabilities: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.pending = list(self.request.prompt)
+
+
+def generate(
+    decoder: RowDecoder, seats: Iterable[Seat], *, retry: Retry | None = None, max_prefill: int = 8
+) -> Iterator[Generated]:
+    """Generate for each input; rows that end are given the next input while the others go on.
+
+    Where all rows have several symbols of their prompts left, these are given at once (prefill); a row that
+    joins others is fed its prompt a symbol at a time, beside their steps.
+
+    Parameters
+    ----------
+    decoder : the rows. What they held before is forgotten.
+    seats : the inputs, taken as rows become free; an iterator may encode them as they are asked for.
+    retry : asked for each row that ended; the input stays in its row, so that a second attempt costs neither
+        the encoder nor the other rows anything.
+    max_prefill : most symbols of prompts to give at once.
+
+    Returns
+    -------
+    What the rows gave, in the order in which they ended.
+
+    Raises
+    ------
+    InputError : an input does not fit the rows.
+    TrtforgeError : the network failed.
+    """
+    waiting = iter(seats)
+    rows: list[_Row | None] = [None] * decoder.num_rows
+    while True:
+        for index, row in enumerate(rows):
+            if row is None:
+                seat = next(waiting, None)
+                if seat is None:
+                    break
+                decoder.seat(index, seat.memory, seat.index, seat.length)
+                rows[index] = _Row(seat.request)
+        if not any(rows):
+            return
+        scored = _advance(decoder, rows, max_prefill)
+        for index, row in enumerate(rows):
+            if row is None or row.pending:
+                continue
+            done = _take(row, scored, index, decoder.num_positions)
+            if done is not None:
+                again = None if retry is None else retry(done)
+                rows[index] = None if again is None else _Row(again)
+                if again is None:
+                    yield done
+
+
+def _advance(decoder: RowDecoder, rows: list[_Row | None], max_prefill: int) -> Scored:
+    num_new = min(max_prefill, *(len(row.pending) for row in rows if row is not None))
+    tokens = np.zeros((len(rows), num_new), np.int32)
+    positions = np.full(len(rows), -1, np.int32)
+    choices = [_IDLE] * len(rows)
+    for index, row in enumerate(rows):
+        if row is None:
+            continue
+        tokens[index], positions[index] = row.pending[:num_new], row.position
+        del row.pending[:num_new]
+        row.position += num_new
+        if not row.pending:
+            choices[index] = row.request.rules.allow(row.tokens)
+    return decoder.extend(tokens, positions, choices)
+
+
+def _take(row: _Row, scored: Scored, index: int, num_positions: int) -> Generated | None:
+    """Add the next symbol to a row; return what it gave if that was the last."""
+    request = row.request
+    token, log_probability = int(scored.token[index]), float(scored.log_probability[index])
+    if request.pick is not None:
+        scores = scored.scores[index]
+        token = request.pick(scores, row.tokens)
+        log_probability = float(scores[token])
+    row.log_probabilities.append(log_probability)
+    stopped = token in request.stop
+    if not stopped:
+        row.tokens.append(token)
+        row.pending.append(token)
+    is_full = len(row.tokens) >= request.max_new_tokens or row.position >= num_positions
+    if stopped or is_full:
+        return Generated(request, tuple(row.tokens), tuple(row.log_probabilities), stopped)
+    return None

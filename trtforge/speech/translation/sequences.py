@@ -1,0 +1,216 @@
+"""Translate sequences of symbols: the networks and the loop, without any text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trtforge._progress import OnProgress
+from trtforge.errors import ConfigError, InputError
+from trtforge.speech.generation import Generated, Request, RowDecoder, Seat, Suppress, generate
+from trtforge.speech.generation.decoder import Network
+from trtforge.speech.translation.constrained import Constraint, Found, Tokens, max_rows, search
+
+_PREFILL = 8
+
+
+@dataclass(frozen=True)
+class SequenceTranslator:
+    """An encoder and a decoder with what they are asked for.
+
+    Parameters
+    ----------
+    encoder, decoder : the networks that `export_networks` wrote, in an `OnnxRunner` or a `Session`.
+    num_positions : symbols that a sequence can have, on either side.
+    prompt : symbols that a translation begins with: the start, and where it is asked for the language.
+    stop : symbols that end a translation.
+    rules : symbols that never come.
+    max_batch : most sequences at a time, in the encoder and in the decoder.
+    padding : the symbol that fills shorter sequences; what it is makes no difference.
+
+    Raises
+    ------
+    ConfigError : ``max_batch`` is below 1.
+    """
+
+    encoder: Network
+    decoder: Network
+    num_positions: int
+    prompt: Tokens
+    stop: frozenset[int]
+    rules: Suppress = field(default_factory=Suppress)
+    max_batch: int = 32
+    padding: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_batch < 1:
+            raise ConfigError(f"max_batch must be 1 or more, got {self.max_batch}", settings=("max_batch",))
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Longest translation that the networks can give."""
+        return self.num_positions - len(self.prompt) + 1
+
+    def translate(
+        self,
+        sources: Sequence[Sequence[int]],
+        max_new_tokens: Sequence[int],
+        *,
+        on_progress: OnProgress | None = None,
+    ) -> list[Generated]:
+        """Translate greedily, sequences of like length together.
+
+        Parameters
+        ----------
+        sources : symbols of each, one or more, the end symbol among them.
+        max_new_tokens : most symbols for each translation.
+        on_progress : called with the number of finished translations and of all.
+
+        Returns
+        -------
+        What each row gave, in the order of the sources.
+
+        Raises
+        ------
+        InputError : a source is empty or longer than ``num_positions``; nothing has run then.
+        TrtforgeError : a network failed.
+        """
+        for index, source in enumerate(sources):
+            if not 1 <= len(source) <= self.num_positions:
+                raise InputError(
+                    f"source {index} has {len(source)} symbols, the network takes 1 to {self.num_positions}",
+                    hint="split it into sentences",
+                )
+        done: dict[int, Generated] = {}
+        for group in groups_by_length([len(source) for source in sources], self.max_batch):
+            longest = max(len(sources[index]) for index in group)
+            decoder = self._decoder(min(self.max_batch, len(group)), longest)
+            try:
+                seats = self._seats(sources, group, max_new_tokens)
+                for generated in generate(decoder, seats, max_prefill=_PREFILL):
+                    done[generated.request.key] = generated
+                    if on_progress is not None:
+                        on_progress(len(done), len(sources))
+            finally:
+                decoder.close()
+        return [done[index] for index in range(len(sources))]
+
+    def translate_with(
+        self,
+        source: Sequence[int],
+        constraints: Sequence[Constraint],
+        *,
+        max_new_tokens: int,
+        continues_word: NDArray[np.bool_],
+        width: int = 4,
+        in_order: bool = False,
+        accept: Callable[[Tokens], bool] = lambda tokens: True,
+    ) -> Found | None:
+        """Translate one sequence so that it holds the constraints; see `search`.
+
+        Raises
+        ------
+        TrtforgeError : a network failed.
+        """
+        rows = max_rows(constraints, width)
+        decoder = self._decoder(rows, len(source))
+        try:
+            memory = self.encoder.run(
+                {
+                    "tokens": np.asarray([source], np.int32),
+                    "lengths": np.asarray([len(source)], np.int32),
+                }
+            )
+            for row in range(rows):
+                decoder.seat(row, memory, 0, len(source))
+            return search(
+                _PrefixScorer(decoder, self.prompt, self.rules),
+                constraints,
+                end=min(self.stop),
+                max_new_tokens=min(max_new_tokens, self.max_new_tokens - 1),
+                continues_word=continues_word,
+                width=width,
+                in_order=in_order,
+                accept=accept,
+            )
+        finally:
+            decoder.close()
+
+    def _decoder(self, num_rows: int, memory_length: int) -> RowDecoder:
+        return RowDecoder(
+            self.decoder,
+            num_rows=num_rows,
+            num_positions=self.num_positions,
+            rules=self.rules,
+            memory_length=memory_length,
+        )
+
+    def _seats(
+        self, sources: Sequence[Sequence[int]], group: Sequence[int], max_new_tokens: Sequence[int]
+    ) -> Iterator[Seat]:
+        """Encode a batch when its first row is asked for."""
+        for start in range(0, len(group), self.max_batch):
+            rows = group[start : start + self.max_batch]
+            lengths = np.array([len(sources[row]) for row in rows], np.int32)
+            tokens = np.full((len(rows), int(lengths.max())), self.padding, np.int32)
+            for place, row in enumerate(rows):
+                tokens[place, : lengths[place]] = sources[row]
+            memory = self.encoder.run({"tokens": tokens, "lengths": lengths})
+            for place, row in enumerate(rows):
+                limit = min(max_new_tokens[row], self.max_new_tokens)
+                request = Request(self.prompt, limit, self.stop, self.rules, key=row)
+                yield Seat(request, memory, place, int(lengths[place]))
+
+
+def groups_by_length(lengths: Sequence[int], max_batch: int) -> list[list[int]]:
+    """Put sequences of like length together, the longest first.
+
+    A group has at least ``max_batch`` sequences where there are so many, and then ends before one that is at
+    most half as long as its longest, so that short sequences do not read the space of long ones.
+
+    Returns
+    -------
+    Indices, each in one group.
+    """
+    groups: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
+        group = groups[-1] if groups else []
+        if not group or (len(group) >= max_batch and 2 * lengths[index] <= lengths[group[0]]):
+            groups.append([index])
+        else:
+            group.append(index)
+    return groups
+
+
+class _PrefixScorer:
+    """Scores what follows translations so far, by feeding each row what is not in its cache yet."""
+
+    def __init__(self, decoder: RowDecoder, prompt: Tokens, rules: Suppress) -> None:
+        self._decoder, self._prompt, self._rules = decoder, prompt, rules
+        self._held: list[Tokens] = [()] * decoder.num_rows
+
+    def __call__(self, prefixes: Sequence[Tokens]) -> NDArray[np.float32]:
+        rows = [(*self._prompt, *prefix) for prefix in prefixes]
+        common = [_common(held, row) for held, row in zip(self._held, rows, strict=False)]
+        begin = min(*common, len(rows[0]) - 1)
+        choices = [self._rules.allow(prefixes[0])] * self._decoder.num_rows
+        positions = np.full(self._decoder.num_rows, -1, np.int32)
+        for start in range(begin, len(rows[0]), _PREFILL):
+            new = np.array([row[start : start + _PREFILL] for row in rows], np.int32)
+            tokens = np.zeros((self._decoder.num_rows, new.shape[1]), np.int32)
+            tokens[: len(rows)] = new
+            positions[: len(rows)] = start
+            scored = self._decoder.extend(tokens, positions, choices)
+        self._held[: len(rows)] = rows
+        return scored.scores[: len(rows)]
+
+
+def _common(one: Tokens, other: Tokens) -> int:
+    """Count the symbols that both begin with."""
+    for index, (left, right) in enumerate(zip(one, other, strict=False)):
+        if left != right:
+            return index
+    return min(len(one), len(other))

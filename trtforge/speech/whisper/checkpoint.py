@@ -1,0 +1,128 @@
+"""Write a Whisper checkpoint as networks and a description that need no PyTorch to run."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from trtforge._files import read_json, write_json
+from trtforge._optional import require
+from trtforge.errors import ModelError
+from trtforge.external_data import save_model
+from trtforge.speech.generation.export import KvDtype, export_aligner, export_networks
+from trtforge.speech.whisper.rules import NUM_MASKS
+from trtforge.speech.whisper.vocabulary import WhisperVocabulary
+
+DESCRIPTION = "whisper.json"
+PARTS = ("encoder", "decoder", "aligner")
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class WhisperDescription:
+    """What must be known of a Whisper checkpoint beside its networks.
+
+    Parameters
+    ----------
+    vocabulary : its symbols.
+    num_symbols : size of the networks' vocabulary.
+    num_mels, num_frames : of a window's features.
+    num_positions : symbols that the decoder can hold.
+    median_width : steps of 20 ms to smooth attention over.
+    """
+
+    vocabulary: WhisperVocabulary
+    num_symbols: int
+    num_mels: int
+    num_frames: int
+    num_positions: int
+    median_width: int
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write it into a folder."""
+        values = {**asdict(self), "vocabulary": self.vocabulary.to_json()}
+        write_json(Path(folder) / DESCRIPTION, {"format": _FORMAT, **values})
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> WhisperDescription:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ModelError : it is missing or something else.
+        """
+        path = Path(folder) / DESCRIPTION
+        values = read_json(path, what="Whisper description", error=ModelError)
+        if not isinstance(values, dict) or values.pop("format", None) != _FORMAT:
+            raise ModelError(f"{path} is no Whisper description of format {_FORMAT}")
+        try:
+            return cls(**{**values, "vocabulary": WhisperVocabulary.from_json(values["vocabulary"])})
+        except (TypeError, KeyError) as error:
+            raise ModelError(f"{path} is no Whisper description: {error}") from error
+
+
+def export_whisper(
+    checkpoint: str | os.PathLike[str] | tuple[Any, Any],
+    folder: str | os.PathLike[str],
+    *,
+    kv_dtype: KvDtype = "float32",
+) -> WhisperDescription:
+    """Write a checkpoint's encoder, decoder and aligner as ONNX networks, and its description.
+
+    Parameters
+    ----------
+    checkpoint : folder or id of a ``transformers`` Whisper checkpoint, or its model and tokenizer.
+    folder : where ``encoder.onnx``, ``decoder.onnx``, ``aligner.onnx`` and ``whisper.json`` are written.
+    kv_dtype : of keys and values in memory; ``float16`` for engines.
+
+    Raises
+    ------
+    MissingExtraError : PyTorch or ``transformers`` is not installed.
+    ModelError : there is no such checkpoint, it is no Whisper checkpoint, or PyTorch cannot trace it.
+    """
+    model, tokenizer = checkpoint if isinstance(checkpoint, tuple) else _loaded(checkpoint)
+    if getattr(model.config, "model_type", None) != "whisper":
+        raise ModelError(f"the checkpoint is of kind {model.config.model_type!r}, wanted 'whisper'")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = model.generation_config
+    networks = export_networks(model, num_masks=NUM_MASKS, ranged=True, kv_dtype=kv_dtype)
+    heads = getattr(settings, "alignment_heads", None) or _later_heads(model.config)
+    save_model(networks.encoder, folder / "encoder.onnx")
+    save_model(networks.decoder, folder / "decoder.onnx")
+    aligner = export_aligner(model, [(int(a), int(b)) for a, b in heads], kv_dtype=kv_dtype)
+    save_model(aligner, folder / "aligner.onnx")
+    num_symbols = int(model.proj_out.weight.shape[0])
+    description = WhisperDescription(
+        WhisperVocabulary.of_checkpoint(tokenizer, settings, num_symbols),
+        num_symbols,
+        int(model.config.num_mel_bins),
+        2 * int(model.config.max_source_positions),
+        networks.num_positions,
+        int(model.config.median_filter_width),
+    )
+    description.save(folder)
+    return description
+
+
+def _loaded(checkpoint: str | os.PathLike[str]) -> tuple[Any, Any]:
+    transformers = require("transformers", "load a Whisper checkpoint")
+    name = os.fspath(checkpoint)
+    try:
+        # Whatever kind it is, so that another kind is named by the error that refuses it.
+        model = transformers.AutoModelForSpeechSeq2Seq.from_pretrained(name, dtype="float32")
+        return model.eval(), transformers.AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(
+            f"{name} is no speech checkpoint of transformers: {reason}",
+            hint="give the folder that save_pretrained wrote, tokenizer included, or an id of the model hub",
+        ) from error
+
+
+def _later_heads(config: Any) -> list[tuple[int, int]]:
+    """Return all heads of the later half of the layers, where a checkpoint does not say which align."""
+    layers, heads = int(config.decoder_layers), int(config.decoder_attention_heads)
+    return [(layer, head) for layer in range(layers // 2, layers) for head in range(heads)]

@@ -1,0 +1,432 @@
+"""Transcribe recordings with Whisper, windows of all of them in one batch of rows."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trtforge._progress import OnProgress
+from trtforge.audio.decode import MAX_DURATION, AudioSource
+from trtforge.errors import ClipError, ConfigError, ModelError
+from trtforge.speech.generation import Generated, Request, RowDecoder, Sample, Seat, generate
+from trtforge.speech.transcript import Segment, Transcript, Word
+from trtforge.speech.whisper.alignment import token_starts
+from trtforge.speech.whisper.checkpoint import DESCRIPTION, WhisperDescription, export_whisper
+from trtforge.speech.whisper.cutting import STEP, AudioWindow, CutSettings
+from trtforge.speech.whisper.features import SAMPLING_RATE, whisper_features
+from trtforge.speech.whisper.networks import Device, WhisperNetworks, open_networks
+from trtforge.speech.whisper.quality import Fallback, compression_ratio
+from trtforge.speech.whisper.rules import NOTHING_FORBIDDEN, WhisperRules
+from trtforge.speech.whisper.windows_of_files import Recording, windows_of
+from trtforge.units import Seconds
+
+
+@dataclass(frozen=True)
+class TranscribeSettings:
+    """How recordings are transcribed.
+
+    Parameters
+    ----------
+    language : code such as ``en``, or None to find it from each recording's first window.
+    task : ``transcribe``, or ``translate`` into English.
+    timestamps : whether the decoder writes times of its own; words get theirs in any case.
+    words : whether words get times; without, the aligner does not run.
+    fallback : when windows are decoded again.
+    cut : where windows begin and end.
+    max_new_tokens : most symbols of a window; None for half of what the decoder can hold.
+    """
+
+    language: str | None = None
+    task: Literal["transcribe", "translate"] = "transcribe"
+    timestamps: bool = False
+    words: bool = True
+    fallback: Fallback = Fallback()  # noqa: RUF009 - frozen
+    cut: CutSettings = CutSettings()  # noqa: RUF009 - frozen
+    max_new_tokens: int | None = None
+
+
+@dataclass
+class _Group:
+    """Windows that were encoded together and are aligned together."""
+
+    states: Any
+    tasks: list[_Task] = field(default_factory=list)
+
+    def is_done(self) -> bool:
+        return all(task.found is not None for task in self.tasks)
+
+
+@dataclass
+class _Task:
+    """One window under way."""
+
+    recording: Recording
+    window: AudioWindow
+    group: _Group
+    language: str | None
+    no_speech_probability: float
+    attempt: int = 0
+    found: Generated | None = None
+
+
+class Whisper:
+    """A Whisper checkpoint that transcribes; `load` makes one.
+
+    Parameters
+    ----------
+    description : what must be known beside the networks.
+    networks : the encoder, decoder and aligner; engines limit rows, windows and symbols.
+    num_rows : windows decoded at a time.
+    encoder_batch : windows encoded at a time.
+
+    Raises
+    ------
+    ConfigError : a number is below 1.
+    """
+
+    def __init__(
+        self,
+        description: WhisperDescription,
+        networks: WhisperNetworks,
+        *,
+        num_rows: int = 8,
+        encoder_batch: int = 4,
+    ) -> None:
+        for name, number in (("num_rows", num_rows), ("encoder_batch", encoder_batch)):
+            if number < 1:
+                raise ConfigError(f"{name} must be 1 or more, got {number}", settings=(name,))
+        self.description, self._networks = description, networks
+        self.num_rows, self._encoder_batch = num_rows, encoder_batch
+        self._num_positions = networks.limit("decoder", "self_key_0", 2) or description.num_positions
+
+    @classmethod
+    def load(
+        cls,
+        source: str | os.PathLike[str],
+        *,
+        device: Device = "cpu",
+        num_rows: int | None = None,
+        encoder_batch: int | None = None,
+    ) -> Whisper:
+        """Load a checkpoint.
+
+        Parameters
+        ----------
+        source : folder that `export_whisper` wrote, which needs no PyTorch; or folder or id of a
+            ``transformers`` Whisper checkpoint, which is exported first.
+        device : ``cpu`` for ONNX Runtime, ``gpu`` for the engines in the folder (`build_whisper`).
+        num_rows : windows decoded at a time; by default 8 on the CPU, on a GPU the engine's. Where there are
+            fewer windows, the further rows stand idle.
+        encoder_batch : windows encoded at a time; by default 4 on the CPU, on a GPU the engine's most.
+
+        Raises
+        ------
+        MissingExtraError : a package is missing.
+        ModelError : there is no such checkpoint, or it is no Whisper checkpoint.
+        TrtforgeError : an engine cannot be loaded.
+        """
+        folder = Path(source)
+        if (folder / DESCRIPTION).is_file():
+            description = WhisperDescription.load(folder)
+            networks = open_networks(folder, device)
+        elif device == "gpu":
+            raise ModelError(
+                f"{source} holds no {DESCRIPTION}, and engines are built beforehand",
+                hint="export_whisper(checkpoint, folder, kv_dtype='float16'), then build_whisper(folder)",
+            )
+        else:
+            with tempfile.TemporaryDirectory(prefix="trtforge-") as scratch:
+                description = export_whisper(source, scratch)
+                networks = open_networks(Path(scratch), device)
+        return cls(
+            description,
+            networks,
+            num_rows=num_rows or networks.limit("decoder", "tokens", 0) or 8,
+            encoder_batch=encoder_batch or networks.limit("encoder", "features", 0) or 4,
+        )
+
+    def __enter__(self) -> Whisper:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back what the networks hold."""
+        self._networks.close()
+
+    @overload
+    def transcribe(  # type: ignore[overload-overlap]  # a str is a sequence of str
+        self,
+        audio: AudioSource,
+        settings: TranscribeSettings = ...,
+        *,
+        on_progress: OnProgress | None = ...,
+        max_duration: float = ...,
+    ) -> Transcript: ...
+
+    @overload
+    def transcribe(
+        self,
+        audio: Sequence[AudioSource],
+        settings: TranscribeSettings = ...,
+        *,
+        on_progress: OnProgress | None = ...,
+        max_duration: float = ...,
+    ) -> list[Transcript | ClipError]: ...
+
+    def transcribe(
+        self,
+        audio: AudioSource | Sequence[AudioSource],
+        settings: TranscribeSettings = TranscribeSettings(),
+        *,
+        on_progress: OnProgress | None = None,
+        max_duration: float = MAX_DURATION,
+    ) -> Transcript | list[Transcript | ClipError]:
+        """Transcribe one recording, or several in the same rows.
+
+        Recordings are read as their windows are needed, so that memory follows the rows and not their length.
+        Silence is left out before anything is decoded; what the network takes for silence and is not sure of
+        is left out after.
+
+        Parameters
+        ----------
+        audio : path of an audio file, or its bytes; or a list of them.
+        settings : language, task and the rest.
+        on_progress : called with windows that are done and windows that were cut so far.
+        max_duration : longest recording that is read, in seconds.
+
+        Returns
+        -------
+        The transcript; for a list, one for each, or in its place the error of a recording that cannot be
+        read.
+
+        Raises
+        ------
+        ClipError : the one recording cannot be read.
+        ConfigError : the checkpoint has no such language or task.
+        TrtforgeError : a network failed.
+        """
+        if isinstance(audio, str | os.PathLike | bytes):
+            (result,) = self._transcribe([audio], settings, on_progress, max_duration)
+            if isinstance(result, ClipError):
+                raise result
+            return result
+        return self._transcribe(list(audio), settings, on_progress, max_duration)
+
+    def _transcribe(
+        self,
+        sources: Sequence[AudioSource],
+        settings: TranscribeSettings,
+        on_progress: OnProgress | None,
+        max_duration: float,
+    ) -> list[Transcript | ClipError]:
+        known = self.description
+        language = settings.language or ("en" if not known.vocabulary.is_multilingual else None)
+        if language is not None:
+            known.vocabulary.prompt(language, settings.task, timestamps=False)
+        if settings.cut.window_seconds * SAMPLING_RATE > self._window_samples:
+            settings = replace(
+                settings, cut=replace(settings.cut, **_limits(self._window_samples / SAMPLING_RATE))
+            )
+        recordings = [Recording(source, language=language) for source in sources]
+        rules = WhisperRules(known.vocabulary, known.num_symbols, settings.timestamps)
+        decoder = RowDecoder(
+            self._networks.decoder,
+            num_rows=self.num_rows,
+            num_positions=self._num_positions,
+            rules=rules,
+        )
+        counts = [0, 0]
+
+        def progress(done: int, cut: int) -> None:
+            counts[0] += done
+            counts[1] += cut
+            if on_progress is not None:
+                on_progress(*counts)
+
+        def seats() -> Iterator[Seat]:
+            windows = windows_of(recordings, settings.cut, max_duration)
+            while batch := [pair for _, pair in zip(range(self._encoder_batch), windows, strict=False)]:
+                progress(0, len(batch))
+                yield from self._encoded(decoder, batch, settings, rules)
+
+        def retry(found: Generated) -> Request | None:
+            return self._again(found, settings.fallback)
+
+        try:
+            for found in generate(decoder, seats(), retry=retry):
+                task: _Task = found.request.key
+                task.found = found
+                progress(1, 0)
+                if task.group.is_done():
+                    self._finish(task.group, settings)
+        finally:
+            decoder.close()
+        return [_result(recording, known.vocabulary.is_multilingual) for recording in recordings]
+
+    @property
+    def _window_samples(self) -> int:
+        return self.description.num_frames // 2 * STEP
+
+    def _encoded(
+        self,
+        decoder: RowDecoder,
+        batch: Sequence[tuple[Recording, AudioWindow]],
+        settings: TranscribeSettings,
+        rules: WhisperRules,
+    ) -> Iterator[Seat]:
+        known = self.description
+        features = np.stack(
+            [
+                whisper_features(window.audio, num_mels=known.num_mels, num_frames=known.num_frames)
+                for _, window in batch
+            ]
+        )
+        memory = self._networks.encode(features)
+        starts = np.full((len(batch), 1), known.vocabulary.start, np.int32)
+        first = decoder.look(memory, starts, mask=NOTHING_FORBIDDEN).scores
+        group = _Group(memory["states"])
+        limit = settings.max_new_tokens or self._num_positions // 2
+        requests = []
+        for index, (recording, window) in enumerate(batch):
+            if recording.language is None:
+                recording.language, recording.language_probability = self._language(first[index])
+            silence = float(np.exp(first[index, known.vocabulary.no_speech]))
+            task = _Task(recording, window, group, recording.language, silence)
+            group.tasks.append(task)
+            prompt = known.vocabulary.prompt(
+                recording.language, settings.task, timestamps=settings.timestamps
+            )
+            requests.append(
+                Request(
+                    prompt,
+                    min(limit, self._num_positions - len(prompt)),
+                    frozenset({known.vocabulary.stop}),
+                    rules,
+                    _pick(settings.fallback.temperatures[0], window),
+                    key=task,
+                )
+            )
+        for index, request in enumerate(requests):
+            yield Seat(request, memory, index)
+
+    def _language(self, scores: NDArray[np.float32]) -> tuple[str, float]:
+        languages = self.description.vocabulary.languages
+        heights = np.array([scores[token] for token in languages.values()], np.float64)
+        shares = np.exp(heights - heights.max())
+        best = int(shares.argmax())
+        return list(languages)[best], float(shares[best] / shares.sum())
+
+    def _again(self, found: Generated, fallback: Fallback) -> Request | None:
+        task: _Task = found.request.key
+        if fallback.is_silence(found, task.no_speech_probability):
+            return None
+        text = self.description.vocabulary.text(found.tokens)
+        if fallback.is_good(found, text) or task.attempt + 1 == len(fallback.temperatures):
+            return None
+        task.attempt += 1
+        return replace(
+            found.request, pick=_pick(fallback.temperatures[task.attempt], task.window, task.attempt)
+        )
+
+    def _finish(self, group: _Group, settings: TranscribeSettings) -> None:
+        """Turn the windows of a group into segments and words."""
+        known, fallback = self.description.vocabulary, settings.fallback
+        spoken = []
+        for task in group.tasks:
+            assert task.found is not None  # noqa: S101 - the group is done
+            tokens = [token for token in task.found.tokens if token < known.stop]
+            text = known.text(tokens).strip()
+            if text and not fallback.is_silence(task.found, task.no_speech_probability):
+                spoken.append((task, tokens, text))
+        starts = self._align(group, spoken, settings) if settings.words and spoken else {}
+        for task, tokens, text in spoken:
+            assert task.found is not None  # noqa: S101 - the group is done
+            segment = Segment(
+                Seconds(task.window.start),
+                Seconds(task.window.end),
+                text,
+                task.found.mean_log_probability,
+                compression_ratio(text),
+                task.no_speech_probability,
+                fallback.temperatures[task.attempt],
+            )
+            words = self._words(task, tokens, starts[id(task)]) if starts else ()
+            task.recording.found.append((segment, words))
+        group.states = None
+
+    def _align(
+        self, group: _Group, spoken: Sequence[tuple[_Task, list[int], str]], settings: TranscribeSettings
+    ) -> dict[int, NDArray[np.float64]]:
+        known = self.description
+        tokens_of = {id(task): tokens for task, tokens, _ in spoken}
+        prompts = [
+            known.vocabulary.prompt(task.language, settings.task, timestamps=False) for task in group.tasks
+        ]
+        rows = [
+            [*prompt, *tokens_of.get(id(task), [])] for prompt, task in zip(prompts, group.tasks, strict=True)
+        ]
+        tokens = np.full((len(rows), max(map(len, rows))), known.vocabulary.stop, np.int32)
+        for index, row in enumerate(rows):
+            tokens[index, : len(row)] = row
+        attention = self._networks.align(group.states, tokens)
+        found = {}
+        for index, task in enumerate(group.tasks):
+            if id(task) in tokens_of:
+                num_steps = max(1, len(task.window.audio) // STEP)
+                part = attention[index, :, len(prompts[index]) : len(rows[index]), :num_steps]
+                found[id(task)] = token_starts(part, median_width=known.median_width)
+        return found
+
+    def _words(self, task: _Task, tokens: list[int], starts: NDArray[np.float64]) -> tuple[Word, ...]:
+        known, found = self.description.vocabulary, task.found
+        assert found is not None  # noqa: S101 - the group is done
+        scores = [
+            score
+            for token, score in zip(found.tokens, found.log_probabilities, strict=False)
+            if token < known.stop
+        ]
+        begin = task.window.start
+        ends = [*(begin + starts[1:]), max(task.window.end, begin + float(starts[-1]))]
+        return tuple(
+            Word(
+                text,
+                Seconds(begin + float(starts[first])),
+                Seconds(float(ends[end - 1])),
+                float(np.exp(np.mean(scores[first:end]))),
+            )
+            for text, first, end in known.words(tokens, task.language)
+        )
+
+
+def _pick(temperature: float, window: AudioWindow, attempt: int = 0) -> Sample | None:
+    """Return how to draw: always the same for the same window of the same recording."""
+    return Sample(temperature, seed=window.begin * 16 + attempt) if temperature > 0 else None
+
+
+def _limits(longest: float) -> Mapping[str, float]:
+    return {"window_seconds": longest, "search_seconds": longest / 3}
+
+
+def _result(recording: Recording, is_multilingual: bool) -> Transcript | ClipError:
+    if recording.error is not None:
+        return recording.error
+    found: list[Any] = sorted(recording.found, key=lambda pair: pair[0].start)
+    return Transcript(
+        tuple(word for _, words in found for word in words),
+        Seconds(recording.num_samples / SAMPLING_RATE),
+        tuple(segment for segment, _ in found),
+        recording.language if is_multilingual or found else None,
+        recording.language_probability,
+    )

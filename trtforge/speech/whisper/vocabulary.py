@@ -1,0 +1,191 @@
+"""What Whisper's symbols mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from trtforge.errors import ConfigError, ModelError
+
+# Written without spaces between words.
+UNSPACED = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
+TASKS = ("transcribe", "translate")
+
+
+@dataclass(frozen=True)
+class WhisperVocabulary:
+    """The symbols of a Whisper checkpoint.
+
+    Parameters
+    ----------
+    pieces : text of each symbol below ``stop``, as bytes.
+    start, stop : what the decoder begins with, and what ends a text.
+    no_speech, no_timestamps : symbols; the times of a window follow ``no_timestamps``, 20 ms apart.
+    languages : code to symbol; empty where the checkpoint knows English alone.
+    tasks : ``transcribe`` and ``translate`` to symbols; empty where it knows English alone.
+    suppressed, suppressed_first : never to be said, and not as the first.
+    max_initial_time : latest time of the first symbol, in steps of 20 ms, or None.
+    """
+
+    pieces: tuple[bytes, ...]
+    start: int
+    stop: int
+    no_speech: int
+    no_timestamps: int
+    languages: Mapping[str, int]
+    tasks: Mapping[str, int]
+    suppressed: tuple[int, ...]
+    suppressed_first: tuple[int, ...]
+    max_initial_time: int | None = None
+
+    @property
+    def first_time(self) -> int:
+        """The symbol of the time 0."""
+        return self.no_timestamps + 1
+
+    @property
+    def is_multilingual(self) -> bool:
+        """Whether languages and tasks can be chosen."""
+        return bool(self.languages)
+
+    def prompt(self, language: str | None, task: str, *, timestamps: bool) -> tuple[int, ...]:
+        """Return what the decoder begins with.
+
+        Raises
+        ------
+        ConfigError : the checkpoint has no such language or task.
+        """
+        if task not in TASKS:
+            raise ConfigError(f"task must be one of {TASKS}, got {task!r}", settings=("task",))
+        middle: tuple[int, ...] = ()
+        if self.is_multilingual:
+            if language is None or language not in self.languages:
+                known = ", ".join(sorted(self.languages))
+                raise ConfigError(
+                    f"the checkpoint has no language {language!r}; it has {known}",
+                    settings=("language",),
+                )
+            middle = self.languages[language], self.tasks[task]
+        elif language not in (None, "en") or task != "transcribe":
+            raise ConfigError(
+                f"the checkpoint knows English alone and transcribes, got {language!r} and {task!r}",
+                settings=("language", "task"),
+            )
+        return (self.start, *middle, *(() if timestamps else (self.no_timestamps,)))
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """Return the text of symbols; those that have none are left out, incomplete letters become ``�``."""
+        return b"".join(self.pieces[token] for token in tokens if token < len(self.pieces)).decode(
+            errors="replace"
+        )
+
+    def words(self, tokens: Sequence[int], language: str | None) -> list[tuple[str, int, int]]:
+        """Divide symbols into words.
+
+        A word begins at a space; in languages without spaces, at each symbol that completes a letter.
+        Punctuation without a space before it belongs to the word before.
+
+        Parameters
+        ----------
+        tokens : symbols of text alone.
+        language : its code.
+
+        Returns
+        -------
+        Text, first symbol and end of each word.
+        """
+        words: list[tuple[str, int, int]] = []
+        begin = 0
+        for end in range(1, len(tokens) + 1):
+            text = self.text(tokens[begin:end])
+            if (
+                text.endswith("�")
+                and end < len(tokens)
+                and b"\xef\xbf\xbd" not in self._bytes(tokens[begin:end])
+            ):
+                continue  # more bytes of the letter follow
+            is_mark = bool(text.strip()) and not any(letter.isalnum() for letter in text)
+            joins = bool(words) and not text.startswith(" ") and (language not in UNSPACED or is_mark)
+            if joins:
+                before, first, _ = words[-1]
+                words[-1] = before + text, first, end
+            else:
+                words.append((text, begin, end))
+            begin = end
+        return [(text.strip(), first, end) for text, first, end in words if text.strip()]
+
+    def _bytes(self, tokens: Sequence[int]) -> bytes:
+        return b"".join(self.pieces[token] for token in tokens)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            **asdict(self),
+            "languages": dict(self.languages),
+            "tasks": dict(self.tasks),
+            "pieces": [piece.hex() for piece in self.pieces],
+        }
+
+    @classmethod
+    def from_json(cls, value: Any) -> WhisperVocabulary:
+        """Read what `to_json` gave.
+
+        Raises
+        ------
+        ModelError : it is something else.
+        """
+        try:
+            return cls(
+                **{
+                    **value,
+                    "pieces": tuple(bytes.fromhex(piece) for piece in value["pieces"]),
+                    "suppressed": tuple(value["suppressed"]),
+                    "suppressed_first": tuple(value["suppressed_first"]),
+                }
+            )
+        except (TypeError, KeyError, ValueError) as error:
+            raise ModelError(f"this is no Whisper vocabulary: {error}") from error
+
+    @classmethod
+    def of_checkpoint(cls, tokenizer: Any, settings: Any, num_symbols: int) -> WhisperVocabulary:
+        """Read a checkpoint's tokenizer and generation settings.
+
+        Parameters
+        ----------
+        tokenizer : a ``transformers`` Whisper tokenizer.
+        settings : the checkpoint's ``generation_config``.
+        num_symbols : size of the network's vocabulary.
+        """
+        byte_of = {letter: byte for byte, letter in _letters_of_bytes().items()}
+        stop = int(tokenizer.convert_tokens_to_ids("<|endoftext|>"))
+        names = tokenizer.convert_ids_to_tokens(list(range(stop)))
+        no_timestamps = int(tokenizer.convert_tokens_to_ids("<|notimestamps|>"))
+        no_speech = tokenizer.convert_tokens_to_ids("<|nospeech|>")
+        if no_speech is None or no_speech == tokenizer.unk_token_id:
+            no_speech = tokenizer.convert_tokens_to_ids("<|nocaptions|>")
+        languages = getattr(settings, "lang_to_id", None) or {}
+        return cls(
+            pieces=tuple(bytes(byte_of[letter] for letter in name) for name in names),
+            start=int(tokenizer.convert_tokens_to_ids("<|startoftranscript|>")),
+            stop=stop,
+            no_speech=int(no_speech),
+            no_timestamps=no_timestamps,
+            languages={name.strip("<|>"): int(token) for name, token in languages.items()},
+            tasks=dict(getattr(settings, "task_to_id", None) or {}) if languages else {},
+            suppressed=_inside(settings.suppress_tokens, num_symbols),
+            suppressed_first=_inside(settings.begin_suppress_tokens, num_symbols),
+            max_initial_time=getattr(settings, "max_initial_timestamp_index", None),
+        )
+
+
+def _inside(tokens: Sequence[int] | None, num_symbols: int) -> tuple[int, ...]:
+    return tuple(int(token) for token in tokens or () if 0 <= token < num_symbols)
+
+
+def _letters_of_bytes() -> dict[int, str]:
+    """Return how byte-level vocabularies write each byte: itself where it prints, else from U+0100 on."""
+    printing = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    letters = {byte: chr(byte) for byte in printing}
+    others = (byte for byte in range(0x100) if byte not in letters)
+    return letters | {byte: chr(0x100 + index) for index, byte in enumerate(others)}
