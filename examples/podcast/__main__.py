@@ -18,6 +18,7 @@ from trtforge.errors import TrtforgeError
 from trtforge.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
+    from examples.podcast.recognition import Recognizer
     from examples.podcast.translating import Interpreter
 
 
@@ -36,6 +37,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--season", type=int, default=0, metavar="N")
     parser.add_argument(
         "--recognizer", type=Path, metavar="ONNX", help="a CTC network; the bundled one by default"
+    )
+    parser.add_argument(
+        "--whisper", type=Path, metavar="FOLDER", help="a Whisper checkpoint instead of a CTC network"
+    )
+    parser.add_argument(
+        "--language", default="en", help="that is spoken, for --recognizer and --whisper; en by default"
     )
     parser.add_argument(
         "--sentiment",
@@ -73,6 +80,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
+def _recognizer(args: argparse.Namespace) -> Recognizer | None:
+    from examples.podcast.recognition import CtcRecognizer
+    from trtforge.errors import ConfigError
+
+    if args.recognizer and args.whisper:
+        raise ConfigError("--recognizer and --whisper exclude each other")
+    if args.whisper:
+        from examples.podcast.whisper_recognizer import WhisperRecognizer
+
+        return WhisperRecognizer(args.whisper, language=args.language)
+    return CtcRecognizer(args.recognizer, language=args.language) if args.recognizer else None
+
+
 def _interpreters(args: argparse.Namespace) -> list[Interpreter]:
     from trtforge.errors import ConfigError
 
@@ -89,7 +109,6 @@ def _interpreters(args: argparse.Namespace) -> list[Interpreter]:
 
 def _run(args: argparse.Namespace, console: Console) -> int:
     from examples.podcast.pipeline import Tools, run
-    from examples.podcast.recognition import CtcRecognizer
     from examples.podcast.sentiment_checkpoint import SentimentCheckpoint
     from examples.podcast.settings import Settings, Show, load_terms
 
@@ -101,7 +120,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         terms=load_terms(args.terms) if args.terms else {},
     )
     tools = Tools(
-        recognizer=CtcRecognizer(args.recognizer) if args.recognizer else None,
+        recognizer=_recognizer(args),
         sentiment=SentimentCheckpoint(args.sentiment) if args.sentiment else None,
         interpreters=_interpreters(args),
     )
