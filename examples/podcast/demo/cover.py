@@ -19,9 +19,9 @@ def draw_cover(path: Path) -> None:
     for number, height in enumerate(_HEIGHTS):
         left = 150 + number * step
         half = height * 300
-        draw.rounded_rectangle((left, 420 - half, left + step * 0.6, 420 + half), radius=18, fill=_BARS)
+        draw.rounded_rectangle((left, 360 - half, left + step * 0.6, 360 + half), radius=18, fill=_BARS)
     font = ImageFont.load_default(size=150)
-    draw.text((SIZE / 2, 850), "Eight Bits", font=font, fill=_TEXT, anchor="mm")
+    draw.text((SIZE / 2, 730), "Eight Bits", font=font, fill=_TEXT, anchor="mm")
     small = ImageFont.load_default(size=56)
-    draw.text((SIZE / 2, 985), "talks about fast inference", font=small, fill=_TEXT, anchor="mm")
+    draw.text((SIZE / 2, 855), "talks about fast inference", font=small, fill=_TEXT, anchor="mm")
     image.quantize(16).save(path, optimize=True)
