@@ -46,8 +46,10 @@ def readable(episode: Path, work: Path) -> Path:
             ) from refusal
         converted = work / "converted.wav"
         work.mkdir(parents=True, exist_ok=True)
-        command = [program, "-nostdin", "-v", "error", "-y", "-i", f"file:{episode}", "-vn", "-rf64", "auto"]
-        done = subprocess.run([*command, str(converted)], capture_output=True, check=False)  # noqa: S603
+        # A playlist must not make it fetch other addresses.
+        given = ["-protocol_whitelist", "file", "-i", f"file:{episode.resolve()}"]
+        command = [program, "-nostdin", "-v", "error", "-y", *given, "-vn", "-rf64", "auto", str(converted)]
+        done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603
         if done.returncode != 0 or not converted.is_file():
             converted.unlink(missing_ok=True)
             said = done.stderr.decode(errors="replace").strip().splitlines()

@@ -155,6 +155,8 @@ def run(
     with stages.stage("bundle") as stage:
         source = readable(recording, store.folder)
         manifest = write_bundle(output, source, episode, subtitles, show, settings, stage)
+        if source != recording:
+            source.unlink()
         stage.note(f"{len(manifest['files'])} files")
     with stages.stage("validate") as stage:
         checks = validate_bundle(output, settings.limits)

@@ -113,6 +113,23 @@ def test_other_settings_redo_only_what_hangs_on_them(result: Result) -> None:
     assert [path.name for path in third.folder.glob("*.mp3")] == [f"{third.episode.summary.slug}.mp3"]
 
 
+class Failing:
+    digest = "1"
+
+    def judge(self, texts: Any) -> Any:
+        raise ClipError("the power went off")
+
+
+def test_a_run_that_broke_off_goes_on_from_the_last_finished_stage(result: Result, tmp_path: Path) -> None:
+    recording = result.folder.parent / "part.wav"
+    with pytest.raises(ClipError, match="the power went off"):
+        run(recording, tmp_path, settings=SETTINGS, tools=Tools(sentiment=Failing()))
+    assert not (tmp_path / "episode.json").exists()
+    again = run(recording, tmp_path, settings=SETTINGS)
+    assert again.kept == ("decode", "speech", "transcribe", "segment")
+    assert again.episode.moods == result.episode.moods
+
+
 def test_a_damaged_result_is_made_again(result: Result, tmp_path: Path) -> None:
     copy = shutil.copytree(result.folder, tmp_path / "copy")
     for path in (copy / ".stages").glob("keywords-*.json"):
@@ -205,6 +222,24 @@ def test_formats_that_soundfile_does_not_know_go_through_ffmpeg(tmp_path: Path) 
     found = run(tmp_path / "part.m4a", tmp_path / "out", show=Show.load(DEMO / "show.json"))
     assert [check for check in found.checks if not check.passed] == []
     assert "speech model" in found.episode.segments[0].text
+    assert not (tmp_path / "out/.stages/converted.wav").exists()
+
+
+def test_an_mp3_that_breaks_off_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "cut.mp3").write_bytes((DEMO / "episode.mp3").read_bytes()[:60_000])
+    with pytest.raises(ClipError, match=r"clip 'cut\.mp3': .* the file is truncated or damaged"):
+        run(tmp_path / "cut.mp3", tmp_path / "out", settings=SETTINGS)
+    assert not list((tmp_path / "out/.stages").glob("audio-*"))
+
+
+def test_a_wav_that_promises_more_than_it_holds_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda program: None)  # ffmpeg would read what is there
+    whole = write(tmp_path / "whole.wav", demo_part(7.0, 12.0)).read_bytes()
+    (tmp_path / "cut.wav").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ClipError, match=r"clip 'cut\.wav'"):
+        run(tmp_path / "cut.wav", tmp_path / "out", settings=SETTINGS)
 
 
 def test_a_file_that_is_no_audio_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
