@@ -115,7 +115,7 @@ def summary(result: Mapping[str, Any]) -> str:
         "| stage | seconds |",
         "|---|---:|",
         *(f"| {name} | {seconds:.2f} |" for name, seconds in result["stage_seconds"].items()),
-        f"| all | {result['total_seconds']:.2f} |",
+        f"| all, with loading | {result['total_seconds']:.2f} |",
         "",
         f"Measured by `{result['run']['command']}` on {result['run']['machine']['processor']}, "
         f"{result['run']['machine']['num_cpus']} cores, {result['run']['date']}; "
