@@ -94,7 +94,7 @@ def _scores(translator: Translator, name: str, pairs: Sequence[Pair], on_progres
 def _unseen(translator: Translator, pairs: Sequence[Pair]) -> list[dict[str, Any]]:
     """Put unseen terms in the place of names and nouns, and count what each way keeps."""
     glossary = Glossary(tuple(Term(term) for term in UNSEEN))
-    sentences = []
+    sentences: list[str] = []
     for english, _ in pairs:
         place = next((word for word in KNOWN if word in english), None)
         if place is not None:

@@ -19,6 +19,7 @@ COMMANDS = {
     "lint": "explain what of a quantized network does not suit TensorRT",
     "build": "build a TensorRT engine",
     "transcribe": "recordings of any length to text with the times of words",
+    "translate": "sentences of a text file to another language, terms of a glossary kept",
     "evaluate": "word error rates of networks and engines on a clip set",
     "check": "whether a candidate got worse than an accepted baseline",
     "cache": "list, verify and clear the engines that builds keep",

@@ -15,6 +15,7 @@ from trtforge.runtime import OnnxRunner  # noqa: E402
 from trtforge.speech.generation import Suppress, export_networks  # noqa: E402
 from trtforge.speech.translation import SequenceTranslator  # noqa: E402
 from trtforge.speech.translation.constrained import Constraint  # noqa: E402
+from trtforge.speech.translation.sequences import _PrefixScorer  # noqa: E402
 
 NEW = 18
 LANGUAGE = 77  # what NLLB and M2M100 are told to begin with
@@ -133,3 +134,21 @@ def test_sources_that_do_not_fit_are_refused_before_anything_runs():
     assert one.translate([], []) == []
     with pytest.raises(ConfigError, match="max_batch must be 1 or more, got 0"):
         translator("marian", 0, 0)
+
+
+def test_scores_do_not_depend_on_how_many_rows_there_are():
+    one = translator("marian", 0)
+    source = sources(4, 1)[0]
+    prefixes = [[(), (20,), (20, 21)], [(30,), (20, 22), (31, 32)], [(20, 21, 22)] * 2]
+    found = []
+    for num_rows in (4, 2, 1):
+        with one._decoder(num_rows, len(source)) as rows:
+            memory = one._encode([source])
+            for row in range(num_rows):
+                rows.seat(row, memory, 0, len(source))
+            scorer = _PrefixScorer(rows, one.prompt, one.rules)
+            found.append([scorer([prefix]) for group in prefixes for prefix in group])
+            found[-1] += [scorer([(5, 6), (5, 7), (8, 9)])]
+    for other in found[1:]:
+        for wanted, scores in zip(found[0], other, strict=True):
+            np.testing.assert_allclose(scores, wanted, rtol=1e-4, atol=1e-5)

@@ -1,5 +1,6 @@
 """Translation with encoder-decoder checkpoints, and a glossary of terms to keep."""
 
+from trtforge.speech.translation.engines import build_translator
 from trtforge.speech.translation.glossary import Glossary, Match, Term
 from trtforge.speech.translation.networks import export_translator
 from trtforge.speech.translation.sequences import SequenceTranslator
@@ -13,6 +14,7 @@ __all__ = [
     "Term",
     "Translation",
     "Translator",
+    "build_translator",
     "export_translator",
     "preservation_rate",
 ]

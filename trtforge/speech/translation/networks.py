@@ -6,13 +6,16 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from trtforge._files import write_json
 from trtforge._optional import require
-from trtforge.errors import ModelError
+from trtforge.errors import ConfigError, ModelError
+from trtforge.external_data import save_model
 from trtforge.model import load_model
+from trtforge.runtime import OnnxRunner, Session
 from trtforge.speech.generation import Networks, export_networks
+from trtforge.speech.translation.text import rules_of
 
 if TYPE_CHECKING:
     from trtforge.speech.generation.export import KvDtype
@@ -20,6 +23,54 @@ if TYPE_CHECKING:
 _FORMAT = "trtforge.translator/1"
 _SIDECAR = "translator.json"
 _ENCODER, _DECODER = "encoder.onnx", "decoder.onnx"
+# Shapes and addresses of a step come again and again; those of two outputs in turn, for each cache size.
+_STEP_GRAPHS = 8
+
+Device = Literal["cpu", "gpu"]
+
+
+def open_networks(
+    checkpoint: str, device: Device, *, num_masks: int, num_threads: int | None = None
+) -> tuple[tuple[Any, Any], int]:
+    """Open encoder and decoder where they run.
+
+    Parameters
+    ----------
+    checkpoint : folder, or id of a model hub; for a GPU a folder that `build_translator` put engines into.
+    device : ``cpu`` or ``gpu``.
+    num_masks : sets of symbols that the checkpoint's rules forbid.
+    num_threads : threads inside an operator on the CPU.
+
+    Returns
+    -------
+    Both networks, and the symbols that a sequence can have.
+
+    Raises
+    ------
+    ConfigError : the device is unknown.
+    ModelError : the networks cannot be read or traced, or the engines are missing.
+    NoGpuError : there is no GPU.
+    """
+    if device not in ("cpu", "gpu"):
+        raise ConfigError(f"device must be 'cpu' or 'gpu', got {device!r}", settings=("device",))
+    if device == "cpu":
+        networks = networks_of(checkpoint, num_masks=num_masks)
+        encoder = OnnxRunner(networks.encoder, num_threads=num_threads)
+        return (encoder, OnnxRunner(networks.decoder, num_threads=num_threads)), networks.num_positions
+    folder = Path(checkpoint)
+    paths = [folder / Path(name).with_suffix(".engine") for name in (_ENCODER, _DECODER)]
+    missing = [path.name for path in paths if not path.is_file()]
+    if missing:
+        raise ModelError(
+            f"{folder} lacks {', '.join(missing)}",
+            hint="export_translator(checkpoint, folder), then build_translator(folder) on the GPU's machine",
+        )
+    encoding = Session(paths[0], max_contexts=1)
+    try:
+        return (encoding, Session(paths[1], max_contexts=1, cuda_graphs=_STEP_GRAPHS)), _positions(folder)
+    except BaseException:
+        encoding.close()
+        raise
 
 
 def networks_of(checkpoint: str, *, num_masks: int, kv_dtype: KvDtype = "float32") -> Networks:
@@ -61,7 +112,7 @@ def load_checkpoint(checkpoint: str) -> Any:
 
 
 def export_translator(
-    checkpoint: str, folder: str | os.PathLike[str], *, num_masks: int = 1, kv_dtype: KvDtype = "float32"
+    checkpoint: str, folder: str | os.PathLike[str], *, kv_dtype: KvDtype = "float32"
 ) -> None:
     """Write networks, configuration and tokenizer of a checkpoint, so that it runs without PyTorch.
 
@@ -69,39 +120,46 @@ def export_translator(
     ----------
     checkpoint : folder, or id of a model hub.
     folder : where to write; it is made.
-    num_masks, kv_dtype : as for `networks_of`.
+    kv_dtype : of keys and values in memory; ``float16`` halves what every step on a GPU must read.
 
     Raises
     ------
     MissingExtraError, ModelError : as for `networks_of`.
     """
-    import onnx
-
     transformers = require("transformers", "read translation checkpoints")
+    num_masks = len(rules_of(checkpoint).masks)
     networks = networks_of(checkpoint, num_masks=num_masks, kv_dtype=kv_dtype)
     target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
-    onnx.save(networks.encoder, str(target / _ENCODER))
-    onnx.save(networks.decoder, str(target / _DECODER))
+    write_networks(networks, target)
     transformers.AutoConfig.from_pretrained(checkpoint).save_pretrained(target)
     transformers.AutoTokenizer.from_pretrained(checkpoint).save_pretrained(target)
     generation = Path(checkpoint) / "generation_config.json"
     if generation.is_file():
         shutil.copyfile(generation, target / generation.name)
-    write_json(target / _SIDECAR, {"format": _FORMAT, "num_positions": networks.num_positions})
+
+
+def write_networks(networks: Networks, folder: Path) -> None:
+    """Write both networks and how long a sequence can be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_model(networks.encoder, folder / _ENCODER)
+    save_model(networks.decoder, folder / _DECODER)
+    write_json(folder / _SIDECAR, {"format": _FORMAT, "num_positions": networks.num_positions})
 
 
 def _read(folder: Path) -> Networks:
+    return Networks(load_model(folder / _ENCODER), load_model(folder / _DECODER), _positions(folder))
+
+
+def _positions(folder: Path) -> int:
     try:
         told = json.loads((folder / _SIDECAR).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ModelError(f"{folder / _SIDECAR} cannot be read: {error}") from error
-    positions = (
-        told.get("num_positions") if isinstance(told, dict) and told.get("format") == _FORMAT else None
-    )
+    known = isinstance(told, dict) and told.get("format") == _FORMAT
+    positions = told.get("num_positions") if known else None
     if type(positions) is not int or positions < 1:
         raise ModelError(
             f"{folder / _SIDECAR} is not what export_translator writes: it lacks "
             f'"format": "{_FORMAT}" or a count num_positions'
         )
-    return Networks(load_model(folder / _ENCODER), load_model(folder / _DECODER), positions)
+    return positions

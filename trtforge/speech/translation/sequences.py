@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trtforge._progress import OnProgress
 from trtforge.errors import ConfigError, InputError
+from trtforge.runtime import Session
 from trtforge.speech.generation import Generated, Request, RowDecoder, Seat, Suppress, generate
 from trtforge.speech.generation.decoder import Network
 from trtforge.speech.translation.constrained import Constraint, Found, Tokens, max_rows, search
@@ -17,18 +19,18 @@ from trtforge.speech.translation.constrained import Constraint, Found, Tokens, m
 _PREFILL = 8
 
 
-@dataclass(frozen=True)
 class SequenceTranslator:
     """An encoder and a decoder with what they are asked for.
 
     Parameters
     ----------
-    encoder, decoder : the networks that `export_networks` wrote, in an `OnnxRunner` or a `Session`.
+    encoder, decoder : the networks that `export_networks` wrote, both in an `OnnxRunner`; or the engines that
+        `build_translator` built, both in a `Session`.
     num_positions : symbols that a sequence can have, on either side.
     prompt : symbols that a translation begins with: the start, and where it is asked for the language.
-    stop : symbols that end a translation.
+    stop : symbols that end a translation; none where each goes on to its limit.
     rules : symbols that never come.
-    max_batch : most sequences at a time, in the encoder and in the decoder.
+    max_batch : most sequences at a time, in the encoder and in the decoder; an engine has its own.
     padding : the symbol that fills shorter sequences; what it is makes no difference.
 
     Raises
@@ -36,23 +38,39 @@ class SequenceTranslator:
     ConfigError : ``max_batch`` is below 1.
     """
 
-    encoder: Network
-    decoder: Network
-    num_positions: int
-    prompt: Tokens
-    stop: frozenset[int]
-    rules: Suppress = field(default_factory=Suppress)
-    max_batch: int = 32
-    padding: int = 0
-
-    def __post_init__(self) -> None:
-        if self.max_batch < 1:
-            raise ConfigError(f"max_batch must be 1 or more, got {self.max_batch}", settings=("max_batch",))
+    def __init__(
+        self,
+        encoder: Network,
+        decoder: Network,
+        num_positions: int,
+        prompt: Tokens,
+        stop: frozenset[int],
+        rules: Suppress | None = None,
+        max_batch: int = 32,
+        padding: int = 0,
+    ) -> None:
+        if max_batch < 1:
+            raise ConfigError(f"max_batch must be 1 or more, got {max_batch}", settings=("max_batch",))
+        self.encoder, self.decoder = encoder, decoder
+        self.prompt, self.stop, self.rules = prompt, stop, rules or Suppress()
+        self.max_batch, self.padding, self.num_positions = max_batch, padding, num_positions
+        self.max_source = num_positions
+        self._rows: RowDecoder | None = None
+        if isinstance(decoder, Session):
+            self.max_batch = _most(decoder, "tokens", 0)
+            self.num_positions = _most(decoder, "self_key_0", 2)
+            self.max_source = _most(decoder, "cross_key_0", 2)
 
     @property
     def max_new_tokens(self) -> int:
         """Longest translation that the networks can give."""
         return self.num_positions - len(self.prompt) + 1
+
+    def close(self) -> None:
+        """Give back the memory of the rows; the networks stay open."""
+        if self._rows is not None:
+            self._rows.close()
+            self._rows = None
 
     def translate(
         self,
@@ -75,27 +93,24 @@ class SequenceTranslator:
 
         Raises
         ------
-        InputError : a source is empty or longer than ``num_positions``; nothing has run then.
+        InputError : a source is empty or longer than ``max_source``; nothing has run then.
         TrtforgeError : a network failed.
         """
         for index, source in enumerate(sources):
-            if not 1 <= len(source) <= self.num_positions:
+            if not 1 <= len(source) <= self.max_source:
                 raise InputError(
-                    f"source {index} has {len(source)} symbols, the network takes 1 to {self.num_positions}",
+                    f"source {index} has {len(source)} symbols, the network takes 1 to {self.max_source}",
                     hint="split it into sentences",
                 )
         done: dict[int, Generated] = {}
         for group in groups_by_length([len(source) for source in sources], self.max_batch):
             longest = max(len(sources[index]) for index in group)
-            decoder = self._decoder(min(self.max_batch, len(group)), longest)
-            try:
+            with self._decoder(min(self.max_batch, len(group)), longest) as decoder:
                 seats = self._seats(sources, group, max_new_tokens)
                 for generated in generate(decoder, seats, max_prefill=_PREFILL):
                     done[generated.request.key] = generated
                     if on_progress is not None:
                         on_progress(len(done), len(sources))
-            finally:
-                decoder.close()
         return [done[index] for index in range(len(sources))]
 
     def translate_with(
@@ -115,16 +130,9 @@ class SequenceTranslator:
         ------
         TrtforgeError : a network failed.
         """
-        rows = max_rows(constraints, width)
-        decoder = self._decoder(rows, len(source))
-        try:
-            memory = self.encoder.run(
-                {
-                    "tokens": np.asarray([source], np.int32),
-                    "lengths": np.asarray([len(source)], np.int32),
-                }
-            )
-            for row in range(rows):
+        with self._decoder(max_rows(constraints, width), len(source)) as decoder:
+            memory = self._encode([source])
+            for row in range(decoder.num_rows):
                 decoder.seat(row, memory, 0, len(source))
             return search(
                 _PrefixScorer(decoder, self.prompt, self.rules),
@@ -136,10 +144,22 @@ class SequenceTranslator:
                 in_order=in_order,
                 accept=accept,
             )
-        finally:
-            decoder.close()
 
-    def _decoder(self, num_rows: int, memory_length: int) -> RowDecoder:
+    @contextmanager
+    def _decoder(self, num_rows: int, memory_length: int) -> Iterator[RowDecoder]:
+        """Give rows for a while; an engine's are made once, since they are as it was built for."""
+        if isinstance(self.decoder, Session):
+            if self._rows is None:
+                self._rows = self._new_rows(self.max_batch, self.max_source)
+            yield self._rows
+            return
+        rows = self._new_rows(num_rows, memory_length)
+        try:
+            yield rows
+        finally:
+            rows.close()
+
+    def _new_rows(self, num_rows: int, memory_length: int) -> RowDecoder:
         return RowDecoder(
             self.decoder,
             num_rows=num_rows,
@@ -148,21 +168,27 @@ class SequenceTranslator:
             memory_length=memory_length,
         )
 
+    def _encode(self, sources: Sequence[Sequence[int]]) -> Mapping[str, Any]:
+        lengths = np.array([len(source) for source in sources], np.int32)
+        tokens = np.full((len(sources), int(lengths.max())), self.padding, np.int32)
+        for row, source in enumerate(sources):
+            tokens[row, : len(source)] = source
+        feeds = {"tokens": tokens, "lengths": lengths}
+        if isinstance(self.encoder, Session):
+            return self.encoder.run(feeds, outputs="device")
+        return self.encoder.run(feeds)
+
     def _seats(
         self, sources: Sequence[Sequence[int]], group: Sequence[int], max_new_tokens: Sequence[int]
     ) -> Iterator[Seat]:
         """Encode a batch when its first row is asked for."""
         for start in range(0, len(group), self.max_batch):
             rows = group[start : start + self.max_batch]
-            lengths = np.array([len(sources[row]) for row in rows], np.int32)
-            tokens = np.full((len(rows), int(lengths.max())), self.padding, np.int32)
-            for place, row in enumerate(rows):
-                tokens[place, : lengths[place]] = sources[row]
-            memory = self.encoder.run({"tokens": tokens, "lengths": lengths})
+            memory = self._encode([sources[row] for row in rows])
             for place, row in enumerate(rows):
                 limit = min(max_new_tokens[row], self.max_new_tokens)
                 request = Request(self.prompt, limit, self.stop, self.rules, key=row)
-                yield Seat(request, memory, place, int(lengths[place]))
+                yield Seat(request, memory, place, len(sources[row]))
 
 
 def groups_by_length(lengths: Sequence[int], max_batch: int) -> list[list[int]]:
@@ -193,6 +219,11 @@ class _PrefixScorer:
         self._held: list[Tokens] = [()] * decoder.num_rows
 
     def __call__(self, prefixes: Sequence[Tokens]) -> NDArray[np.float32]:
+        size = self._decoder.num_rows
+        parts = [self._score(prefixes[start : start + size]) for start in range(0, len(prefixes), size)]
+        return np.concatenate(parts)
+
+    def _score(self, prefixes: Sequence[Tokens]) -> NDArray[np.float32]:
         rows = [(*self._prompt, *prefix) for prefix in prefixes]
         common = [_common(held, row) for held, row in zip(self._held, rows, strict=False)]
         begin = min(*common, len(rows[0]) - 1)
@@ -206,6 +237,11 @@ class _PrefixScorer:
             scored = self._decoder.extend(tokens, positions, choices)
         self._held[: len(rows)] = rows
         return scored.scores[: len(rows)]
+
+
+def _most(session: Session, tensor: str, axis: int) -> int:
+    """Return the largest size of an input's axis that an engine accepts."""
+    return max(profile.shapes[tensor].max[axis] for profile in session.profiles)
 
 
 def _common(one: Tokens, other: Tokens) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from trtforge.speech.translation.glossary import word_pattern
 
@@ -67,11 +69,13 @@ def restore_case(text: str, required: Sequence[str]) -> str:
     for rendering in sorted(set(required), key=len, reverse=True):
         if rendering not in check_terms(text, required).lost:
             continue
-        pattern = word_pattern(rendering, match_case=False)
-        text = pattern.sub(
-            lambda hit, words=rendering: words if hit[0].lower() == words.lower() else hit[0], text
-        )
+        # A function, since a rendering may hold what `sub` would read as a reference.
+        text = word_pattern(rendering, match_case=False).sub(partial(_written, rendering), text)
     return text
+
+
+def _written(rendering: str, hit: re.Match[str]) -> str:
+    return rendering
 
 
 def at_beginning(text: str, position: int) -> bool:

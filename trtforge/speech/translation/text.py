@@ -132,6 +132,23 @@ class TextSide:
         return tuple(symbol for symbol in symbols if symbol not in special)
 
 
+def rules_of(checkpoint: str) -> Suppress:
+    """Read which symbols a checkpoint forbids.
+
+    Raises
+    ------
+    MissingExtraError : `transformers` is not installed.
+    ModelError : the checkpoint cannot be read, or forbids sequences.
+    """
+    transformers = require("transformers", "read translation checkpoints")
+    try:
+        config = transformers.AutoConfig.from_pretrained(checkpoint)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"{checkpoint} cannot be read as a checkpoint of transformers: {reason}") from error
+    return _rules(_told(transformers, checkpoint, config), checkpoint)
+
+
 def _told(transformers: Any, checkpoint: str, config: Any) -> dict[str, Any]:
     """Join what the checkpoint says of generation with its older place, the configuration."""
     names = (

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from types import TracebackType
 
 from trtforge._progress import OnProgress
 from trtforge.errors import InputError
-from trtforge.runtime import OnnxRunner
 from trtforge.speech.generation import Generated
 from trtforge.speech.translation.glossary import Glossary, Match
-from trtforge.speech.translation.networks import networks_of
+from trtforge.speech.translation.networks import Device, open_networks
 from trtforge.speech.translation.pieces import parts_of
 from trtforge.speech.translation.placeholders import Masked, mask
 from trtforge.speech.translation.sequences import SequenceTranslator
@@ -41,10 +41,11 @@ class Translator:
         *,
         source_language: str | None = None,
         target_language: str | None = None,
+        device: Device = "cpu",
         max_batch: int = 32,
         num_threads: int | None = None,
     ) -> Translator:
-        """Load a Marian, M2M100 or NLLB checkpoint and run it in ONNX Runtime.
+        """Load a Marian, M2M100 or NLLB checkpoint.
 
         Parameters
         ----------
@@ -52,28 +53,38 @@ class Translator:
             `export_translator` wrote, which needs no PyTorch.
         source_language, target_language : for checkpoints of many languages, as they name them: ``en`` for
             M2M100, ``eng_Latn`` for NLLB, ``spa`` where a Marian checkpoint marks the target as ``>>spa<<``.
-        max_batch : most sentences at a time.
-        num_threads : threads inside an operator; all usable cores by default.
+        device : ``cpu`` for ONNX Runtime; ``gpu`` for engines that `build_translator` put into the folder.
+        max_batch : most sentences at a time; engines were built for a number of their own.
+        num_threads : threads inside an operator on the CPU; all usable cores by default.
 
         Raises
         ------
         MissingExtraError : a package is not installed; the message says which.
-        ConfigError : a language is missing or unknown, or ``max_batch`` is below 1.
+        ConfigError : a language is missing or unknown, ``max_batch`` is below 1, or the device is unknown.
+        NoGpuError : there is no GPU for the engines.
         ModelError : there is no such checkpoint, or it is of another kind.
         """
         path = os.fspath(checkpoint)
         text = TextSide.load(path, source_language=source_language, target_language=target_language)
-        networks = networks_of(path, num_masks=len(text.rules.masks))
-        sequences = SequenceTranslator(
-            OnnxRunner(networks.encoder, num_threads=num_threads),
-            OnnxRunner(networks.decoder, num_threads=num_threads),
-            networks.num_positions,
-            text.prompt,
-            text.stop,
-            text.rules,
-            max_batch,
+        runners, num_positions = open_networks(
+            path, device, num_masks=len(text.rules.masks), num_threads=num_threads
         )
+        sequences = SequenceTranslator(*runners, num_positions, text.prompt, text.stop, text.rules, max_batch)
         return cls(text, sequences)
+
+    def __enter__(self) -> Translator:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the networks back; closing twice does nothing."""
+        self.sequences.close()
+        for network in (self.sequences.encoder, self.sequences.decoder):
+            network.close()  # type: ignore[attr-defined]
 
     def translate(
         self,
@@ -128,8 +139,8 @@ class Translator:
                 checked[index] = _better(checked[index], _checked(tried, matches[index]), terms)
         for index, one in enumerate(checked):
             if _lacks(one, terms):
-                found = self._constrained(one.source, matches[index], terms, max_new_tokens)
-                checked[index] = one if found is None else _better(one, found, terms)
+                forced = self._constrained(one.source, matches[index], terms, max_new_tokens)
+                checked[index] = one if forced is None else _better(one, forced, terms)
         return tuple(checked)
 
     def _greedy(
@@ -167,7 +178,7 @@ class Translator:
         self, sentence: str, matches: Sequence[Match], glossary: Glossary, max_new_tokens: int | None
     ) -> Translation | None:
         source = self.text.encode(sentence)
-        if len(source) > self.sequences.num_positions:
+        if len(source) > self.sequences.max_source:
             return None
         required = _required(matches)
         found = self.sequences.translate_with(
@@ -193,7 +204,7 @@ class Translator:
         return min(_LENGTH_FACTOR * source_length + _LENGTH_MARGIN, self.sequences.max_new_tokens)
 
     def _fits(self, sentence: str) -> bool:
-        return len(self.text.encode(sentence)) <= self.sequences.num_positions
+        return len(self.text.encode(sentence)) <= self.sequences.max_source
 
 
 def _required(matches: Sequence[Match]) -> list[str]:
