@@ -1,0 +1,154 @@
+"""Make a podcast's bundle of a recording.
+
+python -m examples.podcast EPISODE -o OUTPUT
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from trtforge.errors import TrtforgeError
+from trtforge.units import format_bytes, format_duration
+
+if TYPE_CHECKING:
+    from examples.podcast.recognition import Recognizer
+    from examples.podcast.translating import Interpreter
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Build the parser."""
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.podcast", description="From a recording to all that a podcast publishes."
+    )
+    parser.add_argument("episode", type=Path, metavar="EPISODE", help="the recording")
+    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", required=True)
+    parser.add_argument("--show", type=Path, metavar="JSON", help="the show: title, addresses, cover, people")
+    parser.add_argument("--terms", type=Path, metavar="JSON", help="how terms are written")
+    parser.add_argument("--title", default="", help="of the episode; made of its keywords by default")
+    parser.add_argument("--published", default="", metavar="TIME", help="such as 2026-01-31T08:00:00+00:00")
+    parser.add_argument("--episode-number", type=int, default=0, metavar="N")
+    parser.add_argument("--season", type=int, default=0, metavar="N")
+    parser.add_argument(
+        "--recognizer", type=Path, metavar="ONNX", help="a CTC network; the bundled one by default"
+    )
+    parser.add_argument(
+        "--whisper", type=Path, metavar="FOLDER", help="a Whisper checkpoint instead of a CTC network"
+    )
+    parser.add_argument(
+        "--language", default="en", help="that is spoken, for --recognizer and --whisper; en by default"
+    )
+    parser.add_argument(
+        "--sentiment",
+        type=Path,
+        metavar="FOLDER",
+        help="a text-classification checkpoint; VADER's lexicon by default",
+    )
+    parser.add_argument(
+        "--translate",
+        type=Path,
+        metavar="FOLDER",
+        help="a Marian checkpoint to translate with; without it translation is left out",
+    )
+    parser.add_argument("--to", metavar="LANGUAGE", help="what --translate writes, such as es")
+    parser.add_argument("--glossary", type=Path, metavar="FILE", help="terms that --translate must keep")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the pipeline.
+
+    Returns
+    -------
+    0 on success, 1 where a file of the bundle fails its validation, 2 where the request or its input is
+    wrong.
+    """
+    args = make_parser().parse_args(arguments)
+    console, complaints = Console(), Console(stderr=True)
+    try:
+        return _run(args, console)
+    except TrtforgeError as error:
+        complaints.print(f"[red]error[/] {error.message}", soft_wrap=True, highlight=False)
+        if error.hint:
+            complaints.print(f"[bold]hint[/]  {error.hint}", soft_wrap=True, highlight=False)
+        return 2
+
+
+def _recognizer(args: argparse.Namespace) -> Recognizer | None:
+    from examples.podcast.recognition import CtcRecognizer
+    from trtforge.errors import ConfigError
+
+    if args.recognizer and args.whisper:
+        raise ConfigError("--recognizer and --whisper exclude each other")
+    if args.whisper:
+        from examples.podcast.whisper_recognizer import WhisperRecognizer
+
+        return WhisperRecognizer(args.whisper, language=args.language)
+    return CtcRecognizer(args.recognizer, language=args.language) if args.recognizer else None
+
+
+def _interpreters(args: argparse.Namespace) -> list[Interpreter]:
+    from trtforge.errors import ConfigError
+
+    if not args.translate:
+        return []
+    if not args.to:
+        raise ConfigError("--translate needs --to, the language that it writes", hint="such as --to es")
+    from examples.podcast.checkpoint_interpreter import CheckpointInterpreter
+    from trtforge.speech.translation import Glossary
+
+    glossary = Glossary.load(args.glossary) if args.glossary else None
+    return [CheckpointInterpreter(args.translate, language=args.to, glossary=glossary)]
+
+
+def _run(args: argparse.Namespace, console: Console) -> int:
+    from examples.podcast.pipeline import Tools, run
+    from examples.podcast.sentiment_checkpoint import SentimentCheckpoint
+    from examples.podcast.settings import Settings, Show, load_terms
+
+    settings = Settings(
+        title=args.title,
+        published=args.published,
+        episode=args.episode_number,
+        season=args.season,
+        terms=load_terms(args.terms) if args.terms else {},
+    )
+    tools = Tools(
+        recognizer=_recognizer(args),
+        sentiment=SentimentCheckpoint(args.sentiment) if args.sentiment else None,
+        interpreters=_interpreters(args),
+    )
+    result = run(
+        args.episode,
+        args.output,
+        show=Show.load(args.show) if args.show else None,
+        settings=settings,
+        tools=tools,
+        console=console,
+    )
+    table = Table(box=None, pad_edge=False)
+    table.add_column("file")
+    table.add_column("size", justify="right")
+    for name, facts in result.manifest["files"].items():
+        table.add_row(name, format_bytes(facts["bytes"]))
+    console.print(table)
+    failed = [check for check in result.checks if not check.passed]
+    for check in failed:
+        console.print(f"[red]✗[/] {check.file}: {check.what}: {check.problem}", soft_wrap=True)
+    seconds = sum(result.seconds.values())
+    console.print(
+        f"[bold]written[/] {result.folder} in {format_duration(seconds)}, {len(result.checks)} checks, "
+        f"{len(failed)} failed",
+        soft_wrap=True,
+    )
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

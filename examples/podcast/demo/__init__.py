@@ -1,0 +1,1 @@
+"""The demo episode and the script that makes it."""

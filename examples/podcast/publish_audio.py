@@ -1,0 +1,63 @@
+"""The MP3 file that the feed encloses."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import soundfile
+
+from trtforge._progress import OnProgress
+from trtforge.audio.decode import audio_blocks, probe_audio
+
+_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+_BLOCK = 1 << 18
+# About 64 kbit/s a channel at 44.1 kHz.
+_COMPRESSION = 0.6
+
+
+def write_mp3(readable_file: Path, output: Path, on_progress: OnProgress) -> bool:
+    """Copy an MP3 file, or encode anything else as MP3, a block at a time.
+
+    One or two channels at a rate that MP3 knows stay as they are; everything else becomes mono at 44.1 kHz.
+
+    Parameters
+    ----------
+    readable_file : what soundfile reads.
+    output : the MP3 file.
+    on_progress : called with samples done and in all.
+
+    Returns
+    -------
+    Whether it was encoded anew.
+    """
+    with soundfile.SoundFile(readable_file) as sound:
+        if sound.format == "MP3":
+            shutil.copyfile(readable_file, output)
+            return False
+    info = probe_audio(readable_file)
+    as_it_is = info.num_channels <= 2 and info.sampling_rate in _RATES
+    rate = info.sampling_rate if as_it_is else 44100
+    total, done = round(info.duration * rate), 0
+    with soundfile.SoundFile(
+        output,
+        "w",
+        rate,
+        info.num_channels if as_it_is else 1,
+        "MPEG_LAYER_III",
+        format="MP3",
+        compression_level=_COMPRESSION,
+        bitrate_mode="VARIABLE",
+    ) as target:
+        if as_it_is:
+            with soundfile.SoundFile(readable_file) as sound:
+                while len(block := sound.read(_BLOCK, dtype="float32", always_2d=True)):
+                    target.write(block.clip(-1.0, 1.0))
+                    done += len(block)
+                    on_progress(done, total)
+        else:
+            for mono in audio_blocks(readable_file, sampling_rate=rate):
+                target.write(mono.clip(-1.0, 1.0))
+                done += len(mono)
+                on_progress(min(done, total), total)
+    return True

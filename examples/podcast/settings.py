@@ -1,0 +1,182 @@
+"""What a user may set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from trtforge.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How subtitles may look.
+
+    Parameters
+    ----------
+    line_chars : longest line of VTT, in characters.
+    narrow_line_chars : longest line of SRT; 32 is what the podcast namespace asks for.
+    max_lines : lines of one cue.
+    min_seconds, max_seconds : how long a cue stands.
+    characters_per_second : reading speed that cues are stretched to keep, where the next leaves room.
+    gap_seconds : between one cue and the next.
+
+    References
+    ----------
+    Podcast namespace, "Transcripts" (podcastindex.org). Netflix Timed Text Style Guide: 42 characters, two
+    lines, 7 s, 20 characters a second for adult programmes.
+    """
+
+    line_chars: int = 42
+    narrow_line_chars: int = 32
+    max_lines: int = 2
+    min_seconds: float = 1.0
+    max_seconds: float = 7.0
+    characters_per_second: float = 20.0
+    gap_seconds: float = 0.08
+
+    def __post_init__(self) -> None:
+        if min(self.line_chars, self.narrow_line_chars) < 16 or self.line_chars > 65:
+            raise ConfigError(
+                f"lines must have 16 to 65 characters, got {self.narrow_line_chars} and {self.line_chars}"
+            )
+        if self.max_lines < 1 or self.gap_seconds < 0 or not 0 < self.min_seconds < self.max_seconds:
+            raise ConfigError(
+                "subtitles need at least one line, a gap of 0 s or more, and 0 < min_seconds < max_seconds; "
+                f"got {self.max_lines}, {self.gap_seconds}, {self.min_seconds}, {self.max_seconds}"
+            )
+        if self.characters_per_second <= 0:
+            raise ConfigError(f"characters_per_second must be positive, got {self.characters_per_second}")
+
+
+@dataclass(frozen=True)
+class Show:
+    """The podcast that the episode belongs to.
+
+    Parameters
+    ----------
+    title, description, author, language : of the show; the description is cut at 4000 bytes in the feed.
+    feed_url : where the feed will be found; the show's guid is made of it.
+    site_url : the show's page.
+    media_url : folder on the web that the bundle's files will be put into; ends with ``/``.
+    category : one of Apple's categories, such as ``Technology``.
+    owner_email : shown in the feed where given; some hosts verify by it.
+    explicit : whether the show needs a warning.
+    image : cover, a path beside this file: PNG or JPEG, square, 1400 to 3000 pixels.
+    people : names and roles: ``{"Ada": "host"}``.
+    """
+
+    title: str = "An untitled show"
+    description: str = "A podcast."
+    author: str = "Unknown"
+    language: str = "en"
+    feed_url: str = "https://example.org/show/feed.xml"
+    site_url: str = "https://example.org/show/"
+    media_url: str = "https://example.org/show/media/"
+    category: str = "Technology"
+    owner_email: str = ""
+    explicit: bool = False
+    image: str = ""
+    people: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("feed_url", "site_url", "media_url"):
+            parts = urlsplit(getattr(self, name))
+            if parts.scheme not in ("http", "https") or not parts.netloc:
+                raise ConfigError(f"{name} must be an http or https address, got {getattr(self, name)!r}")
+        if not self.media_url.endswith("/"):
+            raise ConfigError(f"media_url must end with '/', got {self.media_url!r}")
+
+    @classmethod
+    def load(cls, path: Path) -> Show:
+        """Read a show from JSON; a relative ``image`` is taken from beside the file.
+
+        Raises
+        ------
+        ConfigError : the file is missing or does not describe a show.
+        """
+        try:
+            show = msgspec.json.decode(path.read_bytes(), type=cls)
+        except FileNotFoundError:
+            raise ConfigError(f"no show file at {path}") from None
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"{path.name} does not describe a show: {error}",
+                hint="examples/podcast/demo/show.json is one",
+            ) from error
+        return replace(show, image=str((path.parent / show.image).resolve())) if show.image else show
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the stages work.
+
+    Parameters
+    ----------
+    title : of the episode; made of its keywords where empty.
+    published : time of publication with its zone, such as ``2026-01-31T08:00:00+00:00``; where empty, when
+        the recording was last written.
+    episode, season : numbers in the feed; 0 leaves them out.
+    pause_seconds : silence that ends a sentence.
+    max_sentence_seconds : a longer one is parted at its longest pause.
+    min_chapter_seconds : shortest chapter.
+    num_keywords, num_sentences : how many keywords, and sentences of the summary.
+    terms : how terms are written, each with the ways it may be recognised, in lower case.
+    limits : of subtitles.
+    """
+
+    title: str = ""
+    published: str = ""
+    episode: int = 0
+    season: int = 0
+    pause_seconds: float = 0.4
+    max_sentence_seconds: float = 14.0
+    min_chapter_seconds: float = 30.0
+    num_keywords: int = 12
+    num_sentences: int = 5
+    terms: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        if not 0.1 <= self.pause_seconds <= 5 or not 2 <= self.max_sentence_seconds <= 30:
+            raise ConfigError(
+                "pause_seconds must lie in 0.1 to 5 and max_sentence_seconds in 2 to 30, got "
+                f"{self.pause_seconds} and {self.max_sentence_seconds}"
+            )
+        if self.min_chapter_seconds <= 0 or min(self.num_keywords, self.num_sentences) < 1:
+            raise ConfigError(
+                "min_chapter_seconds must be positive, num_keywords and num_sentences 1 or more, got "
+                f"{self.min_chapter_seconds}, {self.num_keywords} and {self.num_sentences}"
+            )
+        if self.published:
+            try:
+                zone = datetime.fromisoformat(self.published).tzinfo
+            except ValueError:
+                zone = None
+            if zone is None:
+                raise ConfigError(
+                    f"published must be a time with its zone, got {self.published!r}",
+                    hint="write it like this: 2026-01-31T08:00:00+00:00",
+                    settings=("published",),
+                )
+
+
+def load_terms(path: Path) -> dict[str, tuple[str, ...]]:
+    """Read how terms are written: a JSON object of each term to the ways it may be recognised.
+
+    Raises
+    ------
+    ConfigError : the file is missing or holds something else.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, tuple[str, ...]])
+    except FileNotFoundError:
+        raise ConfigError(f"no file of terms at {path}") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path.name} holds no terms: {error}", hint='write it like this: {"GPU": ["g p u"]}'
+        ) from error
