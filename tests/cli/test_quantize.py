@@ -2,16 +2,18 @@
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
 from tests.graph.networks import feed, max_scales, transformer_block
 from tests.graph.overflowing import overflowing
+from tests.graph.test_placement import nested
 from trtforge.cli import main
 from trtforge.graph import describe, kept_float32, prepare, tensors_to_observe
 from trtforge.model import model_digest
 from trtforge.pipeline import observe
-from trtforge.scales import Scales
+from trtforge.scales import Scales, TensorScale
 
 
 @pytest.fixture
@@ -93,3 +95,21 @@ def test_observations_count_for_weights_alone_and_brackets_in_paths_are_printed(
     # The same words for the other command that types.
     assert main(["lower", "net.onnx", "-o", "half[v2].onnx"]) == 0
     assert "network half[v2].onnx" in " ".join(capsys.readouterr().out.split())
+
+
+def test_what_the_layers_do_not_tell_is_said_below_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+    model = nested()
+    weight = model.graph.initializer[0]
+    tiny = np.full((32, 32), 127 * 2.0**-25, np.float32)
+    weight.CopyFrom(onnx.numpy_helper.from_array(tiny, weight.name))
+    onnx.save(model, "net.onnx")
+    ones = {"b": TensorScale(1.0, 1.0)}
+    Scales(ones, "max", model_digest(model), "0" * 64, 1).save("scales.json")
+    assert main(["quantize", "net.onnx", "--scales", "scales.json", "-o", "out.onnx"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "scale of w: 32 of 32 scales are larger than wanted, up to 2 times" in said
+    assert "inside b.then_branch: 2 further layers" in said
