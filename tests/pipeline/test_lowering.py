@@ -161,3 +161,12 @@ def test_weights_alone_take_observations_too(observations):
     assert kept_float32(typed)["loud"].startswith("'loud' reaches")
     with pytest.raises(ConfigError, match="observations needs rest='float16'"):
         trtforge.quantize_weights(overflowing(), rest="float32", observations=observations)
+
+
+def test_a_quantized_network_is_observed_for_what_is_to_become_half_precision():
+    model = quartznet()
+    scales = trtforge.calibrate(model, [feed(model)], method="max")
+    quantized = trtforge.quantize(model, scales, rest="float32")
+    assert "b0.relu" in observe(quantized, [feed(model)], tensors="float16").tensors
+    with pytest.raises(QuantizationError, match="the network is quantized already"):
+        observe(quantized, [feed(model)], tensors="all")

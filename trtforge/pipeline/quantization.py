@@ -14,6 +14,7 @@ from trtforge.feeds import Arrays, Feeds, as_feeds
 from trtforge.graph import (
     Attention,
     KeepFloat,
+    PlacementPlan,
     QuantizedTo,
     WeightType,
     plan_placement,
@@ -109,8 +110,9 @@ def _to_observe(
         raise ConfigError(
             f"tensors must be 'int8', 'float16' or 'all', got {tensors!r}", settings=("tensors",)
         )
-    plan = plan_placement(prepared, exclude=exclude, attention=attention)
-    quantized = plan.tensors if tensors != "float16" else ()
+    wants_int8 = tensors != "float16"
+    plan = plan_placement(prepared, exclude=exclude, attention=attention) if wants_int8 else PlacementPlan(())
+    quantized = plan.tensors
     halved = tensors_for_float16(prepared) if tensors != "int8" else ()
     if not quantized and not halved:
         raise CalibrationError(
