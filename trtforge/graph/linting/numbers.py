@@ -43,7 +43,7 @@ def check_numbers(quantizers: Quantizers, target: Target) -> Iterator[LintFindin
                 "crashes on others before a convolution",
                 "store the scale, or fold the constants it is computed from",
             )
-        elif (wrong := scale[~(np.isfinite(scale) & (scale > 0))]).size:
+        elif (wrong := scale[~(np.isfinite(scale) & np.greater(scale, 0))]).size:
             yield LintFinding(
                 "scale-not-positive",
                 "error",

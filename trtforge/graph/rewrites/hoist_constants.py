@@ -40,10 +40,14 @@ def _stored(node: onnx.NodeProto) -> onnx.TensorProto | None:
 
     (item,) = node.attribute
     if item.name == "value":
-        return item.t
+        tensor: onnx.TensorProto = item.t
+        return tensor
     kinds = {"value_float": "FLOAT", "value_floats": "FLOAT", "value_int": "INT64", "value_ints": "INT64"}
     if item.name not in kinds:
         return None
     value = onnx.helper.get_attribute_value(item)
     values, shape = (list(value), [len(value)]) if item.name.endswith("s") else ([value], [])
-    return onnx.helper.make_tensor("", onnx.TensorProto.DataType.Value(kinds[item.name]), shape, values)
+    made: onnx.TensorProto = onnx.helper.make_tensor(
+        "", onnx.TensorProto.DataType.Value(kinds[item.name]), shape, values
+    )
+    return made
