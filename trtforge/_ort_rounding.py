@@ -14,6 +14,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from trtforge.model import copy_model
+
 
 def round_to_nearest(model: onnx.ModelProto, onnxruntime: Any) -> onnx.ModelProto:
     """Return the network, its FP16 quantizers computing in FP32 where they would truncate.
@@ -29,8 +31,7 @@ def round_to_nearest(model: onnx.ModelProto, onnxruntime: Any) -> onnx.ModelProt
     ]
     if not narrow or not truncates(onnxruntime):
         return model
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy = copy_model(model)
     del copy.graph.node[:]
     for node in model.graph.node:
         if node.op_type == "QuantizeLinear" and node.input[1] in scales:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -113,6 +114,32 @@ def model_digest(model: onnx.ModelProto) -> str:
         return _digest_in_pieces(model)
 
 
+def copy_model(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a network that can be changed while the one given stays."""
+    import onnx
+
+    copied = onnx.ModelProto()
+    copied.CopyFrom(model)
+    return copied
+
+
+def nested_graphs(node: onnx.NodeProto) -> Iterator[tuple[str, onnx.GraphProto]]:
+    """Yield the graphs directly inside a node, such as the branches of ``If``, each with its attribute."""
+    for item in node.attribute:
+        if item.HasField("g"):
+            yield item.name, item.g
+        for graph in item.graphs:
+            yield item.name, graph
+
+
+def all_graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """Yield a graph and those inside its nodes, at any depth."""
+    yield graph
+    for node in graph.node:
+        for _, inside in nested_graphs(node):
+            yield from all_graphs(inside)
+
+
 def model_inputs(model: onnx.ModelProto) -> tuple[TensorSpec, ...]:
     """Return the network's inputs, constants left out."""
     constants = {tensor.name for tensor in model.graph.initializer}
@@ -179,16 +206,12 @@ def _refuse_other_formats(path: Path) -> None:
 
 
 def _all_tensors(graph: onnx.GraphProto) -> list[onnx.TensorProto]:
-    tensors = list(graph.initializer)
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                tensors.append(attribute.t)
+    tensors: list[onnx.TensorProto] = []
+    for found in all_graphs(graph):
+        tensors.extend(found.initializer)
+        for attribute in (item for node in found.node for item in node.attribute):
+            tensors.extend([attribute.t] if attribute.HasField("t") else [])
             tensors.extend(attribute.tensors)
-            if attribute.HasField("g"):
-                tensors.extend(_all_tensors(attribute.g))
-            for subgraph in attribute.graphs:
-                tensors.extend(_all_tensors(subgraph))
     return tensors
 
 

@@ -11,6 +11,7 @@ import pytest
 from tests.bundled import CALIBRATION_SET, MODEL
 from tests.cli.test_commands import part_of
 from tests.graph.networks import Net, assert_same_outputs
+from trtforge import external_data
 from trtforge.audio import LogMel
 from trtforge.cli import main
 
@@ -30,15 +31,20 @@ def normalised_frames(path: Path) -> onnx.ModelProto:
     return model
 
 
-def test_outlier_channels_are_smoothed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_outlier_channels_are_smoothed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = normalised_frames(tmp_path / "net.onnx")
     clips = part_of(CALIBRATION_SET, 4, tmp_path / "clips")
+    # A network that one file could not hold.
+    monkeypatch.setattr(external_data, "MAX_BYTES", 1000)
     words = ["smooth", tmp_path / "net.onnx", "--calibration-set", clips, "-o", tmp_path / "s.onnx"]
     assert main([str(word) for word in words]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "Smoothing(1 of 1 tensors changed)" in said
     before, after = map(float, re.findall(r"normed alpha [0-9.]+, ([0-9.]+) to ([0-9.]+) dB", said)[0])
     assert after > before + 3
+    assert (tmp_path / "s.onnx.data").stat().st_size >= 4 * 80 * 32
     assert_same_outputs(model, onnx.load(tmp_path / "s.onnx"), atol=1e-4)
 
 

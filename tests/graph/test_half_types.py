@@ -50,6 +50,15 @@ def test_constants_that_are_moved_by_more_than_a_hundredth_are_lost():
     assert not FLOAT16.loses(np.array([1e-7, 1.0]), each=False)
     assert FLOAT16.loses(np.array([1e-7, 1.0]), each=True)
     assert FLOAT16.loses(np.array([1e5, 1.0]), each=False)
+
+
+def test_constants_are_judged_by_their_root_mean_square_as_activations_are():
+    values = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
+    # Steps of 2**-24 leave an error of 1.72e-8, which is 1 % of a root mean square of 1.72e-6.
+    assert not FLOAT16.loses(values * np.float32(1.9e-6), each=False)
+    assert FLOAT16.loses(values * np.float32(1.5e-6), each=False)
+    # Small values beside large ones do no harm.
+    assert not FLOAT16.loses(np.append(values * np.float32(1e-7), np.float32(1)), each=False)
     assert not FLOAT16.loses(np.array([np.inf, 0.0]), each=True)
 
 

@@ -1,9 +1,11 @@
 import numpy as np
+import onnx
+import onnx.parser
 import pytest
 
 from tests.graph.networks import Net, image_net, quartznet, transformer_block
 from trtforge.errors import QuantizationError
-from trtforge.graph import plan_placement, prepare, tensors_to_observe
+from trtforge.graph import describe, plan_placement, prepare, tensors_to_observe
 
 
 def test_quartznet_inputs_and_skips():
@@ -148,3 +150,42 @@ def test_an_unknown_end_is_an_error():
 def test_weights_behind_a_cast_ask_for_preparing():
     plan = plan_placement(quartznet())
     assert plan.left_alone["stem.conv"] == "its weight is computed"
+
+
+def test_a_name_with_brackets_names_its_node_and_is_no_pattern():
+    net = Net()
+    net.node("MatMul", ["x", net.normal("w", 32, 32)], "blocks[0].fc")
+    net.node("MatMul", ["blocks[0].fc", "w"], "blocks0.fc")
+    model = net.model({"x": ["b", 32]}, {"blocks0.fc": ["b", 32]})
+    assert plan_placement(model, exclude=["blocks[0].fc"]).left_alone == {"blocks[0].fc": "excluded"}
+    # Where no node is called so, brackets are a choice of characters, as in a shell.
+    assert plan_placement(model, exclude=["blocks[01].fc"]).left_alone == {"blocks0.fc": "excluded"}
+
+
+def nested(*, function=False):
+    call = (
+        "b = local.twice (x)"
+        if function
+        else """b = If (c) <
+        then_branch = g1 () => (float[4, 32] p) { o = MatMul (x, w) p = MatMul (o, w) },
+        else_branch = g2 () => (float[4, 32] q) { q = Identity (x) }
+    >"""
+    )
+    functions = """<domain: "local", opset_import: ["" : 17]> twice (x) => (y) { y = Add (x, x) }"""
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["" : 17, "local" : 1]>
+        net (float[4, 32] x, bool c) => (float[4, 32] y) {{ {call} y = MatMul (b, w) }}
+        {functions if function else ""}"""
+    )
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((32, 32), np.float32), "w"))
+    return model
+
+
+def test_layers_inside_nested_graphs_and_functions_are_left_alone_with_a_reason():
+    inside = "2 of its nodes multiply, and nothing inside a nested graph is quantized"
+    assert plan_placement(nested()).left_alone == {"b.then_branch": inside}
+    assert describe(nested()).nested_layers == {"b.then_branch": 2}
+    assert plan_placement(nested(function=True)).left_alone["b"] == (
+        "twice is a function; onnx.inliner makes nodes of it"
+    )
+    assert describe(nested(function=True)).nested_layers == {}

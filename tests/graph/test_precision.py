@@ -1,11 +1,14 @@
 from collections import Counter
 
 import numpy as np
+import onnx
+import onnx.parser
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from tests.graph.networks import (
     Net,
+    assert_same_outputs,
     build_rtx,
     check,
     feed,
@@ -258,3 +261,98 @@ def test_typing_again_renews_the_notes():
     again = to_float16(once, keep_float32=["norm1"])
     assert [item.key for item in again.metadata_props].count("trtforge.float32") == 1
     assert {item.key for item in again.metadata_props} == {"purpose", "trtforge.float32"}
+
+
+def test_a_weight_that_half_precision_would_spoil_keeps_its_product_in_float32():
+    net = Net()
+    net.node("MatMul", ["x", net.normal("w", 32, 32, std=1e-6)], "y")
+    model = net.model({"x": ["b", 32]}, {"y": ["b", 32]})
+    typed = to_float16(model)
+    assert kept_float32(typed) == {"y": "FP16 cannot hold its constant 'w'"}
+    assert_same_outputs(model, typed, atol=0)
+
+
+def test_constants_of_nodes_are_judged_and_typed_as_others():
+    net = Net()
+    net.nodes.append(helper.make_node("Constant", [], ["tiny"], value_float=1e-9))
+    net.nodes.append(
+        helper.make_node("Constant", [], ["half"], value=numpy_helper.from_array(np.float32(0.5)))
+    )
+    net.node("Mul", [net.node("Add", ["x", "tiny"], "sum"), "half"], "product")
+    net.node("MatMul", ["product", net.normal("w", 32, 32)], "y")
+    typed = to_float16(net.model({"x": ["b", 32]}, {"y": ["b", 32]}))
+    check(typed)
+    assert kept_float32(typed) == {"sum": "FP16 cannot hold its constant 'tiny'"}
+    stored = {tensor.name: tensor.data_type for tensor in typed.graph.initializer}
+    assert stored == {"tiny": TensorProto.FLOAT, "half": TensorProto.FLOAT16, "w": TensorProto.FLOAT16}
+    assert [node.op_type for node in typed.graph.node] == ["Add", "Cast", "Mul", "MatMul", "Cast"]
+
+
+def parsed(text, **constants):
+    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> net {text}')
+    for name, value in constants.items():
+        model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+    return model
+
+
+SQUARE = np.random.default_rng(0).normal(size=(32, 32)).astype(np.float32) / 6
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        (
+            """(float[4, 32] x) => (float[8, 32] y) {
+                a = MatMul (x, w)
+                e = SequenceEmpty <dtype = 1> ()
+                s = SequenceInsert (e, a)
+                t = SequenceInsert (s, a)
+                y = ConcatFromSequence <axis = 0> (t)
+            }""",
+            {"s", "t", "y"},
+        ),
+        (
+            """(float[4, 32] x) => (float[4, 32] y, seq(float[4, 32]) s) {
+                y = MatMul (x, w)
+                s = SequenceConstruct (y, y)
+            }""",
+            {"s"},
+        ),
+    ],
+)
+def test_sequences_stay_float32(text, kept):
+    model = parsed(text, w=SQUARE)
+    typed = to_float16(model)
+    check(typed)
+    assert kept_float32(typed).keys() == kept
+    assert set(kept_float32(typed).values()) <= {
+        f"{name} is about a sequence or an optional, which stays in FP32"
+        for name in ("SequenceInsert", "SequenceConstruct", "ConcatFromSequence")
+    }
+    assert [node.op_type for node in typed.graph.node].count("MatMul") == 1
+    assert_same_outputs(parsed(text, w=SQUARE), typed, atol=0.02) if "seq(" not in text else None
+
+
+def test_new_names_are_none_of_a_nested_graph():
+    model = parsed(
+        """(float[4, 32] x, bool c) => (float[4, 32] y) {
+            a = MatMul (x, w)
+            b = If (c) <
+                then_branch = g1 () => (float[4, 32] p) { x_float16 = Neg (x) p = MatMul (x_float16, w) },
+                else_branch = g2 () => (float[4, 32] q) { q = Identity (x) }
+            >
+            y = Add (a, b)
+        }""",
+        w=SQUARE,
+    )
+    typed = to_float16(model)
+    check(typed)
+    assert "x_float16_1" in {name for node in typed.graph.node for name in node.output}
+
+
+def test_layers_without_a_name_keep_what_they_are_known_by():
+    text = "(float[4, 32] x) => (float[4, 32] y) { a = MatMul (x, w) y = MatMul (a, w) }"
+    for options in ({}, {"keep_io": False, "keep_float32": ["y"]}):
+        typed = to_float16(parsed(text, w=SQUARE), **options)
+        assert [layer.name for layer in describe(typed).layers] == ["a", "y"]
+    assert kept_float32(typed) == {"y": "asked for"}

@@ -16,7 +16,7 @@ from tests.graph.networks import (
     transformer_block,
 )
 from trtforge.errors import QuantizationError, ScalesError
-from trtforge.graph import describe, prepare, quantize_graph, tensors_to_observe
+from trtforge.graph import describe, kept_float32, prepare, quantize_graph, tensors_to_observe
 from trtforge.graph.index import GraphIndex
 from trtforge.scales import Scales, TensorScale
 
@@ -273,10 +273,43 @@ def test_an_unknown_rest_is_an_error():
 def test_a_weight_that_is_not_finite_is_named():
     net = Net()
     net.node("Conv", ["x", net.constant("w", np.full((16, 16, 1), np.inf, np.float32))], "y")
-    with pytest.raises(QuantizationError, match="weight 'w': a weight of shape"):
+    with pytest.raises(QuantizationError, match="weight 'w': 256 of 256 values are NaN or infinite"):
         quantize_graph(net.model({"x": ["b", 16, "t"]}, {"y": ["b", 16, "t"]}), scales_of({"x": 1.0}))
 
 
 def scales_of(amax):
     tensors = {name: TensorScale(amax=value, observed_max=value) for name, value in amax.items()}
     return Scales(tensors, method="max", model_sha256="0" * 64, feeds_sha256="0" * 64, num_clips=1)
+
+
+def test_what_its_own_scales_show_to_overflow_stays_in_float32():
+    net = Net()
+    net.node("MatMul", ["x", net.normal("w", 32, 32, std=0.2)], "loud")
+    net.node("MatMul", ["loud", net.normal("v", 32, 32, std=1e-4)], "y")
+    model = net.model({"x": ["b", 32]}, {"y": ["b", 32]})
+    found = {"x": TensorScale(3.0, 3.0), "loud": TensorScale(2e4, 4e4)}
+    scales = Scales(found, "entropy", "0" * 64, "0" * 64, 1)
+    kept = kept_float32(quantize_graph(model, scales))
+    said = "'loud' reaches 4e+04, which leaves less than a factor of 2 to FP16's end, 65504"
+    assert kept["loud"] == kept["loud_quantized"] == said
+    assert "y" in kept
+    found["loud"] = TensorScale(2e4, 3e4)
+    assert kept_float32(quantize_graph(model, Scales(found, "entropy", "0" * 64, "0" * 64, 1))) == {}
+
+
+def test_scales_that_half_precision_raises_are_counted():
+    net = Net()
+    weight = net.rng.uniform(0.5, 1, (32, 32)).astype(np.float32)
+    # Largest magnitudes of 127 steps of 3e-8, half the smallest number of FP16, of 1e-3 and of none.
+    weight[:, 0] = 127 * 2.0**-25
+    weight[:, 1] = 1e-3 * 127
+    weight[:, 2] = 0
+    net.node("MatMul", ["x", net.constant("w", weight)], "y")
+    model = net.model({"x": ["b", 32]}, {"y": ["b", 32]})
+    scales = max_scales(model, ("x",))
+    raised = describe(quantize_graph(model, scales)).raised_scales
+    assert raised == {
+        "w": "1 of 32 scales are larger than wanted, up to 2 times, as FP16 has no finer ones, "
+        "and none below 6e-8"
+    }
+    assert describe(quantize_graph(model, scales, rest="float32")).raised_scales == {}

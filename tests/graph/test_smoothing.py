@@ -165,3 +165,65 @@ def test_a_block_with_outlier_channels_gains_more_than_ten_decibels_and_builds()
         found.append(snr_db(reference, run(quantized, feed(model))["y"]))
     assert found[1] > found[0] + 10
     assert build_rtx(quantized) > 10_000
+
+
+def normalised_before(*products, gain=32):
+    """A normalisation of 32 channels before products that each read ``n``, given by their inputs."""
+    net = Net()
+    net.normal("w", 32, 32), net.normal("v", 32, 32)
+    shape = np.ones(gain, np.float32), np.full(gain, 0.5, np.float32)
+    net.node(
+        "Add", [net.node("Mul", ["x", net.constant("g", shape[0])], "m"), net.constant("s", shape[1])], "n"
+    )
+    for position, (operator, inputs, attributes) in enumerate(products):
+        net.node(operator, inputs, f"y{position}", **attributes)
+    outputs = {f"y{position}": [32, 32] for position in range(len(products))}
+    return net.model({"x": [32, 32]}, outputs)
+
+
+@pytest.mark.parametrize(
+    "products",
+    [
+        [("Gemm", ["x", "w", "n"], {})],
+        [("Gemm", ["n", "w", "n"], {})],
+        [("Gemm", ["n", "w", "w"], {})],
+        [("MatMul", ["n", "w"], {}), ("Gemm", ["n", "w"], {"transB": 1})],
+    ],
+    ids=["as C", "as A and C", "weight as C too", "weight along both axes"],
+)
+def test_a_product_that_division_would_change_leaves_the_tensor_alone(products):
+    assert smoothing_groups(normalised_before(*products)) == ()
+    # Beside one that may be smoothed, too.
+    assert smoothing_groups(normalised_before(*products, ("MatMul", ["n", "v"], {}))) == ()
+
+
+def test_gain_and_shift_of_one_element_are_none_of_channels():
+    product = ("MatMul", ["n", "w"], {})
+    assert len(smoothing_groups(normalised_before(product))) == 1
+    assert smoothing_groups(normalised_before(product, gain=1)) == ()
+
+
+def test_one_constant_for_gain_and_shift_is_divided_once():
+    net = Net()
+    gain = net.constant(*gains())
+    net.node("Add", [net.node("Mul", ["x", gain], "m"), gain], "n")
+    net.node("MatMul", ["n", net.normal("w", 32, 32)], "y")
+    model = net.model({"x": ["t", 32]}, {"y": ["t", 32]})
+    (group,) = smoothing_groups(model)
+    assert group.constants == ("g",)
+    factors = np.linspace(0.5, 4, 32, dtype=np.float32)
+    assert_same_outputs(model, smooth_graph(model, {"n": factors}), atol=1e-3)
+
+
+def test_a_weight_that_is_not_finite_is_named():
+    model = norm_and_products()
+    tensor = next(item for item in model.graph.initializer if item.name == "w2")
+    values = onnx.numpy_helper.to_array(tensor).copy()
+    values[0, :2] = np.nan
+    tensor.CopyFrom(onnx.numpy_helper.from_array(values, "w2"))
+    (group,) = smoothing_groups(model)
+    with pytest.raises(
+        QuantizationError, match="weight 'w2': 2 of 1024 values are NaN or infinite"
+    ) as caught:
+        weights_of(group, model)
+    assert caught.value.hint == "train or export the network again, or leave the layer out with exclude"

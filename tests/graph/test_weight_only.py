@@ -126,3 +126,23 @@ def test_a_step_that_blocks_do_not_divide_is_an_error():
         QuantizationError, match=r"blocks of 16 do not divide axis 0 of a weight of shape \[24, 2\]"
     ):
         quantize_blocks(np.zeros((24, 2)), 0, 16, bits=8)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
+def test_products_of_other_types_than_float32_are_left_alone(dtype):
+    net = Net()
+    net.node("MatMul", ["x", net.constant("w", np.ones((64, 32), dtype))], "y")
+    elem_type = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    model = net.model({"x": (elem_type, ["b", 64])}, {"y": (elem_type, ["b", 32])})
+    with pytest.raises(QuantizationError, match="to store narrow: y: its input is not float32"):
+        quantize_weights_only(model, rest="float32")
+
+
+def test_a_weight_that_is_not_finite_is_named():
+    net = Net()
+    net.node("MatMul", ["x", net.constant("w", np.full((64, 2), np.inf, np.float32))], "y")
+    with pytest.raises(
+        QuantizationError, match="weight 'w': 128 of 128 values are NaN or infinite"
+    ) as caught:
+        quantize_weights_only(net.model({"x": ["b", 64]}, {"y": ["b", 2]}))
+    assert caught.value.settings == ("exclude",)

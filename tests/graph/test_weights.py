@@ -46,5 +46,5 @@ def test_a_scale_above_the_largest_half_is_refused():
 
 
 def test_a_weight_that_is_not_finite_is_refused():
-    with pytest.raises(QuantizationError, match=r"a weight of shape \[2\] holds a NaN"):
+    with pytest.raises(QuantizationError, match="1 of 2 values are NaN or infinite"):
         quantize_weight(np.array([1.0, np.nan]), None)

@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 import trtforge
-from tests.graph.networks import build_rtx, check, feed, quartznet, run, run_exactly, snr_db
+from tests.graph.networks import Net, build_rtx, check, feed, quartznet, run, run_exactly, snr_db
 from tests.graph.overflowing import cast_all, overflowing
 from trtforge._optional import is_installed
 from trtforge.engine import BuildConfig
-from trtforge.errors import CalibrationError, ConfigError
+from trtforge.errors import CalibrationError, ConfigError, QuantizationError
 from trtforge.graph import describe, kept_float32, prepare, tensors_for_float16, to_float16
 from trtforge.pipeline import observe
 from trtforge.profiles import OptimizationProfile
@@ -137,3 +137,36 @@ def test_what_has_no_effect_is_refused(options, message, observations):
 def test_an_unknown_choice_of_tensors_is_refused():
     with pytest.raises(ConfigError, match="tensors must be 'int8', 'float16' or 'all', got 'bfloat16'"):
         observe(overflowing(), [feed(overflowing())], tensors="bfloat16")
+
+
+@pytest.mark.parametrize(("dtype", "precision"), [(np.float16, "bfloat16"), (np.float64, "float16")])
+def test_a_network_without_float32_is_refused_by_its_type(dtype, precision):
+    net = Net()
+    net.node("MatMul", ["x", net.constant("w", np.ones((32, 32), dtype))], "y")
+    elem_type = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    model = net.model({"x": (elem_type, ["b", 32])}, {"y": (elem_type, ["b", 32])})
+    with pytest.raises(
+        QuantizationError, match=f"has no float32 tensor to type: it is {np.dtype(dtype)}"
+    ) as caught:
+        trtforge.lower(model, precision)
+    assert caught.value.hint == "start from the network in FP32"
+    with pytest.raises(
+        CalibrationError, match="no tensor to observe for 'int8': y: its input is not float32"
+    ):
+        observe(model, [{"x": np.ones((1, 32), dtype)}])
+
+
+def test_weights_alone_take_observations_too(observations):
+    typed = trtforge.quantize_weights(overflowing(), "int8", block_size=32, observations=observations)
+    assert kept_float32(typed)["loud"].startswith("'loud' reaches")
+    with pytest.raises(ConfigError, match="observations needs rest='float16'"):
+        trtforge.quantize_weights(overflowing(), rest="float32", observations=observations)
+
+
+def test_a_quantized_network_is_observed_for_what_is_to_become_half_precision():
+    model = quartznet()
+    scales = trtforge.calibrate(model, [feed(model)], method="max")
+    quantized = trtforge.quantize(model, scales, rest="float32")
+    assert "b0.relu" in observe(quantized, [feed(model)], tensors="float16").tensors
+    with pytest.raises(QuantizationError, match="the network is quantized already"):
+        observe(quantized, [feed(model)], tensors="all")

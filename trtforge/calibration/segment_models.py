@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from trtforge.calibration.segments import Segment, Step
+from trtforge.model import nested_graphs
 
 if TYPE_CHECKING:
     import onnx
@@ -76,13 +77,12 @@ def _reads(node: onnx.NodeProto) -> Sequence[str]:
 
 
 def _captured(node: onnx.NodeProto) -> Iterator[str]:
-    for attribute in node.attribute:
-        for graph in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
-            own = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
-            own |= {tensor.values.name for tensor in graph.sparse_initializer}
-            own |= {name for inner in graph.node for name in inner.output}
-            reads = (name for inner in graph.node for name in _reads(inner))
-            yield from (name for name in (*reads, *(v.name for v in graph.output)) if name not in own)
+    for _, graph in nested_graphs(node):
+        own = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+        own |= {tensor.values.name for tensor in graph.sparse_initializer}
+        own |= {name for inner in graph.node for name in inner.output}
+        reads = (name for inner in graph.node for name in _reads(inner))
+        yield from (name for name in (*reads, *(v.name for v in graph.output)) if name not in own)
 
 
 def _num_bytes(tensor: onnx.TensorProto) -> int:

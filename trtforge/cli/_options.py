@@ -204,6 +204,13 @@ def make_console() -> Console:
     return Console(highlight=False)
 
 
+def print_path(console: Console, what: str, path: str | Path) -> None:
+    """Say which file was written; brackets in its name are no markup."""
+    from rich.markup import escape
+
+    console.print(f"[bold]{what}[/]  {escape(str(path))}", soft_wrap=True)
+
+
 def command_line() -> str:
     """Return the command as it was typed, for the record."""
     return shlex.join(["trtforge", *sys.argv[1:]])

@@ -11,6 +11,7 @@ from trtforge.cli._options import (
     add_model,
     command_line,
     make_console,
+    print_path,
 )
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def run(args: argparse.Namespace) -> None:
         page = render_html(page_values(model, Path(args.model).stem, clips.name, report))
         write_json(folder / "audit.json", report.to_json())
         write_text(folder / "audit.html", page)
-        console.print(f"[bold]report[/]  {folder / 'audit.html'}", soft_wrap=True)
+        print_path(console, "report", folder / "audit.html")
 
 
 def page_values(model: onnx.ModelProto, name: str, clip_set: str, report: AuditReport) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from trtforge.cli._options import (
     check_writable,
     make_console,
     planned_profiles,
+    print_path,
 )
 
 OPTIONS = {
@@ -93,4 +94,4 @@ def run(args: argparse.Namespace) -> None:
     if engine.manifest.library == "tensorrt_rtx":
         refused = cannot_run_on(engine.manifest.compute_capabilities)
         console.print(f"[bold]not on[/]  {', '.join(refused)}", soft_wrap=True)
-    console.print(f"[bold]engine[/]  {args.output}", soft_wrap=True)
+    print_path(console, "engine", args.output)

@@ -12,6 +12,7 @@ from trtforge.cli._options import (
     add_model,
     check_writable,
     make_console,
+    print_path,
 )
 
 OPTIONS = {
@@ -78,4 +79,4 @@ def run(args: argparse.Namespace) -> None:
     if args.save_observations:
         observations.save(args.save_observations)
     console.print(scales_table(scales))
-    console.print(f"[bold]scales[/]  {args.output}", soft_wrap=True)
+    print_path(console, "scales", args.output)

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from trtforge.cli._options import check_writable, make_console
+from trtforge.cli._options import check_writable, make_console, print_path
 
 # What a budget of the library is called here, and how many of its units make one of ours.
 _BUDGETS = (
@@ -108,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
             stage.note(f"{args.time} runs")
     if baseline is None:
         measure_baseline(report, timings=timings, measured_here=not is_report).save(args.baseline)
-        console.print(f"[bold]written[/]  {args.baseline}", soft_wrap=True)
+        print_path(console, "written", args.baseline)
         return 0
     result = judge(baseline, report, config, timings=timings)
     console.print(str(result), markup=False, soft_wrap=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from trtforge.cli._options import check_writable, make_console
+from trtforge.cli._options import check_writable, make_console, print_path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,4 +42,4 @@ def run(args: argparse.Namespace) -> None:
     console.print(report)
     if args.output:
         report.save(args.output)
-        console.print(f"[bold]written[/]  {args.output}", soft_wrap=True)
+        print_path(console, "written", args.output)

@@ -96,17 +96,17 @@ def graph_table(summary: GraphSummary) -> Table:
     for layer in summary.layers:
         texts = (layer.name, layer.op_type, layer.precision, layer.weight_dtype)
         table.add_row(*map(escape, texts), f"{layer.num_parameters:,}")
-    if summary.float32_nodes:
-        by_reason: dict[str, list[str]] = {}
-        for node, reason in summary.float32_nodes.items():
-            by_reason.setdefault(reason, []).append(node)
-        table.caption = "\n".join(
-            escape(
-                f"FP32: {', '.join(nodes[:3])}{f' and {len(nodes) - 3} more' * (len(nodes) > 3)}: {reason}"
-            )
-            for reason, nodes in by_reason.items()
-        )
-        table.caption_justify = "left"
+    by_reason: dict[str, list[str]] = {}
+    for node, reason in summary.float32_nodes.items():
+        by_reason.setdefault(reason, []).append(node)
+    lines = [
+        f"FP32: {', '.join(nodes[:3])}{f' and {len(nodes) - 3} more' * (len(nodes) > 3)}: {reason}"
+        for reason, nodes in by_reason.items()
+    ]
+    lines += [f"scale of {name}: {said}" for name, said in summary.raised_scales.items()]
+    lines += [f"inside {body}: {count} further layers" for body, count in summary.nested_layers.items()]
+    if lines:
+        table.caption, table.caption_justify = escape("\n".join(lines)), "left"
     return table
 
 

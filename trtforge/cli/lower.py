@@ -10,6 +10,7 @@ from trtforge.cli._options import (
     add_observations,
     check_writable,
     make_console,
+    print_path,
 )
 
 OPTIONS = {"keep_io": ("--lower-io",)}
@@ -46,4 +47,4 @@ def run(args: argparse.Namespace) -> None:
     save_model(model, args.output)
     console = make_console()
     console.print(graph_table(describe(model)))
-    console.print(f"[bold]network[/]  {args.output}", soft_wrap=True)
+    print_path(console, "network", args.output)

@@ -13,9 +13,13 @@ from trtforge.cli._options import (
     add_observations,
     check_writable,
     make_console,
+    print_path,
 )
 
 OPTIONS = {"dtype": ("--weights-only",)}
+# Options of one way that say nothing to the other.
+_WITH_SCALES = ("to", "attention", "keep_float")
+_WITH_WEIGHTS_ONLY = ("block_size",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_assignment(parser)
     add_keep_float(parser)
     add_attention(parser)
+    parser.set_defaults(
+        defaults={name: parser.get_default(name) for name in (*_WITH_SCALES, *_WITH_WEIGHTS_ONLY)}
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -55,12 +62,18 @@ def run(args: argparse.Namespace) -> None:
     from trtforge.assignment import Assignment
     from trtforge.calibration import Observations
     from trtforge.cli.inspect import graph_table
+    from trtforge.errors import ConfigError
     from trtforge.external_data import save_model
     from trtforge.graph import describe
     from trtforge.pipeline import quantize, quantize_weights
     from trtforge.scales import Scales
 
+    way, others = ("--weights-only", _WITH_SCALES) if args.weights_only else ("--scales", _WITH_WEIGHTS_ONLY)
+    for setting in others:
+        if getattr(args, setting) != args.defaults[setting]:
+            raise ConfigError(f"--{setting.replace('_', '-')} has no effect with {way}", hint="leave it out")
     check_writable(args.output)
+    observations = Observations.load(args.observations) if args.observations else None
     if args.weights_only:
         model = quantize_weights(
             args.model,
@@ -69,6 +82,7 @@ def run(args: argparse.Namespace) -> None:
             rest=args.rest,
             exclude=args.exclude,
             keep_float32=args.keep_float32,
+            observations=observations,
         )
     else:
         model = quantize(
@@ -79,11 +93,11 @@ def run(args: argparse.Namespace) -> None:
             keep_float=args.keep_float,
             attention=args.attention,
             keep_float32=args.keep_float32,
-            observations=Observations.load(args.observations) if args.observations else None,
+            observations=observations,
             to=args.to,
             assignment=Assignment.load(args.assignment) if args.assignment else None,
         )
     save_model(model, args.output)
     console = make_console()
     console.print(graph_table(describe(model)))
-    console.print(f"[bold]network[/]  {args.output}", soft_wrap=True)
+    print_path(console, "network", args.output)

@@ -10,6 +10,7 @@ from trtforge.cli._options import (
     add_model,
     check_writable,
     make_console,
+    print_path,
 )
 
 OPTIONS = {"activation_bytes": ("--activation-memory",)}
@@ -31,9 +32,9 @@ def run(args: argparse.Namespace) -> None:
     """Search, write the network, print what was chosen."""
     from rich.markup import escape
 
-    from trtforge._files import write_bytes
     from trtforge._progress import Stages
     from trtforge.audio import ClipSet, features_for_model
+    from trtforge.external_data import save_model
     from trtforge.graph.smoothing import ALPHAS
     from trtforge.model import load_model
     from trtforge.pipeline import smooth
@@ -52,9 +53,9 @@ def run(args: argparse.Namespace) -> None:
             on_progress=stage,
         )
         stage.note(repr(found))
-    write_bytes(args.output, found.model.SerializeToString())
+    save_model(found.model, args.output)
     for name, choice in found.choices.items():
         strength = "left as it is" if choice.alpha is None else f"alpha {choice.alpha:g}"
         gain = f"{choice.snr_before_db:.1f} to {choice.snr_after_db:.1f} dB"
         console.print(f"{escape(name)}  {strength}, {gain}", soft_wrap=True)
-    console.print(f"[bold]network[/]  {args.output}", soft_wrap=True)
+    print_path(console, "network", args.output)

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from trtforge.graph.index import GraphIndex, label
+from trtforge.graph.index import GraphIndex, count_inside, label
+from trtforge.graph.notes import RAISED_KEY, read_note
 from trtforge.graph.opset import opset_of
 from trtforge.graph.precision import kept_float32
+from trtforge.graph.rules.reshape import RESHAPES
 from trtforge.graph.tensor_types import ValueType, infer_types
 from trtforge.model import TensorSpec, model_inputs, model_outputs
 
@@ -20,9 +22,7 @@ if TYPE_CHECKING:
 # Operators that multiply; position of the data input and of the weight or second factor.
 _COMPUTE = frozenset({"Conv", "ConvTranspose", "Einsum", "GRU", "Gemm", "LSTM", "MatMul", "RNN"})
 # What a quantizer commutes with: INT8 values pass through unchanged.
-_LAYOUT = frozenset(
-    {"Flatten", "Identity", "MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
-)
+_LAYOUT = RESHAPES | {"MaxPool", "Slice"}
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,9 @@ class GraphSummary:
     num_dequantizers : number of ``DequantizeLinear`` nodes; weights stored in INT8 have one and no quantizer.
     layers : the compute layers, in graph order.
     float32_nodes : nodes that stayed in FP32 when the rest became FP16 or BF16, each with the reason.
+    raised_scales : tensors of which FP16 made scales larger than was wanted, each with how many.
+    nested_layers : number of compute layers inside each nested graph, ``NODE.ATTRIBUTE``, left out of
+        ``layers``.
     """
 
     opset: int
@@ -73,6 +76,8 @@ class GraphSummary:
     num_dequantizers: int
     layers: tuple[LayerPrecision, ...]
     float32_nodes: Mapping[str, str] = field(default_factory=dict)
+    raised_scales: Mapping[str, str] = field(default_factory=dict)
+    nested_layers: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -93,6 +98,8 @@ class GraphSummary:
             "counts": dict(self.counts),
             "layers": [vars(layer) for layer in self.layers],
             "float32_nodes": dict(self.float32_nodes),
+            "raised_scales": dict(self.raised_scales),
+            "nested_layers": dict(self.nested_layers),
         }
 
 
@@ -121,6 +128,8 @@ def describe(model: onnx.ModelProto) -> GraphSummary:
         num_dequantizers=operators["DequantizeLinear"],
         layers=layers,
         float32_nodes=kept_float32(model),
+        raised_scales=read_note(model, RAISED_KEY),
+        nested_layers=count_inside(index.nodes, _COMPUTE),
     )
 
 
@@ -184,12 +193,7 @@ def _is_parameter(name: str, index: GraphIndex) -> bool:
 
 
 def _dtype(read: ValueType | None) -> str:
-    import onnx
-
-    if read is None or not read.elem_type:
-        return "unknown"
-    name = str(onnx.TensorProto.DataType.Name(read.elem_type)).lower()
-    return {"float": "float32", "double": "float64"}.get(name, name)
+    return "unknown" if read is None else read.dtype
 
 
 def _itemsize(elem_type: int) -> float:

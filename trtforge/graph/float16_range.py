@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
@@ -40,6 +41,24 @@ class Magnitudes(Protocol):
 
 
 MagnitudesByTensor: TypeAlias = Mapping[str, Magnitudes]
+
+
+@dataclass(frozen=True)
+class Peak:
+    """All that a scale tells of a tensor's `Magnitudes`: enough to see that it overflows.
+
+    Parameters
+    ----------
+    observed_max : as in `Magnitudes`.
+    """
+
+    observed_max: float
+    bin_width: float = 1.0
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """No counts: that it does not vanish is taken for granted."""
+        return np.zeros(0, np.int64)
 
 
 def float16_fault(observed: Magnitudes) -> str | None:

@@ -9,8 +9,10 @@ from trtforge.graph.float16_range import MagnitudesByTensor, float16_fault
 from trtforge.graph.half_types import BFLOAT16, FLOAT16, HalfType
 from trtforge.graph.index import QUANTIZERS, GraphIndex
 from trtforge.graph.opset import opset_of
+from trtforge.graph.rules.reshape import RESHAPES
 from trtforge.graph.tensor_types import ValueType, infer_types
 from trtforge.graph.wide_tensors import ELEMENTWISE, wide_tensors
+from trtforge.model import nested_graphs
 
 if TYPE_CHECKING:
     import onnx
@@ -35,12 +37,17 @@ _SELF_TYPED = frozenset({
     "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike",
 })
 # fmt: on
+# What a sequence or an optional holds is typed where it is made, of which the graph's types tell nothing.
+# fmt: off
+_HOLDERS = frozenset({
+    "ConcatFromSequence", "Optional", "OptionalGetElement", "SequenceAt", "SequenceConstruct",
+    "SequenceEmpty", "SequenceErase", "SequenceInsert", "SplitToSequence",
+})
+# fmt: on
 # They read the bits of their input, whose number a cast would change.
 _BITWISE = frozenset({"BitCast"})
 # TensorRT-RTX 1.7 fails to build them in BF16: "Could not infer output types for operation: deconv".
 _NOT_BUILT_IN_BFLOAT16 = frozenset({"ConvTranspose"})
-# Their output has the values of their input, each as often.
-_SAME_VALUES = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 
 
 def float32_nodes(
@@ -56,7 +63,8 @@ def float32_nodes(
 
     These are: what the caller asked for; softmax, normalisation, reductions, powers and the like, and
     arithmetic on what sums, powers and roots give; centring on a mean, and squares; operators that do not
-    take the type, are of another domain or hold nested graphs, and the makers of what nested graphs read;
+    take the type, are of another domain, fill or read sequences, or hold nested graphs, and the makers of
+    what nested graphs read;
     nodes with a constant that the type cannot hold; arithmetic on counts, which FP16 holds exactly only up to
     2048; makers and readers of tensors that were observed to overflow or vanish in FP16; dequantizers that
     only such nodes read; and elementwise nodes with only such nodes around them.
@@ -79,6 +87,8 @@ def float32_nodes(
             kept[position] = f"{node.op_type} is computed in FP32"
         elif node.op_type in _SELF_TYPED:
             kept[position] = f"{node.op_type} has a type of its own"
+        elif node.op_type in _HOLDERS:
+            kept[position] = f"{node.op_type} is about a sequence or an optional, which stays in FP32"
         elif node.op_type in _BITWISE:
             kept[position] = f"{node.op_type} reads bits"
         elif any(name in index.captured for name in outputs):
@@ -134,8 +144,7 @@ def takes_half(node: onnx.NodeProto, opset: int, types: Types, half: HalfType = 
     """Say whether an operator is defined for a 16-bit main input and 16-bit outputs."""
     import onnx
 
-    nested = any(item.HasField("g") or len(item.graphs) for item in node.attribute)
-    if node.domain or nested or not onnx.defs.has(node.op_type, opset, ""):
+    if node.domain or any(nested_graphs(node)) or not onnx.defs.has(node.op_type, opset, ""):
         return False
     if any(item.name == "output_dtype" for item in node.attribute):
         return False
@@ -181,7 +190,7 @@ def _observed_origin(name: str, index: GraphIndex, magnitudes: MagnitudesByTenso
     """Follow a tensor back, through changes of layout and quantizers, to one that was observed."""
     while name not in magnitudes:
         producer = index.producer(name)
-        if producer is None or producer.op_type not in _SAME_VALUES | QUANTIZERS:
+        if producer is None or producer.op_type not in RESHAPES | QUANTIZERS:
             break
         name = producer.input[0]
     return name
@@ -189,7 +198,7 @@ def _observed_origin(name: str, index: GraphIndex, magnitudes: MagnitudesByTenso
 
 def _origin(name: str, index: GraphIndex) -> str:
     producer = index.producer(name)
-    while producer is not None and producer.op_type in _SAME_VALUES:
+    while producer is not None and producer.op_type in RESHAPES:
         name = producer.input[0]
         producer = index.producer(name)
     return name

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trtforge.graph.float16_range import MAX_ROUNDING_ERROR
+
 if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
-# A constant that rounding moves by more than this says something else than was written.
-_MAX_MOVE = 0.01
 # Values looked at together, so that large weights need no copies in double precision.
 _PIECE = 1 << 20
 
@@ -60,26 +60,27 @@ class HalfType:
         return onnx.helper.make_tensor(name, self.elem_type, wide.shape, raw, raw=True)
 
     def loses(self, values: NDArray[np.generic], *, each: bool) -> bool:
-        """Say whether rounding makes a finite value infinite, or moves all others than zero by over 1 %.
+        """Say whether rounding makes a finite value infinite, or changes the values by over 1 %.
 
         Parameters
         ----------
         values : float32.
-        each : whether one moved value is enough.
+        each : whether one value that moves by that much is enough; else it is the root mean square of all
+            moves, set against that of the values, as for activations.
         """
         wide = np.asarray(values, dtype=np.float32).reshape(-1)
-        num_moved = num_kept = 0
+        noise = energy = 0.0
         for start in range(0, wide.size, _PIECE):
             piece = wide[start : start + _PIECE]
             piece = piece[np.isfinite(piece) & (piece != 0)]
             if np.abs(piece).max(initial=0.0) >= self.overflow:
                 return True
-            if num_kept and not each:
-                continue
-            written, rounded = piece.astype(np.float64), self.round(piece).astype(np.float64)
-            moved = int(np.count_nonzero(np.abs(rounded - written) > _MAX_MOVE * np.abs(written)))
-            num_moved, num_kept = num_moved + moved, num_kept + piece.size - moved
-        return num_moved > 0 and (each or not num_kept)
+            written = piece.astype(np.float64)
+            moves = np.abs(self.round(piece).astype(np.float64) - written)
+            if each and (moves > MAX_ROUNDING_ERROR * np.abs(written)).any():
+                return True
+            noise, energy = noise + float(np.square(moves).sum()), energy + float(np.square(written).sum())
+        return not each and noise > MAX_ROUNDING_ERROR**2 * energy
 
 
 FLOAT16 = HalfType("float16", "FP16", 13, 65520.0)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from trtforge.model import all_graphs, nested_graphs
 
 if TYPE_CHECKING:
     import onnx
@@ -48,6 +50,8 @@ class GraphIndex:
         self.inputs = {value.name for value in graph.input} - set(self.initializers)
         self.outputs = {value.name for value in graph.output}
         self._taken = {*self.producers, *self.initializers, *self.inputs, *self.captured}
+        # A name may not be given twice, not even inside a nested graph that does not see the other.
+        self._taken.update(name for node in self.nodes for name in _inner_names(node))
 
     def producer(self, name: str) -> onnx.NodeProto | None:
         """Return the node that makes a tensor, or None for inputs and constants."""
@@ -112,11 +116,20 @@ def label(node: onnx.NodeProto) -> str:
     return node.name or next(filter(None, node.output), node.op_type)
 
 
+def count_inside(nodes: Iterable[onnx.NodeProto], op_types: Container[str]) -> dict[str, int]:
+    """Count nodes of some operators inside nested graphs, by node and attribute; zeros are left out."""
+    counts: dict[str, int] = {}
+    for node in nodes:
+        for name, body in nested_graphs(node):
+            inner = (item for graph in all_graphs(body) for item in graph.node)
+            if count := sum(item.op_type in op_types for item in inner):
+                counts[f"{label(node)}.{name}"] = count
+    return counts
+
+
 def _captured_names(node: onnx.NodeProto) -> Iterator[str]:
-    for item in node.attribute:
-        bodies = ([item.g] if item.HasField("g") else []) + list(item.graphs)
-        for body in bodies:
-            yield from _outer_names(body)
+    for _, body in nested_graphs(node):
+        yield from _outer_names(body)
 
 
 def _outer_names(graph: onnx.GraphProto) -> set[str]:
@@ -127,3 +140,10 @@ def _outer_names(graph: onnx.GraphProto) -> set[str]:
         known.update(node.output)
     outer.update(value.name for value in graph.output if value.name not in known)
     return outer
+
+
+def _inner_names(node: onnx.NodeProto) -> Iterator[str]:
+    for _, body in nested_graphs(node):
+        for graph in all_graphs(body):
+            yield from (value.name for value in (*graph.input, *graph.initializer))
+            yield from (name for inner in graph.node for name in inner.output)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trtforge.graph.index import GraphIndex, attribute, behind_quantizers
+from trtforge.model import copy_model
 
 if TYPE_CHECKING:
     import onnx
@@ -31,8 +32,7 @@ def state_kernel_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     shapes = _unstated(model)
     if not shapes:
         return model
-    made = onnx.ModelProto()
-    made.CopyFrom(model)
+    made = copy_model(model)
     for position, shape in shapes.items():
         made.graph.node[position].attribute.append(onnx.helper.make_attribute("kernel_shape", shape))
     return made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ def match_nodes(nodes: Iterable[onnx.NodeProto], patterns: Sequence[str], *, ask
     ----------
     nodes : the nodes to select from.
     patterns : names or shell patterns (``blocks.3.*``), each set against a node's name and its outputs.
+        What is a name as it stands is no pattern, whatever brackets it has.
     asked : the argument that the patterns came in, for the error message.
 
     Raises
@@ -30,13 +31,11 @@ def match_nodes(nodes: Iterable[onnx.NodeProto], patterns: Sequence[str], *, ask
     if isinstance(patterns, str):
         raise QuantizationError(f"{asked} takes a list of names, got the string {patterns!r}")
     nodes = list(nodes)
+    known = [(name, node.output[0]) for node in nodes if node.output for name in (node.name, *node.output)]
     matched: set[str] = set()
     for pattern in patterns:
-        hits = {
-            node.output[0]
-            for node in nodes
-            if node.output and any(fnmatchcase(name, pattern) for name in (node.name, *node.output) if name)
-        }
+        hits = {made for name, made in known if name == pattern}
+        hits = hits or {made for name, made in known if name and fnmatchcase(name, pattern)}
         if not hits:
             raise QuantizationError(
                 f"{asked} names {pattern!r}, which matches none of the {len(nodes)} nodes",
@@ -45,6 +44,12 @@ def match_nodes(nodes: Iterable[onnx.NodeProto], patterns: Sequence[str], *, ask
             )
         matched |= hits
     return matched
+
+
+def first_reasons(left_alone: Mapping[str, str]) -> str:
+    """Return why the first nodes are left alone, to be read behind a message; empty where there are none."""
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in list(left_alone.items())[:3])
+    return f": {reasons}" if reasons else ""
 
 
 def _nearest(nodes: Sequence[onnx.NodeProto], pattern: str) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from trtforge.errors import QuantizationError
 from trtforge.graph.index import GraphIndex, attribute
+from trtforge.model import nested_graphs
 
 if TYPE_CHECKING:
     import onnx
@@ -87,7 +88,7 @@ def raise_opset(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
 
 def _is_listed(model: onnx.ModelProto, current: int, version: int) -> bool:
     def carries_over(node: onnx.NodeProto, *, nested: bool) -> bool:
-        for body in _bodies(node):
+        for _, body in nested_graphs(node):
             if not all(carries_over(inner, nested=True) for inner in body.node):
                 return False
         if node.domain or not _has_changed(node.op_type, current, version) or node.op_type in _EXTENDED:
@@ -104,10 +105,6 @@ def _has_changed(op_type: str, current: int, version: int) -> bool:
         return False
     schemas = [onnx.defs.get_schema(op_type, opset, "") for opset in (current, version)]
     return schemas[0].since_version != schemas[1].since_version
-
-
-def _bodies(node: onnx.NodeProto) -> list[onnx.GraphProto]:
-    return [body for item in node.attribute for body in ([item.g] if item.HasField("g") else [*item.graphs])]
 
 
 def _rewrite(model: onnx.ModelProto, current: int, version: int) -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from trtforge.errors import QuantizationError
-from trtforge.graph.index import QUANTIZERS, GraphIndex, label
+from trtforge.graph.index import QUANTIZERS, GraphIndex, count_inside, label
 from trtforge.graph.names import match_nodes
-from trtforge.graph.rules import Layer, View, judge_layer, judge_residual
+from trtforge.graph.rules import LAYERS, Layer, View, judge_layer, judge_residual
 from trtforge.graph.shared_scales import shared_scales
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ class PlacementPlan:
     Parameters
     ----------
     placements : nodes that read quantized tensors, in graph order.
-    left_alone : layers and residual additions that stay in floating point, by name, each with the reason.
+    left_alone : layers and residual additions that stay in floating point, by name, each with the reason;
+        also each nested graph that has layers, as ``NODE.ATTRIBUTE``, and each call of a function.
     shared : groups of quantized tensors that must have one scale, because one carries the other's values
         through concatenation, pooling by maximum or a change of layout.
     unclipped : quantized tensors whose whole range is kept, because a softmax makes them: its few large
@@ -132,6 +133,11 @@ def plan_placement(
     for output, reason in _at_the_ends(index, chosen, keep_float).items():
         del chosen[output]
         left_alone[label(index.nodes[index.producers[output]])] = reason
+    for body, count in count_inside(index.nodes, LAYERS).items():
+        left_alone[body] = f"{count} of its nodes multiply, and nothing inside a nested graph is quantized"
+    for node in index.nodes:
+        if any((node.domain, node.op_type) == (made.domain, made.name) for made in model.functions):
+            left_alone[label(node)] = f"{node.op_type} is a function; onnx.inliner makes nodes of it"
     layers = set(chosen)
     for node in index.nodes:
         residual = judge_residual(node, view, quantized=layers)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,17 +11,17 @@ from trtforge.graph.float32_nodes import float32_nodes, is_float32, slot_takes_h
 from trtforge.graph.half_types import BFLOAT16, FLOAT16, HalfType
 from trtforge.graph.index import QUANTIZERS, GraphIndex, label
 from trtforge.graph.names import match_nodes
+from trtforge.graph.notes import FLOAT32_KEY, read_note, write_note
 from trtforge.graph.opset import opset_of, raise_opset
+from trtforge.graph.rewrites.hoist_constants import hoist_constants
 from trtforge.graph.split_dequantizers import split_dequantizers
 from trtforge.graph.tensor_types import ValueType, drop_inferable_types, infer_types
+from trtforge.model import copy_model
 
 if TYPE_CHECKING:
     import onnx
 
 _QUANTIZER_OPSET = 19
-
-FLOAT32_KEY = "trtforge.float32"
-"""Metadata of a typed network: a JSON object, node to the reason why it stays in FP32."""
 
 
 def to_float16(
@@ -57,7 +56,7 @@ def to_float16(
     QuantizationError : a name in ``keep_float32`` matches no node, a tensor's dtype cannot be inferred, or
         ``keep_io`` is off and a nested graph reads an FP32 input.
     """
-    converted = _copy(model)
+    converted = copy_model(model)
     if any(node.op_type in QUANTIZERS for node in converted.graph.node):
         converted = raise_opset(converted, _QUANTIZER_OPSET)
     return _typed(converted, FLOAT16, keep_io=keep_io, keep_float32=keep_float32, magnitudes=magnitudes)
@@ -93,28 +92,33 @@ def to_bfloat16(
             "BF16 would move its scale by up to 0.4 %",
             hint="type it float16, whose scales have 11 bits, or start from the floating-point network",
         )
-    converted = _copy(model)
+    converted = copy_model(model)
     if _gains_by_raising(converted, infer_types(converted)):
         converted = raise_opset(converted, BFLOAT16.opset)
     return _typed(converted, BFLOAT16, keep_io=keep_io, keep_float32=keep_float32, magnitudes=None)
 
 
+def require_float32(model: onnx.ModelProto) -> None:
+    """Refuse a network in which there is nothing to type.
+
+    Raises
+    ------
+    QuantizationError : none of its tensors is FP32.
+    ModelError : the graph's types contradict each other.
+    """
+    found = {read.dtype for read in infer_types(model).values()}
+    if "float32" not in found:
+        floats = sorted(dtype for dtype in found if "float" in dtype)
+        raise QuantizationError(
+            "the network has no float32 tensor to type: "
+            + (f"it is {' and '.join(floats)}" if floats else "it computes with integers alone"),
+            hint="start from the network in FP32",
+        )
+
+
 def kept_float32(model: onnx.ModelProto) -> dict[str, str]:
     """Return which nodes of a typed network stay in FP32, each with the reason; empty for other networks."""
-    text = next((item.value for item in model.metadata_props if item.key == FLOAT32_KEY), "{}")
-    try:
-        kept = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return {str(node): str(reason) for node, reason in kept.items()} if isinstance(kept, dict) else {}
-
-
-def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
-    import onnx
-
-    copied = onnx.ModelProto()
-    copied.CopyFrom(model)
-    return copied
+    return read_note(model, FLOAT32_KEY)
 
 
 def _gains_by_raising(model: onnx.ModelProto, types: dict[str, ValueType]) -> bool:
@@ -140,6 +144,7 @@ def _typed(
     magnitudes: MagnitudesByTensor | None,
 ) -> onnx.ModelProto:
     asked = match_nodes(converted.graph.node, keep_float32, asked="keep_float32")
+    hoist_constants(converted)
 
     def choose() -> tuple[dict[str, ValueType], GraphIndex, dict[int, str]]:
         types, index = infer_types(converted), GraphIndex(converted.graph)
@@ -167,16 +172,8 @@ def _typed(
         if not floats.isdisjoint([*index.nodes[position].input, *index.nodes[position].output])
     }
     _Typer(index, floats, set(kept), opset_of(converted), half, keep_io=keep_io).rewrite()
-    _note(converted, reasons)
+    write_note(converted, FLOAT32_KEY, reasons)
     return converted
-
-
-def _note(model: onnx.ModelProto, reasons: dict[str, str]) -> None:
-    noted = [item for item in model.metadata_props if item.key != FLOAT32_KEY]
-    del model.metadata_props[:]
-    model.metadata_props.extend(noted)
-    if reasons:
-        model.metadata_props.add(key=FLOAT32_KEY, value=json.dumps(reasons, ensure_ascii=False))
 
 
 def _require_known_types(index: GraphIndex, known: set[str]) -> None:
@@ -220,6 +217,7 @@ class _Typer:
         self.half = half
         self.keep_io = keep_io
         self.nodes: list[onnx.NodeProto] = []
+        self.names = {node.name for node in index.nodes}
         # (tensor, is 16-bit) to the name under which it can be read so.
         self.versions: dict[tuple[str, bool], str] = {}
 
@@ -281,8 +279,11 @@ class _Typer:
             if node.op_type == "Cast" and half:
                 next(item for item in node.attribute if item.name == "to").i = self.half.elem_type
             if name in self.index.outputs and half == self.keep_io:
-                # The graph output keeps its name and precision; the node writes beside it.
+                # The graph output keeps its name and precision; the node writes beside it, and is known as
+                # before.
                 inner = self._new_name(name, half=half)
+                if not node.name and label(node) not in self.names:
+                    node.name = label(node)
                 node.output[slot] = inner
                 self._cast(inner, name, half=not half)
                 self.versions[name, not half] = name

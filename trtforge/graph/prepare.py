@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from trtforge.graph.rewrites import REWRITES
 from trtforge.graph.rewrites.remove_unused import remove_unused
 from trtforge.graph.tensor_types import drop_inferable_types
+from trtforge.model import copy_model
 
 if TYPE_CHECKING:
     import onnx
@@ -33,10 +34,7 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
     ------
     ModelError : the graph's types contradict each other, or one of its constants cannot be computed.
     """
-    import onnx
-
-    prepared = onnx.ModelProto()
-    prepared.CopyFrom(model)
+    prepared = copy_model(model)
     _unlist_constants(prepared)
     drop_inferable_types(prepared)
     while sum(rewrite(prepared) for rewrite in REWRITES):

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trtforge.errors import QuantizationError, ScalesError
-from trtforge.graph.float16_range import MagnitudesByTensor
+from trtforge.graph.float16_range import MAX_ROUNDING_ERROR, MagnitudesByTensor, Peak
 from trtforge.graph.index import GraphIndex
+from trtforge.graph.names import first_reasons
+from trtforge.graph.notes import RAISED_KEY, write_note
 from trtforge.graph.opset import raise_opset
 from trtforge.graph.placement import Attention, KeepFloat, PlacementPlan, plan_placement
 from trtforge.graph.precision import to_float16
@@ -22,7 +24,8 @@ from trtforge.graph.quantized_types import (
     activation_scale,
 )
 from trtforge.graph.tensor_types import drop_inferable_types
-from trtforge.graph.weights import weight_scale
+from trtforge.graph.weights import naming_weight, weight_scale
+from trtforge.model import copy_model
 from trtforge.scales import Scales
 
 if TYPE_CHECKING:
@@ -60,13 +63,16 @@ def quantize_graph(
         most: the opset is raised to 13 if it is lower, else kept.
     exclude, keep_float, attention : layers to leave in floating point; see `plan_placement`.
     keep_float32, magnitudes : nodes to leave in FP32 where the rest is FP16, and what was observed of the
-        tensors, which leaves further ones; see `to_float16`.
+        tensors, which leaves further ones; see `to_float16`. Of tensors with a scale it is known without
+        ``magnitudes`` whether they overflow.
     to : ``int8``, or ``float8`` for FP8 (E4M3): products alone, weights stored so, the ranges the same; for
         compute capability 8.9 and above.
 
     Returns
     -------
-    quantized : the network with Q/DQ pairs; inputs and outputs keep names, dtypes and shapes.
+    quantized : the network with Q/DQ pairs; inputs and outputs keep names, dtypes and shapes. Where FP16 has
+        no scale as small as was wanted within 1 %, its metadata says how many of a tensor's are larger
+        (`trtforge.graph.notes.RAISED_KEY`).
 
     Raises
     ------
@@ -79,8 +85,6 @@ def quantize_graph(
     with Quantized Types", on FP8.
     ONNX operators QuantizeLinear and DequantizeLinear.
     """
-    import onnx
-
     if rest not in _OPSET:
         raise QuantizationError(f'rest must be "float16" or "float32", got {rest!r}')
     if to not in QUANTIZED_TYPES or (to == "float8" and rest == "float32"):
@@ -88,8 +92,7 @@ def quantize_graph(
             f'to must be "int8", or "float8" with rest="float16", got {to!r} and {rest!r}',
             settings=("to", "rest"),
         )
-    quantized = onnx.ModelProto()
-    quantized.CopyFrom(model)
+    quantized = copy_model(model)
     quantized = raise_opset(quantized, _OPSET[rest])
     plan = plan_placement(
         quantized,
@@ -99,14 +102,18 @@ def quantize_graph(
         products_only=to == "float8",
     )
     if not plan.placements:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(plan.left_alone.items())[:3])
-        raise QuantizationError(f"the network has no layer to quantize{': ' + reasons if reasons else ''}")
+        raise QuantizationError(f"the network has no layer to quantize{first_reasons(plan.left_alone)}")
     amax = _amax_by_tensor(plan, scales)
     drop_inferable_types(quantized)
     half = rest == "float16"
     scale_dtype = np.float16 if half else np.float32
-    _Writer(quantized.graph, scale_dtype, QUANTIZED_TYPES[to], stores_weights=half).write(plan, amax)
-    return to_float16(quantized, keep_float32=keep_float32, magnitudes=magnitudes) if half else quantized
+    writer = _Writer(quantized.graph, scale_dtype, QUANTIZED_TYPES[to], stores_weights=half)
+    writer.write(plan, amax)
+    if not half:
+        return quantized
+    write_note(quantized, RAISED_KEY, writer.raised)
+    peaks = {name: Peak(scale.observed_max) for name, scale in scales.tensors.items()}
+    return to_float16(quantized, keep_float32=keep_float32, magnitudes={**peaks, **(magnitudes or {})})
 
 
 def _amax_by_tensor(plan: PlacementPlan, scales: Scales) -> dict[str, float]:
@@ -152,6 +159,7 @@ class _Writer:
         self.stores_weights = stores_weights
         self.before: dict[int, list[onnx.NodeProto]] = {}
         self.weights: dict[tuple[str, int | None], str] = {}
+        self.raised: dict[str, str] = {}
 
     def write(self, plan: PlacementPlan, amax: dict[str, float]) -> None:
         """Add the pairs of a plan, each just before its first reader."""
@@ -183,24 +191,31 @@ class _Writer:
         self._drop_replaced_weights()
 
     def _activation(self, name: str, amax: float, position: int) -> str:
-        return self._pair(name, activation_scale(amax, self.kind.largest, self.scale_dtype), None, position)
+        scale = activation_scale(amax, self.kind.largest, self.scale_dtype)
+        self._note_raised(name, scale, np.asarray(amax / self.kind.largest))
+        return self._pair(name, scale, None, position)
 
     def _weight(self, name: str, axis: int | None, position: int) -> str:
         value = self.index.constant(name)
         assert value is not None  # noqa: S101 - placement takes only weights that are initializers
-        try:
+        with naming_weight(name):
             if not self.stores_weights:
                 scale = weight_scale(value, axis, self.kind.largest, self.scale_dtype)
                 return self._pair(name, scale, axis, position)
             stored = self.index.new_name(f"{name}_quantized")
             tensor, scale = self.kind.weight(value, axis, self.scale_dtype, stored)
-        except QuantizationError as error:
-            raise QuantizationError(
-                f"weight {name!r}: {error.message}", hint=error.hint, settings=error.settings
-            ) from error
+        self._note_raised(name, scale, weight_scale(value, axis, self.kind.largest, np.float64))
         self.graph.initializer.append(tensor)
         parameters = self._parameters(name, scale)
         return self._node("DequantizeLinear", [stored, *parameters], f"{name}_dequantized", axis, position)
+
+    def _note_raised(self, name: str, scale: NDArray[np.floating], wanted: NDArray[np.floating]) -> None:
+        factors = scale.astype(np.float64) / wanted
+        if num_raised := np.count_nonzero(factors > 1 + MAX_ROUNDING_ERROR):
+            self.raised[name] = (
+                f"{num_raised} of {scale.size} scales are larger than wanted, up to {factors.max():.3g} "
+                "times, as FP16 has no finer ones, and none below 6e-8"
+            )
 
     def _pair(self, name: str, scale: NDArray[np.generic], axis: int | None, position: int) -> str:
         parameters = self._parameters(name, scale)

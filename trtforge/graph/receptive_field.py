@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trtforge.errors import ModelError
-from trtforge.model import ModelSource, load_model, model_inputs, model_outputs
+from trtforge.model import ModelSource, load_model, model_inputs, model_outputs, nested_graphs
 
 if TYPE_CHECKING:
     import onnx
@@ -245,7 +245,7 @@ def _attributes(node: onnx.NodeProto) -> dict[str, Any] | None:
     """Return a node's attributes by name; None where it holds a nested graph."""
     import onnx
 
-    if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
+    if any(nested_graphs(node)):
         return None
     return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
 

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trtforge.errors import QuantizationError
-from trtforge.graph.index import GraphIndex, label
+from trtforge.graph.index import GraphIndex
 from trtforge.graph.names import match_nodes
 from trtforge.graph.rules import Layer, View, judge_layer
-from trtforge.graph.weights import quantize_weight
+from trtforge.graph.weights import naming_weight, quantize_weight, require_finite
+from trtforge.model import copy_model
 from trtforge.scales import INT8_MAX
 
 if TYPE_CHECKING:
@@ -69,7 +70,9 @@ def smoothing_groups(model: onnx.ModelProto, *, exclude: Sequence[str] = ()) -> 
     it. The readers are ``MatMul`` and ``Gemm`` nodes that `trtforge.graph.rules` would quantize.
 
     Refuses a tensor that is exposed, or that anything else reads, such as the residual addition of a
-    transformer that normalises afterwards: it would need a multiplication of its own.
+    transformer that normalises afterwards, or the third input of a ``Gemm``: it would need a multiplication
+    of its own. Refuses gain and shift of another length than the weights' rows, and a weight that is read
+    transposed by one of the products and as it is by another, or as the bias of one.
 
     Parameters
     ----------
@@ -88,9 +91,18 @@ def smoothing_groups(model: onnx.ModelProto, *, exclude: Sequence[str] = ()) -> 
         for reader in readers:
             layer = judge_layer(reader, view)
             is_product = reader.op_type in ("MatMul", "Gemm") and reader.output[0] not in excluded
-            if is_product and isinstance(layer, Layer) and layer.weight and layer.axis is not None:
+            # What is divided as A, or multiplied as B, must not be read as C too.
+            reads_twice = not {*reader.input[:2]}.isdisjoint(reader.input[2:])
+            if not is_product or reads_twice or not isinstance(layer, Layer):
+                continue
+            if layer.activations == (node.output[0],) and layer.weight and layer.axis is not None:
                 weights.append((layer.weight, 1 - layer.axis))
-        if len(weights) == len(readers):
+        sizes = {view.index.initializers[name].dims[axis] for name, axis in weights}
+        if (
+            len(weights) == len(readers)
+            and len(dict(weights)) == len(set(weights))
+            and sizes == set(view.index.initializers[constants[0]].dims)
+        ):
             groups.append(SmoothingGroup(node.output[0], constants, tuple(weights)))
     return tuple(groups)
 
@@ -170,10 +182,7 @@ def smooth_graph(model: onnx.ModelProto, factors: Mapping[str, NDArray[np.float3
     ------
     QuantizationError : a tensor is none of the groups', or its factors are not positive or of another length.
     """
-    import onnx
-
-    smoothed = onnx.ModelProto()
-    smoothed.CopyFrom(model)
+    smoothed = copy_model(model)
     groups = {group.tensor: group for group in smoothing_groups(smoothed)}
     index = GraphIndex(smoothed.graph)
     for tensor, values in factors.items():
@@ -198,11 +207,18 @@ def smooth_graph(model: onnx.ModelProto, factors: Mapping[str, NDArray[np.float3
 
 
 def weights_of(group: SmoothingGroup, model: onnx.ModelProto) -> list[NDArray[np.float32]]:
-    """Return the weights of a group, float32 [channels, columns] each."""
+    """Return the weights of a group, float32 [channels, columns] each.
+
+    Raises
+    ------
+    QuantizationError : one holds a NaN or infinity.
+    """
     index = GraphIndex(model.graph)
     found = []
     for name, axis in group.weights:
         value = np.asarray(index.constant(name), np.float32)
+        with naming_weight(name):
+            require_finite(value)
         found.append(value if axis == 0 else value.T)
     return found
 
@@ -219,7 +235,7 @@ def _affine(node: onnx.NodeProto, view: View) -> tuple[str, ...]:
         return ()
     sizes = {view.shape(name) for name in names}
     one_axis = len(sizes) == 1 and len(next(iter(sizes)) or ()) == 1
-    return tuple(names) if names and one_axis and all(map(view.is_constant, names)) else ()
+    return tuple(dict.fromkeys(names)) if names and one_axis and all(map(view.is_constant, names)) else ()
 
 
 def _gain_and_shift(add: onnx.NodeProto, view: View) -> list[str]:
@@ -262,8 +278,8 @@ def _scale_constant(
     tensor = index.initializers[name]
     value = numpy_helper.to_array(tensor)
     scaled = (value.astype(np.float64) * factors).astype(value.dtype)
-    mine = {label(node) for node in users}
-    if all(label(node) in mine for node in index.readers(name)) and not index.is_exposed(name):
+    mine = {node.output[0] for node in users}
+    if all(node.output[0] in mine for node in index.readers(name)) and not index.is_exposed(name):
         tensor.CopyFrom(numpy_helper.from_array(scaled, name))
         return
     copy = index.new_name(f"{name}_smoothed")

@@ -33,6 +33,16 @@ class ValueType:
     shape: tuple[Axis, ...] | None
 
     @property
+    def dtype(self) -> str:
+        """Name of its type as NumPy has it, such as ``float32``; ``unknown`` where it is."""
+        import onnx
+
+        if not self.elem_type:
+            return "unknown"
+        name = str(onnx.TensorProto.DataType.Name(self.elem_type)).lower()
+        return {"float": "float32", "double": "float64"}.get(name, name)
+
+    @property
     def num_elements(self) -> int | None:
         """Number of elements, or None where an axis is not fixed."""
         if self.shape is None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from trtforge.graph.index import QUANTIZERS, GraphIndex, attribute, behind_quantizers
 from trtforge.graph.tensor_types import infer_types
+from trtforge.model import copy_model
 
 if TYPE_CHECKING:
     import onnx
@@ -38,14 +39,11 @@ def convolutions_in_2d(model: onnx.ModelProto) -> onnx.ModelProto:
     -------
     A network with the same inputs, outputs and numbers; the same one where there is nothing to do.
     """
-    import onnx
-
     index = GraphIndex(model.graph)
     convolutions = [node for node in index.nodes if is_1d_convolution(node, index)]
     if not convolutions:
         return model
-    made = onnx.ModelProto()
-    made.CopyFrom(model)
+    made = copy_model(model)
     _Lifting(made, {node.output[0] for node in convolutions}).run()
     return made
 

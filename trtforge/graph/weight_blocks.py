@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trtforge.errors import QuantizationError
-from trtforge.graph.weights import round_up
+from trtforge.graph.weights import require_finite, round_up
 
 if TYPE_CHECKING:
     import onnx
@@ -89,8 +89,7 @@ def quantize_blocks(
     from 0.7 to 1 of the block's largest magnitude.
     """
     exact = np.asarray(weight, np.float64)
-    if not np.isfinite(exact).all():
-        raise QuantizationError(f"a weight of shape {list(exact.shape)} holds a NaN or an infinity")
+    require_finite(exact)
     if block_size < 1 or exact.shape[axis] % block_size:
         raise QuantizationError(
             f"blocks of {block_size} do not divide axis {axis} of a weight of shape {list(exact.shape)}",

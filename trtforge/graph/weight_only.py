@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 
 from trtforge.errors import QuantizationError
+from trtforge.graph.float16_range import MagnitudesByTensor
 from trtforge.graph.index import GraphIndex, label
-from trtforge.graph.names import match_nodes
+from trtforge.graph.names import first_reasons, match_nodes
 from trtforge.graph.opset import raise_opset
 from trtforge.graph.precision import to_float16
 from trtforge.graph.rules.gemm import weight_of_gemm
 from trtforge.graph.rules.matmul import weight_of_matmul
-from trtforge.graph.rules.verdicts import Layer, Refusal, View
+from trtforge.graph.rules.verdicts import NOT_FLOAT32, Layer, Refusal, View
 from trtforge.graph.tensor_types import drop_inferable_types
 from trtforge.graph.weight_blocks import quantize_blocks
+from trtforge.graph.weights import naming_weight
+from trtforge.model import copy_model
 
 if TYPE_CHECKING:
     import onnx
@@ -60,6 +63,8 @@ def plan_weights(model: onnx.ModelProto, block_size: int, *, exclude: Sequence[s
         if node.op_type not in ("MatMul", "Gemm") or node.domain:
             continue
         found = weight_of_gemm(node, view) if node.op_type == "Gemm" else weight_of_matmul(node, view)
+        if not view.is_float32(node.input[0]):
+            found = NOT_FLOAT32
         if isinstance(found, Layer) and found.weight is None:
             found = Refusal("it multiplies two activations")
         if isinstance(found, Layer) and node.output[0] in excluded:
@@ -85,6 +90,7 @@ def quantize_weights_only(
     rest: Literal["float16", "float32"] = "float16",
     exclude: Sequence[str] = (),
     keep_float32: Sequence[str] = (),
+    magnitudes: MagnitudesByTensor | None = None,
 ) -> onnx.ModelProto:
     """Store the weights of products in blocks of INT8 or INT4, dequantized as they are read.
 
@@ -98,7 +104,8 @@ def quantize_weights_only(
     block_size : number of weights, along the summed axis, that share a scale; 16, 32, 64 or 128.
     rest : type of everything else, and of the scales.
     exclude : products to leave alone, by name, output or shell pattern.
-    keep_float32 : nodes to leave in FP32 where the rest is FP16.
+    keep_float32, magnitudes : nodes to leave in FP32 where the rest is FP16, and what was observed of the
+        tensors, which leaves further ones; see `to_float16`.
 
     Returns
     -------
@@ -120,13 +127,11 @@ def quantize_weights_only(
             f"'float32', got {dtype!r}, {block_size!r}, {rest!r}",
             settings=("dtype", "block_size", "rest"),
         )
-    quantized = onnx.ModelProto()
-    quantized.CopyFrom(model)
+    quantized = copy_model(model)
     quantized = raise_opset(quantized, _OPSET)
     plan = plan_weights(quantized, block_size, exclude=exclude)
     if not plan.weights:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(plan.left_alone.items())[:3])
-        raise QuantizationError(f"no product has a weight to store narrow{': ' + reasons if reasons else ''}")
+        raise QuantizationError(f"no product has a weight to store narrow{first_reasons(plan.left_alone)}")
     drop_inferable_types(quantized)
     index = GraphIndex(quantized.graph)
     scale_dtype = np.float16 if rest == "float16" else np.float32
@@ -134,7 +139,8 @@ def quantize_weights_only(
     for name, axis in plan.weights.items():
         value = index.constant(name)
         assert value is not None  # noqa: S101 - the plan takes only weights that are initializers
-        blocks = quantize_blocks(value, axis, block_size, bits=_BITS[dtype], scale_dtype=scale_dtype)
+        with naming_weight(name):
+            blocks = quantize_blocks(value, axis, block_size, bits=_BITS[dtype], scale_dtype=scale_dtype)
         stored = index.new_name(f"{name}_quantized")
         scale = index.new_name(f"{name}_scale")
         quantized.graph.initializer.append(blocks.tensor(stored))
@@ -145,7 +151,9 @@ def quantize_weights_only(
             "DequantizeLinear", [stored, scale], [output], name=output, axis=axis, block_size=block_size
         )
     _read_instead(quantized.graph, made, plan)
-    return to_float16(quantized, keep_float32=keep_float32) if rest == "float16" else quantized
+    if rest == "float32":
+        return quantized
+    return to_float16(quantized, keep_float32=keep_float32, magnitudes=magnitudes)
 
 
 def _read_instead(graph: onnx.GraphProto, made: dict[str, onnx.NodeProto], plan: WeightPlan) -> None:

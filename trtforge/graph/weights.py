@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,10 +79,30 @@ def weight_scale(
     ------
     QuantizationError : the weight holds a NaN or infinity, or a scale exceeds the dtype.
     """
-    if not np.isfinite(weight).all():
-        raise QuantizationError(f"a weight of shape {list(weight.shape)} holds a NaN or an infinity")
+    require_finite(weight)
     amax = _amax(weight, axis)
     return round_up(np.where(amax == 0, _ZEROS_AMAX, amax) / largest, scale_dtype)
+
+
+def require_finite(weight: NDArray[np.generic]) -> None:
+    """Refuse a weight that holds a NaN or infinity, with `QuantizationError`."""
+    if num_wrong := weight.size - int(np.count_nonzero(np.isfinite(weight))):
+        raise QuantizationError(
+            f"{num_wrong} of {weight.size} values are NaN or infinite",
+            hint="train or export the network again, or leave the layer out with exclude",
+            settings=("exclude",),
+        )
+
+
+@contextmanager
+def naming_weight(name: str) -> Iterator[None]:
+    """Begin the errors about a weight with its name."""
+    try:
+        yield
+    except QuantizationError as error:
+        raise QuantizationError(
+            f"weight {name!r}: {error.message}", hint=error.hint, settings=error.settings
+        ) from error
 
 
 def _amax(weight: NDArray[np.generic], axis: int | None) -> NDArray[np.float64]:

@@ -8,18 +8,15 @@ import numpy as np
 
 from trtforge.graph.half_types import BFLOAT16, FLOAT16, HalfType
 from trtforge.graph.index import GraphIndex
+from trtforge.graph.rules.reshape import RESHAPES
 from trtforge.graph.tensor_types import drop_inferable_types, infer_types
+from trtforge.model import copy_model
 
 if TYPE_CHECKING:
     import onnx
 
 # What these give is among what they are given, so it is rounded already.
-# fmt: off
-_PICKING = frozenset({
-    "Concat", "Expand", "Flatten", "Gather", "Identity", "MaxPool", "Relu", "Reshape", "Slice", "Split",
-    "Squeeze", "Tile", "Transpose", "Unsqueeze",
-})
-# fmt: on
+_PICKING = RESHAPES | {"Concat", "Expand", "Gather", "MaxPool", "Relu", "Slice", "Split", "Tile"}
 
 
 def widen_bfloat16(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -72,8 +69,7 @@ def _widen(model: onnx.ModelProto, half: HalfType) -> onnx.ModelProto:
     if not _holds(model, elem_type):
         return model
     halves = {name for name, read in infer_types(model).items() if read.elem_type == elem_type}
-    widened = onnx.ModelProto()
-    widened.CopyFrom(model)
+    widened = copy_model(model)
     graph = widened.graph
     drop_inferable_types(widened)
     index = GraphIndex(graph)

@@ -10,13 +10,15 @@ from trtforge.assignment import Assignment
 from trtforge.calibration import Method, Observations, choose, collect
 from trtforge.calibration.collect import DEFAULT_ACTIVATION_BYTES
 from trtforge.engine.precision import observed_magnitudes
-from trtforge.errors import ConfigError, ScalesError
+from trtforge.errors import CalibrationError, ConfigError, ScalesError
 from trtforge.feeds import Arrays, Feeds, as_feeds
 from trtforge.graph import (
     Attention,
     KeepFloat,
+    PlacementPlan,
     QuantizedTo,
     WeightType,
+    plan_placement,
     prepare,
     quantize_graph,
     quantize_weights_only,
@@ -25,6 +27,8 @@ from trtforge.graph import (
     to_bfloat16,
     to_float16,
 )
+from trtforge.graph.names import first_reasons
+from trtforge.graph.precision import require_float32
 from trtforge.model import ModelSource, load_model, model_digest
 from trtforge.runtime import collect_on_gpu
 from trtforge.runtime.device_collection import require_collecting_gpu
@@ -107,10 +111,15 @@ def _to_observe(
         raise ConfigError(
             f"tensors must be 'int8', 'float16' or 'all', got {tensors!r}", settings=("tensors",)
         )
-    quantized = (
-        tensors_to_observe(prepared, exclude=exclude, attention=attention) if tensors != "float16" else ()
-    )
+    wants_int8 = tensors != "float16"
+    plan = plan_placement(prepared, exclude=exclude, attention=attention) if wants_int8 else PlacementPlan(())
+    quantized = plan.tensors
     halved = tensors_for_float16(prepared) if tensors != "int8" else ()
+    if not quantized and not halved:
+        raise CalibrationError(
+            f"the network has no tensor to observe for {tensors!r}{first_reasons(plan.left_alone)}",
+            hint="networks are observed in FP32, before they are typed or quantized",
+        )
     return tuple(dict.fromkeys([*quantized, *halved]))
 
 
@@ -242,14 +251,7 @@ def quantize(
     ConfigError : ``keep_float32`` or ``observations`` was given where all of the rest is FP32 to the graph,
         and FP16 is the library's choice.
     """
-    for setting, given in (("keep_float32", keep_float32), ("observations", observations)):
-        if given and rest == "float32":
-            raise ConfigError(
-                f"{setting} needs rest='float16'; with 'float32' TensorRT chooses by itself what runs in "
-                "FP16",
-                hint=f"leave {setting} out, or quantize for a library that runs the types of the network",
-                settings=(setting, "rest"),
-            )
+    _refuse_without_half(rest, keep_float32, observations)
     source = load_model(model)
     digest = model_digest(source)
     if scales.model_sha256 != digest:
@@ -270,6 +272,17 @@ def quantize(
     )
 
 
+def _refuse_without_half(rest: str, keep_float32: Sequence[str], observations: Observations | None) -> None:
+    for setting, given in (("keep_float32", keep_float32), ("observations", observations)):
+        if given and rest == "float32":
+            raise ConfigError(
+                f"{setting} needs rest='float16'; with 'float32' TensorRT chooses by itself what runs in "
+                "FP16",
+                hint=f"leave {setting} out, or quantize for a library that runs the types of the network",
+                settings=(setting, "rest"),
+            )
+
+
 def quantize_weights(
     model: ModelSource,
     dtype: WeightType = "int4",
@@ -278,6 +291,7 @@ def quantize_weights(
     rest: Literal["float16", "float32"] = "float16",
     exclude: Sequence[str] = (),
     keep_float32: Sequence[str] = (),
+    observations: Observations | None = None,
 ) -> onnx.ModelProto:
     """Store the weights of a network's products in blocks of INT8 or INT4, and compute in floating point.
 
@@ -292,6 +306,7 @@ def quantize_weights(
     rest : type of everything else.
     exclude : names or shell patterns of products that keep their weights.
     keep_float32 : names or shell patterns of nodes that stay in FP32 where the rest is FP16.
+    observations : as for `quantize`.
 
     Returns
     -------
@@ -302,14 +317,18 @@ def quantize_weights(
     QuantizationError : an argument is wrong, a name matches no node, or no product has a weight that blocks
         divide.
     ModelError : the network cannot be read.
+    CalibrationError, ConfigError : as for `quantize`.
     """
+    _refuse_without_half(rest, keep_float32, observations)
+    source = load_model(model)
     return quantize_weights_only(
-        prepare(load_model(model)),
+        prepare(source),
         dtype,
         block_size=block_size,
         rest=rest,
         exclude=exclude,
         keep_float32=keep_float32,
+        magnitudes=observed_magnitudes(observations, source),
     )
 
 
@@ -342,23 +361,25 @@ def lower(
     Raises
     ------
     ModelError : the network cannot be read, or its types contradict each other.
-    QuantizationError : a name matches no node, a tensor's dtype cannot be inferred, or a quantized network
-        was to become BF16.
+    QuantizationError : the network has no FP32 tensor, a name matches no node, a tensor's dtype cannot be
+        inferred, or a quantized network was to become BF16.
     CalibrationError : the observations belong to another network.
     ConfigError : the precision is none of those, or observations were given for BF16.
     """
-    source = load_model(model)
-    if precision == "float16":
-        magnitudes = observed_magnitudes(observations, source)
-        return to_float16(prepare(source), keep_io=keep_io, keep_float32=keep_float32, magnitudes=magnitudes)
-    if precision != "bfloat16":
+    if precision not in ("float16", "bfloat16"):
         raise ConfigError(
             f"precision must be 'float16' or 'bfloat16', got {precision!r}", settings=("precision",)
         )
-    if observations is not None:
+    if precision == "bfloat16" and observations is not None:
         raise ConfigError(
             "observations have no effect on bfloat16, which holds whatever FP32 holds",
             hint="leave observations out, or ask for float16",
             settings=("observations", "precision"),
         )
-    return to_bfloat16(prepare(source), keep_io=keep_io, keep_float32=keep_float32)
+    source = load_model(model)
+    prepared = prepare(source)
+    require_float32(prepared)
+    if precision == "bfloat16":
+        return to_bfloat16(prepared, keep_io=keep_io, keep_float32=keep_float32)
+    magnitudes = observed_magnitudes(observations, source)
+    return to_float16(prepared, keep_io=keep_io, keep_float32=keep_float32, magnitudes=magnitudes)

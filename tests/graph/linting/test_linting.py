@@ -2,6 +2,7 @@
 
 import numpy as np
 import onnx
+import onnx.parser
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -242,3 +243,60 @@ def test_two_types_meet_in_no_layer():
     graph.graph.node.insert(1, helper.make_node("QuantizeLinear", parts, ["x.q"], name="x.q"))
     assert index.producer("x.d") is not None
     assert ("mixed-types", "error", "y") in found(graph)
+
+
+def test_constants_as_nodes_are_constants():
+    graph = spoilt()
+    stored = {tensor.name: tensor for tensor in graph.graph.initializer}
+    for name in ("x.s", "x.z", "w.s", "w.z", "w"):
+        graph.graph.node.insert(0, helper.make_node("Constant", [], [name], value=stored.pop(name)))
+    del graph.graph.initializer[:]
+    graph.graph.initializer.extend(stored.values())
+    before = graph.SerializeToString(deterministic=True)
+    assert lint(graph) == ()
+    assert graph.SerializeToString(deterministic=True) == before
+    zero = next(node for node in graph.graph.node if node.output[0] == "x.z")
+    zero.attribute[0].t.CopyFrom(numpy_helper.from_array(np.int8(3)))
+    assert [finding.rule for finding in lint(graph)] == ["zero-point", "zero-point"]
+
+
+@pytest.mark.parametrize("scale", [np.inf, np.nan])
+def test_a_scale_that_is_no_number_is_one_fault(scale):
+    found = lint(spoilt(x={"scale": scale}))
+    assert [finding.rule for finding in found] == ["scale-not-positive"] * 2
+    assert found[0].message == f"a scale of 'x.q' is {scale}; all must be finite and above zero"
+
+
+def test_changes_of_layout_are_looked_through_to_the_layer():
+    graph = Graph()
+    deep = graph.node("DepthToSpace", [graph.pair("x")], "deep", blocksize=2)
+    graph.constant("v", WEIGHT[:, :4])
+    conv(graph, deep, graph.pair("v", np.full(16, 0.01), axis=0))
+    assert lint(graph.model()) == ()
+
+
+def test_a_grouped_transposed_convolution_has_no_axis_to_be_wrong_about():
+    found = {}
+    for group in (1, 4):
+        graph = Graph()
+        graph.node("ConvTranspose", [graph.pair("x"), graph.weight("w", axis=0)], "y", group=group)
+        found[group] = [finding.rule for finding in lint(graph.model())]
+    assert found == {1: ["weight-axis"], 4: []}
+
+
+def test_quantizers_inside_a_nested_graph_are_said_not_to_be_checked():
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 17]>
+        net (float[8, 64] x, bool c) => (float[8, 64] y) <float s = {0.1}, uint8 z = {3}> {
+            y = If (c) <
+                then_branch = g1 () => (float[8, 64] p) {
+                    q = QuantizeLinear (x, s, z)
+                    p = DequantizeLinear (q, s, z)
+                },
+                else_branch = g2 () => (float[8, 64] r) { r = Identity (x) }
+            >
+        }
+    """)
+    (finding,) = lint(model)
+    assert (finding.rule, finding.severity, finding.node) == ("nested-graph", "warning", "y.then_branch")
+    assert finding.message == "2 quantizers are inside 'y.then_branch', where nothing was checked"

@@ -53,7 +53,8 @@ def _output_axis(layer: onnx.NodeProto, rank: int) -> int | None:
     if layer.op_type == "Conv":
         return 0
     if layer.op_type == "ConvTranspose":
-        return 1
+        # Groups share the axis, as the rule for the operator says.
+        return 1 if attribute(layer, "group", 1) == 1 else None
     if layer.op_type == "Gemm":
         return 0 if attribute(layer, "transB", 0) else 1
     return rank - 1 if rank else None

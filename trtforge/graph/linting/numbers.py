@@ -12,7 +12,7 @@ from trtforge.graph.linting.quantizers import Quantizers
 
 
 def check_numbers(quantizers: Quantizers, target: Target) -> Iterator[LintFinding]:
-    """Report zero points that are not zero, UINT8, and scales that are computed or not positive."""
+    """Report zero points that are not zero, UINT8, and scales that are computed, infinite or not positive."""
     for node in quantizers.nodes:
         name = label(node)
         zero_point = quantizers.index.constant(node.input[2]) if len(node.input) > 2 else None
@@ -43,11 +43,11 @@ def check_numbers(quantizers: Quantizers, target: Target) -> Iterator[LintFindin
                 "crashes on others before a convolution",
                 "store the scale, or fold the constants it is computed from",
             )
-        elif not np.all(scale.astype(np.float64) > 0):
+        elif (wrong := scale[~(np.isfinite(scale) & np.greater(scale, 0))]).size:
             yield LintFinding(
                 "scale-not-positive",
                 "error",
                 name,
-                f"a scale of {name!r} is {float(scale.astype(np.float64).min()):g}; all must be above zero",
+                f"a scale of {name!r} is {float(wrong[0]):g}; all must be finite and above zero",
                 "give channels of zeros any positive scale",
             )

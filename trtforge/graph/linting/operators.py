@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from trtforge.graph.index import label
+from trtforge.graph.index import QUANTIZERS, count_inside, label
 from trtforge.graph.linting.findings import LintFinding, Target
 from trtforge.graph.linting.quantizers import Quantizers
 from trtforge.graph.two_dimensional import is_1d_convolution
@@ -13,7 +13,7 @@ _INTEGER_OPERATORS = frozenset({"ConvInteger", "DynamicQuantizeLinear", "MatMulI
 
 
 def check_operators(quantizers: Quantizers, target: Target) -> Iterator[LintFinding]:
-    """Report opsets too late, integer operators, types that the library lacks, and layers of mixed types."""
+    """Report opsets too late, integer operators, quantizers out of sight, types lacking and types mixed."""
     if quantizers.opset > target.max_onnx_opset:
         yield LintFinding(
             "opset",
@@ -32,6 +32,14 @@ def check_operators(quantizers: Quantizers, target: Target) -> Iterator[LintFind
                 f"{label(node)!r} is a {node.op_type}, which TensorRT's parser does not have",
                 "quantize with QuantizeLinear and DequantizeLinear around floating-point operators",
             )
+    for body, count in count_inside(quantizers.index.nodes, QUANTIZERS).items():
+        yield LintFinding(
+            "nested-graph",
+            "warning",
+            body,
+            f"{count} quantizers are inside {body!r}, where nothing was checked",
+            "quantize at the top level, or lint that graph as a network of its own",
+        )
     yield from _types(quantizers, target)
     yield from _layers(quantizers, target)
 

@@ -10,19 +10,22 @@ import numpy as np
 
 from trtforge.graph.index import QUANTIZERS, GraphIndex, attribute, label
 from trtforge.graph.opset import opset_of
+from trtforge.graph.rewrites.hoist_constants import hoist_constants
 from trtforge.graph.rules import View
+from trtforge.graph.rules.reshape import RESHAPES
+from trtforge.model import copy_model
 
 if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
 MULTIPLIERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
-_MOVES = frozenset({"Flatten", "Identity", "MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
+_MOVES = RESHAPES | {"MaxPool"}
 
 
 @dataclass(frozen=True)
 class Quantizers:
-    """A graph with its quantizers and dequantizers at hand.
+    """A graph with its quantizers and dequantizers at hand, its ``Constant`` nodes as initializers.
 
     Parameters
     ----------
@@ -38,6 +41,9 @@ class Quantizers:
     @classmethod
     def of(cls, model: onnx.ModelProto) -> Quantizers:
         """Look at a network; raises ModelError where its types contradict each other."""
+        if any(node.op_type == "Constant" for node in model.graph.node):
+            model = copy_model(model)
+            hoist_constants(model)
         view = View.of(model)
         nodes = tuple(node for node in view.index.nodes if node.op_type in QUANTIZERS)
         return cls(view, opset_of(model), nodes)

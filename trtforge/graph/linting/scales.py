@@ -60,7 +60,7 @@ def check_scales(quantizers: Quantizers, target: Target) -> Iterator[LintFinding
 
 def _differ(quantizers: Quantizers, one: onnx.NodeProto, other: onnx.NodeProto) -> bool:
     first, second = quantizers.scale(one), quantizers.scale(other)
-    return first is not None and second is not None and not np.array_equal(first, second)
+    return first is not None and second is not None and not np.array_equal(first, second, equal_nan=True)
 
 
 def _carried(name: str, quantizers: Quantizers) -> list[str]:

@@ -18,7 +18,7 @@ from trtforge.graph.rules.matmul import judge_matmul
 from trtforge.graph.rules.pooling import carry_pooling
 from trtforge.graph.rules.reshape import RESHAPES, carry_reshape
 from trtforge.graph.rules.residual import judge_residual
-from trtforge.graph.rules.verdicts import Layer, Refusal, View
+from trtforge.graph.rules.verdicts import NOT_FLOAT32, Layer, Refusal, View
 
 if TYPE_CHECKING:
     import onnx
@@ -50,7 +50,7 @@ def judge_layer(node: onnx.NodeProto, view: View) -> Layer | Refusal | None:
     if rule is None or node.domain:
         return None
     if not view.is_float32(node.input[0]):
-        return Refusal("its input is not float32")
+        return NOT_FLOAT32
     return rule(node, view)
 
 

@@ -11,16 +11,11 @@ if TYPE_CHECKING:
 
 # All values of the input come out, in another order or under other axes. Slices and gathered rows are not
 # among them: a part may have a far smaller range than the whole, and then deserves a scale of its own.
-RESHAPES = (
-    "DepthToSpace",
-    "Flatten",
-    "Identity",
-    "Reshape",
-    "SpaceToDepth",
-    "Squeeze",
-    "Transpose",
-    "Unsqueeze",
-)
+# fmt: off
+RESHAPES = frozenset({
+    "DepthToSpace", "Flatten", "Identity", "Reshape", "SpaceToDepth", "Squeeze", "Transpose", "Unsqueeze",
+})
+# fmt: on
 
 
 def carry_reshape(node: onnx.NodeProto, view: View) -> tuple[str, ...]:

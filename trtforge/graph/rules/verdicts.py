@@ -73,3 +73,7 @@ class Refusal:
     """Why a node stays in floating point."""
 
     reason: str
+
+
+NOT_FLOAT32 = Refusal("its input is not float32")
+"""Of what reads FP16, double or integers."""
