@@ -19,9 +19,12 @@ MAY_IMPORT = {
     "engine": ROOT | LEAVES,
     "runtime": ROOT | LEAVES | {"engine"},
     "speech": ROOT | LEAVES | {"engine", "runtime"},
+    "serving": ROOT | LEAVES | {"engine", "runtime", "speech"},
     "pipeline": ROOT | LEAVES | {"engine", "runtime", "speech", "accuracy", "checks", "report"},
     "__main__": ROOT | {"cli"},
-    "cli": ROOT | LEAVES | {"engine", "runtime", "speech", "accuracy", "checks", "report", "pipeline"},
+    "cli": ROOT
+    | LEAVES
+    | {"engine", "runtime", "speech", "serving", "accuracy", "checks", "report", "pipeline"},
     "pytest_plugin": ROOT | {"accuracy", "checks", "pipeline", "audio", "runtime"},
 }
 VENDOR = {"tensorrt", "tensorrt_rtx", "cuda", "pynvml"}

@@ -20,6 +20,8 @@ COMMANDS = {
     "build": "build a TensorRT engine",
     "evaluate": "word error rates of networks and engines on a clip set",
     "check": "whether a candidate got worse than an accepted baseline",
+    "serve": "take requests over HTTP: a queue, deadlines, metrics, a lighter model under load",
+    "monitoring": "write the dashboard and the alert rules for what serve reports",
     "cache": "list, verify and clear the engines that builds keep",
     "sign": "sign an engine with an Ed25519 key",
     "inspect": "explain an engine, a scales file, a network or a report",
