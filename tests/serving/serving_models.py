@@ -1,37 +1,17 @@
 """Networks for tests of serving: small ones, and a lighter one in place of the bundled recogniser."""
 
-import numpy as np
-import onnx
 import onnx.parser
-from onnx import helper, numpy_helper
 
+from benchmarks.serving.lighter import lighter_recogniser as stand_in
 from tests.bundled import MODEL
 from trtforge import CtcDecoder, LogMel, OnnxRunner
-from trtforge.model import load_model
 from trtforge.runtime import BatchingRule, Bucket
 from trtforge.serving import Arrays, ServedModel, Transcription
 
 
-def lighter_recogniser(channels=16, seed=0):
-    """Return a network of random weights with the bundled recogniser's input, output and metadata."""
-    random = np.random.default_rng(seed)
-    first = random.normal(0, 0.05, (channels, 80, 5)).astype(np.float32)
-    second = random.normal(0, 0.2, (29, channels, 1)).astype(np.float32)
-    graph = onnx.parser.parse_graph("""
-        lighter (float[batch, 80, frames] mel) => (float[batch, time, 29] logits) {
-            a = Conv<kernel_shape = [5], pads = [2, 2], strides = [2]>(mel, first)
-            b = Relu(a)
-            c = Conv<kernel_shape = [1]>(b, second)
-            logits = Transpose<perm = [0, 2, 1]>(c)
-        }
-    """)
-    graph.initializer.extend(
-        [numpy_helper.from_array(first, "first"), numpy_helper.from_array(second, "second")]
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    model.metadata_props.extend(load_model(MODEL).metadata_props)
-    onnx.checker.check_model(model)
-    return model
+def lighter_recogniser():
+    """Return the benchmark's stand-in for a lighter recogniser, a small one."""
+    return stand_in(MODEL, channels=16)
 
 
 def recogniser(name, model, *, sink=None, max_rows=4, max_frames=700):

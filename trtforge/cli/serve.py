@@ -93,8 +93,9 @@ def run(args: argparse.Namespace) -> None:
     ending = threading.Event()
     supervisor = Supervisor(settings.to_json(), tuple(models), drain_seconds=args.drain_seconds)
     server = HttpServer(supervisor, (args.host, args.port))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ending.set())
+    before = {
+        number: signal.signal(number, lambda *_: ending.set()) for number in (signal.SIGTERM, signal.SIGINT)
+    }
     supervisor.start()
     server.start()
     host, port = server.address
@@ -111,6 +112,8 @@ def run(args: argparse.Namespace) -> None:
     finally:
         supervisor.close()
         server.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _by_name(words: list[str], models: dict[str, str] | None = None) -> dict[str, str]:

@@ -17,6 +17,7 @@ from trtforge.runtime import BatchingRule, Bucket, OnnxRunner, Session, buckets_
 from trtforge.serving.gpu_watch import GpuWatch
 from trtforge.serving.metrics import MetricSink, PrometheusSink
 from trtforge.serving.models import ServedModel
+from trtforge.serving.policy import DegradeRule
 from trtforge.serving.service import Service
 from trtforge.serving.tasks import Arrays, Task, Transcription
 from trtforge.serving.worker import Worker
@@ -41,6 +42,7 @@ class PipelineSettings:
     num_threads : of ONNX Runtime; all cores by default.
     device : GPU of engines.
     layer_samples : one inference in so many has its layers timed, on a GPU; 0 for none.
+    degrade : settings of `DegradeRule` that differ from its defaults.
     """
 
     name: str
@@ -54,6 +56,7 @@ class PipelineSettings:
     num_threads: int | None = None
     device: int = 0
     layer_samples: int = 1000
+    degrade: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ def assemble(settings: Mapping[str, Any], on_lost: OnLost) -> Service:
             full,
             lighter,
             deadline=each.deadline,
+            rule=DegradeRule(**{"has_lighter": lighter is not None, **each.degrade}),  # type: ignore[arg-type]
             sink=sink,
             on_lost=on_lost,
             memory_share=lambda device=each.device: watch.share(device),  # type: ignore[misc]
