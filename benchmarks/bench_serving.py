@@ -26,7 +26,7 @@ from typing import Any
 import onnx
 
 from benchmarks.environment import describe_run
-from benchmarks.pages import to_text
+from benchmarks.pages import fill_between, table, to_text
 from benchmarks.serving.lighter import lighter_recogniser
 from benchmarks.serving.load import Sent, saturate, send
 from trtforge import CtcDecoder, LogMel, OnnxRunner
@@ -44,6 +44,7 @@ ROOT = Path(__file__).parents[1]
 MODEL = ROOT / "examples/models/asr_en/asr_en.onnx"
 CLIPS = ROOT / "calibration_sets/podcast_en_test"
 RESULT = ROOT / "benchmarks/results/serving.json"
+PAGE = ROOT / "docs/serving.md"
 PATH = "/v1/transcribe"
 _CLIENTS = 16
 _STEADY_AFTER = 10.0
@@ -91,6 +92,7 @@ class TierLog:
     def __init__(self, port: int) -> None:
         self._url = f"http://127.0.0.1:{port}/status"
         self.changes: list[tuple[float, str]] = []
+        self.tier = "full"
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -103,16 +105,15 @@ class TierLog:
         self._thread.join()
 
     def _watch(self) -> None:
-        tier = "full"
         while not self._ending.wait(0.25):
             try:
                 with urllib.request.urlopen(self._url, timeout=5) as answer:  # noqa: S310 - our own address
                     now = json.load(answer)["asr"]["tier"]
             except OSError:
                 continue
-            if now != tier:
+            if now != self.tier:
                 self.changes.append((time.monotonic(), now))
-                tier = now
+                self.tier = now
 
 
 def capacity(settings: PipelineSettings, audio: Sequence[bytes], seconds: float) -> float:
@@ -127,13 +128,17 @@ def overload(
     settings: PipelineSettings, audio: Sequence[bytes], *, rate: float, seconds: float, calm_rate: float,
     calm_seconds: float,
 ) -> dict[str, Any]:  # fmt: skip
-    """Send at a rate, then at a calm one; return counts and times."""
+    """Send at a rate, then at a calm one until the full model serves again; return counts and times."""
     with serving(settings) as port, TierLog(port) as log:
         send(port, PATH, audio, rate=calm_rate, seconds=min(5.0, calm_seconds))
         begin = time.monotonic()
         busy = send(port, PATH, audio, rate=rate, seconds=seconds)
         loaded_until = time.monotonic()
-        calm = send(port, PATH, audio, rate=calm_rate, seconds=calm_seconds, seed=1)
+        calm: list[Sent] = []
+        while log.tier != "full" and time.monotonic() < loaded_until + calm_seconds:
+            calm += send(port, PATH, audio, rate=calm_rate, seconds=2.0, seed=len(calm))
+        calm += send(port, PATH, audio, rate=calm_rate, seconds=2.0, seed=1)
+        calm_seconds = time.monotonic() - loaded_until
     steady = [
         sent for sent in busy if sent.status == 200 and begin + _STEADY_AFTER <= sent.ended < begin + seconds
     ]
@@ -142,7 +147,7 @@ def overload(
         "rate": round(rate, 2),
         "seconds": seconds,
         "calm_rate": round(calm_rate, 2),
-        "calm_seconds": calm_seconds,
+        "calm_seconds": round(calm_seconds, 1),
         "deadline_seconds": settings.deadline,
         "overload": _counts(busy),
         "calm": _counts(calm),
@@ -219,6 +224,40 @@ def _seconds_of_calls(sink: MetricSink, repeats: int = 20_000) -> float:
     return (time.perf_counter() - begin) / repeats
 
 
+def summary(result: Mapping[str, Any]) -> str:
+    """Write a result as the page's table."""
+    busy, calm, cost = result["overload"], result["calm"], result["metrics"]
+    rows = [
+        ("full model alone, requests a second", result["capacity_per_second"]["full"]),
+        ("lighter model alone, requests a second", result["capacity_per_second"]["lighter"]),
+        ("sent a second under load", result["rate"]),
+        ("answered a second, after the first ten seconds", result["answered_per_second"]),
+        ("share of the lighter model's capacity", f"{100 * result['share_of_lighter_capacity']:.1f} %"),
+        ("sent under load", busy["sent"]),
+        ("answered by the full model, by the lighter one", _both(busy)),
+        ("refused as retryable", busy["refused"]),
+        ("taken and not answered by the deadline", busy["missed_deadline"]),
+        ("lost", busy["lost"] + busy["other"]),
+        ("longest time to an answer, in seconds", busy["answer_seconds_max"]),
+        ("changes of the tier under load", len(result["tier_changes_under_load"])),
+        ("seconds until the full model served again", result["seconds_until_full_again"]),
+        ("afterwards: answered by the full model, by the lighter one", _both(calm)),
+        ("metrics: calls of a request, in microseconds", cost["microseconds_of_calls"]),
+        ("metrics: share of the median time of a request", f"{cost['calls_percent_of_median']:.3f} %"),
+        ("metrics: median with them against without, in turns", f"{cost['increase_percent']:+.2f} %"),
+    ]
+    run = result["run"]
+    return table(("what", "measured"), rows, right=1) + (
+        f"\n\n{result['seconds']:g} seconds of load and {result['calm_seconds']:g} of calm, deadline "
+        f"{result['deadline_seconds']:g} s, by `{run['command']}` on {run['machine']['processor']}, "
+        f"{run['machine']['num_cpus']} cores, {run['date']}; the load is sent from the same cores."
+    )
+
+
+def _both(counts: Mapping[str, Any]) -> str:
+    return f"{counts['answered_full']}, {counts['answered_lighter']}"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, write the JSON."""
     from rich.console import Console
@@ -226,7 +265,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bench_serving")
     parser.add_argument("--seconds", type=float, default=90.0, help="of overload (default: 90)")
-    parser.add_argument("--calm-seconds", type=float, default=140.0, help="afterwards (default: 140)")
+    parser.add_argument("--calm-seconds", type=float, default=180.0, help="at most (default: 180)")
     parser.add_argument("--capacity-seconds", type=float, default=12.0, help="to measure each model")
     parser.add_argument("--factor", type=float, default=3.0, help="times the lighter model's capacity")
     parser.add_argument("--rounds", type=int, default=100, help="requests to measure metrics by")
@@ -260,6 +299,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "run": describe_run("benchmarks.bench_serving", words),
     }
     write_text(args.output, to_text(result))
+    if args.output == RESULT:
+        write_text(PAGE, fill_between(PAGE.read_text(encoding="utf-8"), summary(result)))
     print(to_text(result))
     return 0
 

@@ -19,7 +19,7 @@ def audio():
 
 def test_overload_loses_no_request_and_calm_brings_the_full_model_back(tmp_path, audio):
     settings = bench_serving.settings_in(tmp_path, degrade=QUICK)
-    found = bench_serving.overload(settings, audio, rate=100.0, seconds=4.0, calm_rate=2.0, calm_seconds=9.0)
+    found = bench_serving.overload(settings, audio, rate=100.0, seconds=3.0, calm_rate=2.0, calm_seconds=40.0)
     sent = found["overload"]
     assert sent["sent"] == (
         sent["answered_full"] + sent["answered_lighter"] + sent["refused"] + sent["missed_deadline"]
@@ -31,6 +31,18 @@ def test_overload_loses_no_request_and_calm_brings_the_full_model_back(tmp_path,
     assert found["tier_changes_afterwards"][-1][1] == "full"
     assert found["calm"]["answered_full"] > 0
     assert found["calm"]["lost"] == 0
+    result = {
+        "capacity_per_second": {"full": 1.0, "lighter": 2.0},
+        "share_of_lighter_capacity": 0.95,
+        "metrics": {"microseconds_of_calls": 9.0, "calls_percent_of_median": 0.01, "increase_percent": -0.2},
+        "run": {"command": "c", "date": "d", "machine": {"processor": "p", "num_cpus": 2}},
+        **found,
+    }
+    lines = bench_serving.summary(result).splitlines()
+    assert "| share of the lighter model's capacity | 95.0 % |" in lines
+    assert f"| sent under load | {sent['sent']} |" in lines
+    assert lines[-1].startswith("3 seconds of load and ")
+    assert "of calm, deadline 2 s, by `c` on p, 2 cores, d; the load" in lines[-1]
 
 
 def test_what_metrics_add_is_measured(audio):

@@ -58,7 +58,9 @@ def main() -> int:
 
 
 def _end_with_parent(ending: threading.Event) -> None:
-    sys.stdin.buffer.read()
+    # Unbuffered: a buffered reader holds a lock that the interpreter wants at its end.
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
     ending.set()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # Beyond this many deadlines a longer queue tells nothing more, and would take long to be forgotten.
-_MOST_LOAD = 3.0
+_MOST_LOAD = 2.0
 
 
 class Backlog:

@@ -22,7 +22,7 @@ from trtforge.serving.http_server import Request, Response, error_response, json
 STANDARD_FACTORY = "trtforge.serving.assembly:assemble"
 
 _POLL_SECONDS = 0.05
-_PROBE_SECONDS = 1.0
+_PROBE_SECONDS, _PAGE_SECONDS = 1.0, 5.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0
 # A child that ran for so long counts as well, and what ends it then as new trouble.
 _WELL_SECONDS = 60.0
@@ -121,7 +121,7 @@ class Supervisor:
             return self._unavailable("the service is shutting down")
         if not self._is_up and path != "/metrics":
             return self._unavailable("the worker is being started")
-        timeout = None if request.method == "POST" else _PROBE_SECONDS
+        timeout = None if request.method == "POST" else _PAGE_SECONDS
         try:
             return self._pass_on(request, timeout)
         except (OSError, http.client.HTTPException):
