@@ -1,11 +1,12 @@
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 
 from benchmarks import bench_serving
 from benchmarks.serving.load import Sent, send
-from trtforge.model import model_inputs, model_outputs
+from trtforge.model import load_model, model_inputs, model_outputs
 from trtforge.serving.http_server import HttpServer, json_response
 
 # Ticks come fast and holds are short, so that a run of seconds goes through all that one of minutes does.
@@ -18,7 +19,7 @@ def audio():
 
 
 def test_overload_loses_no_request_and_calm_brings_the_full_model_back(tmp_path, audio):
-    settings = bench_serving.settings_in(tmp_path, degrade=QUICK)
+    settings = replace(bench_serving.settings_in(tmp_path, degrade=QUICK), max_batch=2)
     found = bench_serving.overload(settings, audio, rate=100.0, seconds=3.0, calm_rate=2.0, calm_seconds=40.0)
     sent = found["overload"]
     assert sent["sent"] == (
@@ -94,7 +95,8 @@ def test_ends_of_requests_are_told_apart():
 
 def test_the_stand_in_has_the_interface_of_the_recogniser(tmp_path):
     settings = bench_serving.settings_in(tmp_path)
-    assert model_inputs(settings.lighter) == model_inputs(settings.model)
-    [mine], [theirs] = model_outputs(settings.lighter), model_outputs(settings.model)
+    lighter, full = load_model(settings.lighter), load_model(settings.model)
+    assert model_inputs(lighter) == model_inputs(full)
+    [mine], [theirs] = model_outputs(lighter), model_outputs(full)
     assert (mine.name, mine.dtype, mine.shape[2]) == (theirs.name, theirs.dtype, theirs.shape[2])
     assert json.dumps(settings.degrade) == "{}"

@@ -97,9 +97,9 @@ def test_a_real_prometheus_sees_every_metric_move(tmp_path, monkeypatch):
             del held
 
             fail_in_other_ways(sink)
-            asked.wait_for('trtforge_requests_total{pipeline="ill",outcome="oom"}', 1)
-            asked.wait_for('trtforge_requests_total{pipeline="ill",outcome="nonfinite"}', 1)
-            asked.wait_for('trtforge_requests_total{pipeline="ill",outcome="device_lost"}', 1)
+            asked.wait_for('trtforge_requests_total{pipeline="ill",tier="full",outcome="oom"}', 1)
+            asked.wait_for('trtforge_requests_total{pipeline="ill",tier="full",outcome="nonfinite"}', 1)
+            asked.wait_for('trtforge_requests_total{pipeline="ill",tier="full",outcome="device_lost"}', 1)
             asked.wait_for('trtforge_nonfinite_outputs_total{engine="ill",output="y"}', 1)
             asked.wait_for('trtforge_trt_errors_total{code="failed_allocation"}', 1)
             asked.wait_for('trtforge_ready{pipeline="ill"}', 0)

@@ -46,7 +46,7 @@ class Client:
 
 @pytest.fixture
 def served(tmp_path):
-    supervisor = Supervisor({"folder": str(tmp_path), "seconds": 0.4}, ["p"], factory=FACTORY)
+    supervisor = Supervisor({"folder": str(tmp_path), "seconds": 0.6}, ["p"], factory=FACTORY)
     server = HttpServer(supervisor, ("127.0.0.1", 0))
     supervisor.start()
     server.start()
@@ -66,6 +66,12 @@ def assert_each_answered_or_refused_as_retryable(answers):
             assert int(headers["Retry-After"]) >= 1
 
 
+def num_taken(client):
+    """Return how many requests run or wait."""
+    told = json.loads(client("GET", "/status")[2])["p"]
+    return told["running"] + sum(told["waiting"].values())
+
+
 def wait_until(condition, seconds):
     end = time.monotonic() + seconds
     while not condition():
@@ -78,7 +84,7 @@ def test_a_killed_worker_is_not_ready_within_a_second_and_serves_again(served, t
     assert client("GET", "/ready")[0] == 200
     (tmp_path / "armed").touch()
     threads, answers = client.send_together(6)
-    time.sleep(0.6)  # some are answered, some run, some wait
+    wait_until(lambda: answers, 10)  # one is answered, some run, some wait
     first = supervisor.process_id
     killed = time.monotonic()
     os.kill(first, signal.SIGKILL)
@@ -124,11 +130,11 @@ def test_closing_answers_what_was_taken(served, tmp_path):
     supervisor, client = served
     (tmp_path / "armed").touch()
     threads, answers = client.send_together(3)
-    time.sleep(0.3)
+    wait_until(lambda: num_taken(client) == 3, 10)
     supervisor.close()
     for thread in threads:
         thread.join()
-    assert [status for status, _, _ in answers] == [200, 200, 200]
+    assert [status for status, _, _ in answers] == [200, 200, 200], answers
     assert client("POST", "/v1/run", BODY)[0] == 503
 
 

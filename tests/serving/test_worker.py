@@ -1,5 +1,6 @@
 import threading
 import time
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from trtforge.errors import (
     UnavailableError,
 )
 from trtforge.serving import DegradeRule, Limits, Priority, Tier, Worker
+from trtforge.serving.admission import Ticket
 from trtforge.serving.metrics import PrometheusSink
+from trtforge.serving.requests import Entry, WaitingRequests
 
 ROW = {"x": np.ones((2, 5), np.float32)}
 
@@ -68,21 +71,23 @@ def test_a_bad_request_is_the_senders_fault_and_others_succeed():
     assert sample(sink, "requests_total", pipeline="p", tier="full", outcome="invalid") == 1
 
 
-def test_interactive_requests_go_before_those_that_came_first(gate):
-    order = []
-    with Worker("p", doubler(before=gate, max_rows=1), deadline=60) as worker:
-        gate.armed = True
-        first = [worker.submit(ROW) for _ in range(2)]  # as many as run and are made ready at a time
-        assert gate.entered.wait(5)
-        later = []
-        for priority in (Priority.BATCH, Priority.STANDARD, Priority.INTERACTIVE):
-            future = worker.submit(ROW, priority=priority)
-            future.add_done_callback(lambda _, name=priority.label: order.append(name))
-            later.append(future)
-        gate.open.set()
-        for future in (*first, *later):
-            future.result(5)
-    assert order == ["interactive", "standard", "batch"]
+def test_interactive_requests_go_before_those_that_came_first():
+    waiting = WaitingRequests()
+    priorities = [Priority.BATCH, Priority.STANDARD, Priority.INTERACTIVE, Priority.STANDARD]
+    for number, priority in enumerate(priorities):
+        waiting.put(Entry(Ticket(number, priority, 0.0, None, True), ROW, Future()))
+    gone = [waiting.pop(lambda ticket: True).ticket.number for _ in priorities]
+    assert gone == [2, 1, 3, 0]
+    assert waiting.pop(lambda ticket: True) is None
+
+
+def test_batch_work_that_must_wait_is_passed_by():
+    waiting = WaitingRequests()
+    for number, accepts_lighter in enumerate((False, True)):
+        ticket = Ticket(number, Priority.BATCH, 0.0, None, accepts_lighter)
+        waiting.put(Entry(ticket, ROW, Future()))
+    assert waiting.pop(lambda ticket: ticket.accepts_lighter).ticket.number == 1
+    assert [entry.ticket.number for entry in waiting.take_all()] == [0]
 
 
 def test_a_request_that_cannot_be_in_time_is_turned_away_with_a_time_to_try_again(gate):

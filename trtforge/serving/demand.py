@@ -46,7 +46,7 @@ class MovingMean:
     weight : of a new value.
     """
 
-    def __init__(self, first: float, weight: float = 0.2) -> None:
+    def __init__(self, first: float, weight: float = 0.25) -> None:
         self.value, self._weight = first, weight
 
     def add(self, value: float) -> None:

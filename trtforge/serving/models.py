@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -58,7 +59,7 @@ class ServedModel:
                 self._sampler = LayerSampler(runner.profile, name, self._sink, every=layer_samples)
         self._lock = threading.Lock()
         self._batch_seconds, self._rows = MovingMean(0.0), MovingMean(1.0)
-        self._free_since = 0.0
+        self._free_since: float | None = None
         self.has_backlog: Callable[[], bool] = lambda: False
         self._batcher = Batcher(
             self._run, rule, input_name=task.input_name, output_lengths=task.output_lengths
@@ -71,13 +72,13 @@ class ServedModel:
 
     @property
     def service_seconds(self) -> float:
-        """Mean time that a request takes, as a share of its batch."""
+        """Mean time from request to request while others wait: what limits how many can be served."""
         with self._lock:
             return max(1e-6, self._batch_seconds.value / self._rows.value)
 
     def warm_up(self) -> float:
         """Run every shape of batches, so that nothing is set up later; return the longest time in seconds."""
-        self.task.warm_up()
+        preparing = self.task.warm_up() / min(len(os.sched_getaffinity(0)), self.max_rows)
         spec = next(each for each in self.runner.inputs if each.name == self.task.input_name)
         longest = 0.0
         for bucket in reversed(self.rule.buckets):
@@ -89,7 +90,8 @@ class ServedModel:
                 self.runner(arrays)
                 took = time.perf_counter() - begin
                 longest = max(longest, took)
-        self._batch_seconds, self._rows = MovingMean(took), MovingMean(float(rows))
+        self._batch_seconds = MovingMean(took + preparing * rows)
+        self._rows = MovingMean(float(rows))
         return longest
 
     def answer(self, content: Any) -> Any:
@@ -133,10 +135,10 @@ class ServedModel:
         ):
             self._sink.set("engine_memory_bytes", self.name, kind, to=held)
 
-    def forget_idleness(self) -> None:
-        """Count the time of the next batch from now on."""
+    def forget_pause(self) -> None:
+        """Leave the time from the last batch to the next out of what requests cost."""
         with self._lock:
-            self._free_since = time.perf_counter()
+            self._free_since = None
 
     def close(self) -> None:
         """Run what waits, and release the network."""
@@ -148,14 +150,15 @@ class ServedModel:
     def _run(self, arrays: Mapping[str, Any]) -> Mapping[str, NDArray[Any]]:
         rows = len(arrays[self.task.input_name])
         begin = time.perf_counter()
-        # While requests wait, the time between two batches is part of what a request costs.
-        since = max(self._free_since, begin - 1.0) if self.has_backlog() else begin
         outputs: Mapping[str, NDArray[Any]] = self.runner(arrays)
         end = time.perf_counter()
         with self._lock:
-            self._batch_seconds.add(end - since)
-            self._rows.add(rows)
-            self._free_since = end
+            # What a request costs shows only where others waited all along since the last batch: then that
+            # batch's end is when this one could have begun, and whatever delayed it is part of the cost.
+            if self._free_since is not None:
+                self._batch_seconds.add(end - self._free_since)
+                self._rows.add(rows)
+            self._free_since = end if self.has_backlog() else None
         self._sink.observe("batch_size", self.name, value=rows)
         if not self._times_itself:
             self._sink.observe("infer_duration_seconds", self.name, "0", value=end - begin)

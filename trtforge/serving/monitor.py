@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import threading
 import time
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from trtforge.errors import ExecutionError
 from trtforge.serving.admission import Priority
 from trtforge.serving.demand import Backlog
-from trtforge.serving.metrics import MetricSink
+from trtforge.serving.metrics import OUTCOMES, MetricSink
 from trtforge.serving.models import NonfiniteError
 from trtforge.serving.policy import DegradeRule, DegradeState, Sample, Tier, step
 
@@ -48,7 +49,8 @@ class Monitor:
     Attributes
     ----------
     state : what the policy said last.
-    num_arrived : requests with a deadline that came since the last tick, those refused counted too.
+    num_arrived, num_refused : requests with a deadline that came, and that were turned away, since the last
+        tick.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class Monitor:
         self._worker, self._rule, self._sink = worker, rule, sink
         self._memory_share = memory_share or (lambda: None)
         self.state = DegradeState()
-        self.num_arrived = 0
+        self.num_arrived = self.num_refused = 0
         self._backlogs = {tier: Backlog() for tier in (Tier.FULL, Tier.LIGHTER)}
         self._ticked = time.monotonic()
         self._stopping = threading.Event()
@@ -74,6 +76,11 @@ class Monitor:
 
     def start(self) -> None:
         """Begin; at once there is a value of every gauge."""
+        name = self._worker.name
+        for tier, outcome in itertools.product(Tier, OUTCOMES):
+            self._sink.declare("requests_total", name, tier.label, outcome)
+        for tier, reason in itertools.product(Tier, ("load", "memory", "calm")):
+            self._sink.declare("degrade_transitions_total", name, tier.label, reason)
         self._ticked = time.monotonic()
         self.report()
         self._thread.start()
@@ -119,12 +126,15 @@ class Monitor:
     def _tick(self, now: float) -> None:
         worker, elapsed, self._ticked = self._worker, now - self._ticked, now
         arrived, self.num_arrived = self.num_arrived, 0
+        refused, self.num_refused = self.num_refused, 0
         for tier, backlog in self._backlogs.items():
             seconds = worker.models[tier].service_seconds
             backlog.advance(arrived, elapsed, service_seconds=seconds, workers=1, deadline=worker.deadline)
         before = self.state
         present = min(before.tier, Tier.LIGHTER)
         waiting = sum(len(worker.waiting(each)) for each in (Priority.INTERACTIVE, Priority.STANDARD))
+        if not waiting and not refused:  # the model that serves keeps up, whatever was estimated
+            self._backlogs[present].depth = 0.0
         sample = Sample(
             depth=max(waiting, self._backlogs[present].depth),
             full_depth=max(waiting, self._backlogs[Tier.FULL].depth),
@@ -139,7 +149,7 @@ class Monitor:
         if after.tier is not before.tier:
             self._sink.count("degrade_transitions_total", worker.name, after.tier.label, after.reason)
             for model in dict.fromkeys(worker.models.values()):
-                model.forget_idleness()
+                model.forget_pause()
         if after.saves_memory is not before.saves_memory:
             for model in dict.fromkeys(worker.models.values()):
                 model.save_memory(after.saves_memory)

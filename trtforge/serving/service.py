@@ -128,6 +128,7 @@ class Service:
                     "tier": worker.state.tier.label,
                     "since_reason": worker.state.reason,
                     "full_load": round(worker.full_load, 4),
+                    "running": worker.num_running,
                     "waiting": {each.label: len(worker.waiting(each)) for each in Priority},
                     "models": {tier.label: model.name for tier, model in worker.models.items()},
                 }

@@ -68,7 +68,7 @@ class Supervisor:
     @property
     def ready(self) -> bool:
         """Whether a child answers, and says that it is ready."""
-        return not self._closing.is_set() and self._probe("/ready") == 200
+        return self._is_up and not self._closing.is_set() and self._probe("/ready") == 200
 
     @property
     def process_id(self) -> int | None:

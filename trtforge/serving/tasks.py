@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import wave
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from trtforge.audio import LogMel, decode_audio
 from trtforge.errors import ClipError, InputError
 from trtforge.speech import CtcDecoder
 
+_WARM_UP_SECONDS = 5.0
+
 
 class Task(Protocol):
     """Makes a network's input of a request, and an answer of its outputs."""
@@ -23,8 +26,8 @@ class Task(Protocol):
     def input_name(self) -> str:
         """The network's input."""
 
-    def warm_up(self) -> None:
-        """Do once what takes long the first time."""
+    def warm_up(self) -> float:
+        """Do what takes long the first time; return what `prepare` takes from then on, in seconds."""
 
     def prepare(self, content: Any, *, max_frames: int) -> NDArray[Any]:
         """Return the input of one row, [..., frames], of what a request holds."""
@@ -53,10 +56,15 @@ class Transcription:
         """The network's input."""
         return self.features.input_name
 
-    def warm_up(self) -> None:
-        """Make features of a second of silence, and read it from a file."""
-        content = silence(1.0, self.features.sampling_rate)
-        self.prepare(content, max_frames=self.features.num_frames(self.features.sampling_rate))
+    def warm_up(self) -> float:
+        """Make features of a file of five seconds of silence, twice; return the second time."""
+        content = silence(_WARM_UP_SECONDS, self.features.sampling_rate)
+        took = 0.0
+        for _ in range(2):
+            begin = time.perf_counter()
+            self.prepare(content, max_frames=1 << 20)
+            took = time.perf_counter() - begin
+        return took
 
     def prepare(self, content: Any, *, max_frames: int) -> NDArray[Any]:
         """Decode audio and make features.
@@ -100,8 +108,9 @@ class Arrays:
 
     input_name: str
 
-    def warm_up(self) -> None:
+    def warm_up(self) -> float:
         """Nothing takes long."""
+        return 0.0
 
     def prepare(self, content: Any, *, max_frames: int) -> NDArray[Any]:
         """Take the array of the input.

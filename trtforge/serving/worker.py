@@ -123,6 +123,11 @@ class Worker:
         return self._monitor.state
 
     @property
+    def num_running(self) -> int:
+        """Requests that are being worked on."""
+        return len(self._running)
+
+    @property
     def full_load(self) -> float:
         """What would wait if the full model served everything, in deadlines: what to scale by."""
         return self._monitor.full_load
@@ -200,6 +205,7 @@ class Worker:
                     self._waiting.put(entry)
                     self._changed.notify()
                 else:
+                    self._monitor.num_refused += not is_batch
                     error = RefusedError(
                         why.reason, hint="try again later, or elsewhere", retry_after=why.retry_after
                     )
@@ -213,10 +219,12 @@ class Worker:
         """How fast requests are served now."""
         tier = self.state.tier
         model = self.models[min(tier, Tier.LIGHTER)]
+        each = model.service_seconds
         return Pace(
             tier,
-            model.service_seconds,
-            self._handling.value,
+            each,
+            # While more come than before, those that run say more than the past does.
+            max(self._handling.value, each * (1 + len(self._running))),
             1,
             len(self._running) < self._num_handlers // 2,
             model is not self.models[Tier.FULL],

@@ -31,6 +31,10 @@ class MetricSink(ABC):
         self._bound: dict[tuple[str, ...], object | None] = {}
         self._has_warned = False
 
+    def declare(self, name: str, *values: str) -> None:
+        """Let a counter begin at 0, so that its first event is seen as an increase; see `count`."""
+        self._of(name, values, "counter")
+
     def count(self, name: str, *values: str, amount: float = 1.0) -> None:
         """Raise a counter.
 
