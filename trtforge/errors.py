@@ -17,6 +17,7 @@ __all__ = [
     "ClipError",
     "ClipSetError",
     "ConfigError",
+    "DeadlineError",
     "DeviceLostError",
     "EngineError",
     "EngineIncompatibleError",
@@ -33,10 +34,12 @@ __all__ = [
     "PrecisionError",
     "ProfileError",
     "QuantizationError",
+    "RefusedError",
     "ReportError",
     "RepositoryError",
     "ScalesError",
     "TrtforgeError",
+    "UnavailableError",
 ]
 
 
@@ -270,6 +273,35 @@ class RepositoryError(TrtforgeError):
     """A model repository would not be served, or not as the engine needs it."""
 
     code = "model_repository"
+
+
+class UnavailableError(TrtforgeError):
+    """A worker takes no requests now: it starts, drains, or was lost and is started again.
+
+    Attributes
+    ----------
+    retry_after : seconds after which trying again is worth while.
+    """
+
+    code = "unavailable"
+    retryable = True
+
+    def __init__(self, message: str, *, hint: str | None = None, retry_after: float = 1.0) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
+class RefusedError(UnavailableError):
+    """A worker has too much to do to meet the request's deadline, and turned it away before any work."""
+
+    code = "refused"
+
+
+class DeadlineError(TrtforgeError):
+    """A request was not finished by its deadline."""
+
+    code = "deadline"
+    retryable = True
 
 
 class NoGpuError(TrtforgeError):

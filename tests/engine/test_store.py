@@ -336,3 +336,20 @@ def test_keys_that_cannot_be_read_are_found_before_a_build(tmp_path):
     for keys in ({"signing_key": tmp_path / "no.pem"}, {"trusted_keys": [tmp_path / "no.pem"]}):
         with pytest.raises(ConfigError, match=r"no\.pem"):
             EngineStore(tmp_path / "store", **keys)
+
+
+def test_requests_and_builds_are_told(store):
+    def fail():
+        raise BuildError("no implementation")
+
+    asked, built = [], []
+    store.on_request, store.on_build = asked.append, lambda seconds, succeeded: built.append(succeeded)
+    with pytest.raises(BuildError):
+        store.get_or_build(KEY, fail)
+    store.get_or_build(KEY, lambda: ENGINE)
+    store.get_or_build(KEY, never)
+    store.path(KEY).write_bytes(b"damaged")
+    with pytest.warns(RuntimeWarning, match="is built again"):
+        store.get_or_build(KEY, lambda: ENGINE)
+    assert asked == ["miss", "miss", "hit", "corrupt"]
+    assert built == [False, True, True]

@@ -136,6 +136,9 @@ class FakeCuda:
     def cudaEventSynchronize(self, event):
         return self._result("cudaEventSynchronize")
 
+    def cudaEventElapsedTime(self, start, end):
+        return self._result("cudaEventElapsedTime", 1.5)
+
     def cudaMemGetInfo(self):
         return self._result("cudaMemGetInfo", 1 << 30, 1 << 31)
 

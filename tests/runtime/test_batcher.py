@@ -124,3 +124,22 @@ def test_threads_may_share_it():
         for thread in threads:
             thread.join()
     assert results == {value: [2 * value] * 20 for value in range(6)}
+
+
+def test_another_rule_holds_from_the_next_batch_on():
+    sizes = []
+
+    def run(arrays):
+        sizes.append(len(arrays["x"]))
+        return {"y": arrays["x"]}
+
+    rule = BatchingRule((Bucket(8, 4),), max_wait=0.0)
+    with Batcher(run, rule, input_name="x") as batcher:
+        batcher.rule = BatchingRule((Bucket(8, 2),), max_wait=60.0)
+        futures = [batcher.submit(np.ones((1, 3), np.float32)) for _ in range(4)]
+        for future in futures:
+            future.result(5)
+        assert sizes == [2, 2]
+        with pytest.raises(ProfileError, match="would become 4 frames, and requests of up to 8 may wait"):
+            batcher.rule = BatchingRule((Bucket(4, 2),))
+        assert batcher.rule.buckets == (Bucket(8, 2),)

@@ -24,6 +24,8 @@ COMMANDS = {
     "evaluate": "word error rates of networks and engines on a clip set",
     "bench": "time, memory, energy and accuracy of networks in PyTorch, ONNX Runtime and TensorRT",
     "check": "whether a candidate got worse than an accepted baseline",
+    "serve": "take requests over HTTP: a queue, deadlines, metrics, a lighter model under load",
+    "monitoring": "write the dashboard and the alert rules for what serve reports",
     "cache": "list, verify and clear the engines that builds keep",
     "export-triton": "write and check a model repository for Triton Inference Server",
     "transcribe-many": "transcribe a folder or a clip set over all GPUs or cores of a Ray cluster",

@@ -43,6 +43,8 @@ class EngineStore:
     ----------
     folder : where the engines are.
     hits, builds : how many engines this object found there, and had built.
+    on_request : None, or what is called for each `get_or_build` with ``hit``, ``miss`` or ``corrupt``.
+    on_build : None, or what is called after each build with its time in seconds and whether it succeeded.
 
     Raises
     ------
@@ -65,6 +67,8 @@ class EngineStore:
         self.folder = self._files.folder
         self.max_bytes = max_bytes
         self.hits = self.builds = 0
+        self.on_request: Callable[[str], None] | None = None
+        self.on_build: Callable[[float, bool], None] | None = None
         # A key that cannot be read must be found before the build, not after it.
         if signing_key is not None:
             sign_manifest(b"", signing_key)
@@ -107,17 +111,19 @@ class EngineStore:
         ------
         Exception : whatever ``build`` raised; the next to ask for the key builds it.
         """
-        found = self.get(key)
+        found, result = self.get(key), "miss"
         if found is not None:
+            self._tell("hit")
             return found
         with self._files.locked(key) as held:
             if held:
                 self._files.sweep(key)
-                found = self._read_or_drop(key)
+                found, result = self._read_or_drop(key)
+            self._tell("hit" if found is not None else result)
             if found is not None:
                 self.hits += 1
                 return found
-            built = build()
+            built = self._timed(build)
             self.builds += 1
             engine = replace(built, manifest=replace(built.manifest, build_key=key))
             if held:
@@ -190,17 +196,32 @@ class EngineStore:
             return f"it cannot be read: {error}"
         return None
 
-    def _read_or_drop(self, key: str) -> Engine | None:
-        """Read with the lock held, when what does not fit is damaged for certain."""
+    def _read_or_drop(self, key: str) -> tuple[Engine | None, str]:
+        """Read with the lock held, when what does not fit is damaged for certain; say why there is none."""
         try:
-            return self._read(key)
+            return self._read(key), "miss"
         except EngineIntegrityError as error:
             _warn(f"a stored engine is refused and is built again: {error.message}")
             with suppress(OSError):
                 self._files.drop(key)
+            return None, "corrupt"
         except OSError as error:
             _warn(f"a stored engine cannot be read and is built again: {error}")
-        return None
+            return None, "miss"
+
+    def _tell(self, result: str) -> None:
+        if self.on_request is not None:
+            self.on_request(result)
+
+    def _timed(self, build: Callable[[], Engine]) -> Engine:
+        begin, succeeded = time.perf_counter(), False
+        try:
+            built = build()
+            succeeded = True
+            return built
+        finally:
+            if self.on_build is not None:
+                self.on_build(time.perf_counter() - begin, succeeded)
 
     def _keep(self, key: str, engine: Engine) -> None:
         size = len(engine.plan)

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from trtforge.errors import DeviceLostError, ExecutionError, InputError, TrtforgeError
+from trtforge.errors import DeviceLostError, ExecutionError, InputError, ProfileError, TrtforgeError
 from trtforge.runtime.batching import Batch, BatchingRule, Request, choose_batch, due, home_of
 from trtforge.units import Seconds
 
@@ -72,6 +72,27 @@ class Batcher:
         """
         with self._changed:
             return dict(self._counts)
+
+    @property
+    def rule(self) -> BatchingRule:
+        """The rule by which batches are chosen; set another between requests, as for smaller batches.
+
+        Raises
+        ------
+        ProfileError : on setting, the longest bucket is shorter than before.
+        """
+        return self._rule
+
+    @rule.setter
+    def rule(self, rule: BatchingRule) -> None:
+        if rule.max_frames < self._rule.max_frames:
+            raise ProfileError(
+                f"the longest bucket would become {rule.max_frames} frames, and requests of up to "
+                f"{self._rule.max_frames} may wait"
+            )
+        with self._changed:
+            self._rule = rule
+            self._changed.notify()
 
     def submit(self, array: NDArray[Any]) -> Future[Outputs]:
         """Queue a request.

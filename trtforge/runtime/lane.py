@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trtforge.errors import DeviceLostError, ExecutionError, InputError, OutOfMemoryError, TrtforgeError
 from trtforge.model import TensorSpec
-from trtforge.nvidia.cuda import copy_on_device
+from trtforge.nvidia.cuda import Event, copy_on_device
 from trtforge.nvidia.execution import LoadedEngine
 from trtforge.nvidia.output_allocator import GrowingOutput
 from trtforge.runtime.buffers import Tensors
@@ -70,6 +70,7 @@ class Lane:
         self._fixed: dict[str, tuple[Shape, np.dtype[Any], int]] = {}
         self._growing: dict[str, GrowingOutput] = {}
         self._replays_before = 0
+        self._marks: tuple[Event, Event] | None = None
         # What the library reads on the host, where it lies as long as the lane.
         self._host_values = {
             spec.name: np.zeros([int(size) for size in spec.shape], self._dtypes[spec.name])
@@ -82,6 +83,7 @@ class Lane:
             self._context = loaded.new_context()
             stack.callback(self._close_growing)
             stack.callback(self._context.close)
+            stack.callback(self._close_marks)
             if has_profiles and self._context.use_profile(0, self._stream.handle):
                 self._stream.synchronize()
             self._graphs: GraphCache | None = None
@@ -117,7 +119,22 @@ class Lane:
         """Page-locked host memory held for inputs and outputs."""
         return self._tensors.pinned_bytes
 
-    def run(self, given: Mapping[str, Any], choose: Choose, *, to_host: bool) -> dict[str, Any]:
+    @property
+    def profile(self) -> int | None:
+        """The profile of the last inference; None where the engine has none."""
+        return self._profile
+
+    @property
+    def inference_ms(self) -> float:
+        """Time that the last inference, which was timed, took the GPU; copies to and from it left out."""
+        if self._marks is None:
+            raise ExecutionError("no inference of this lane was timed")
+        begin, end = self._marks
+        return end.elapsed_ms(begin)
+
+    def run(
+        self, given: Mapping[str, Any], choose: Choose, *, to_host: bool, timed: bool = False
+    ) -> dict[str, Any]:
         """Run the engine once and wait for it.
 
         Parameters
@@ -125,6 +142,7 @@ class Lane:
         given : input name, in the engine's order, to a checked NumPy array or something on the GPU.
         choose : chooses the profile.
         to_host : whether outputs are given as NumPy arrays, or as device arrays.
+        timed : whether to mark begin and end for `inference_ms`.
 
         Raises
         ------
@@ -150,11 +168,15 @@ class Lane:
             else:
                 results[name] = made = self._memory.new(shape, dtype, size)
                 addresses[name] = made.address
+        if timed:
+            self._mark(0)
         if self._graphs is None and not self._growing:
             self._context.set_addresses(addresses)
             self._context.enqueue(self._stream.handle)
         else:
             self._launch(key, addresses)
+        if timed:
+            self._mark(1)
         if self._growing:
             return self._collect_growing(addresses, results, to_host)
         if to_host:
@@ -310,6 +332,15 @@ class Lane:
         if graphs is not None:
             self._replays_before += graphs.num_replays
             graphs.close()
+
+    def _mark(self, which: int) -> None:
+        if self._marks is None:
+            self._marks = Event(), Event()
+        self._marks[which].record(self._stream)
+
+    def _close_marks(self) -> None:
+        for mark in self._marks or ():
+            mark.close()
 
     def _close_growing(self) -> None:
         self._close_growing_buffers()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from types import TracebackType
@@ -57,6 +57,11 @@ class Session:
     on_nonfinite : what to do where an output given as NumPy array holds NaN or infinity: ``pass`` it on,
         ``raise`` ExecutionError, or ``mask`` by 0 and count in `counts`.
 
+    Attributes
+    ----------
+    on_inference : None, or what is called after each inference with the time that it took the GPU, in
+        milliseconds between CUDA events, and the index of its profile, None where the engine has none.
+
     Raises
     ------
     ConfigError : a setting is out of range, or a tensor is of a kind that sessions do not serve.
@@ -84,6 +89,7 @@ class Session:
         self._max_contexts = max_contexts
         # Where there is but one GPU, a thread that was put on it once stays there.
         self._has_other_gpus, self._here = len(gpus()) > 1, threading.local()
+        self.on_inference: Callable[[float, int | None], None] | None = None
         self._counts, self._replays_before = Counts(), 0
         self._noting_loss = LossNote()
         self._closing, self._is_closed = threading.Lock(), False
@@ -353,7 +359,12 @@ class Session:
             if self._has_other_gpus or not hasattr(self._here, "is_set"):
                 set_device(self.device)
                 self._here.is_set = True
-            return lane.run(given, self._accepts.choose, to_host=to_host)
+            tell = self.on_inference
+            if tell is None:
+                return lane.run(given, self._accepts.choose, to_host=to_host)
+            results = lane.run(given, self._accepts.choose, to_host=to_host, timed=True)
+            tell(lane.inference_ms, lane.profile)
+            return results
         except BaseException as error:
             lane.recover(error)
             raise

@@ -1,0 +1,79 @@
+import http.client
+import json
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.bundled import MODEL, TEST_SET, some_clips
+from trtforge.cli import main
+from trtforge.cli.serve import _by_name
+from trtforge.errors import ConfigError
+
+START = [
+    "serve",
+    f"asr={MODEL}",
+    "--port",
+    "0",
+    "--max-batch",
+    "1",
+    "--max-frames",
+    "800",
+    "--deadline",
+    "30",
+]
+
+
+def ask(port, method, path, body=None):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request(method, path, body)
+    answer = connection.getresponse()
+    content = answer.read()
+    connection.close()
+    return answer.status, content
+
+
+def test_the_command_serves_transcripts_until_it_is_told_to_end():
+    command = [sys.executable, "-m", "trtforge", *START, "--num-threads", "1", "--deadline", "30"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        lines = []
+        while not (match := re.search(r"http://127\.0\.0\.1:(\d+)", lines[-1] if lines else "")):
+            lines.append(process.stdout.readline())
+            assert lines[-1], "it ended"
+        port = int(match[1])
+        clip = next(iter(some_clips(TEST_SET, 1)))
+        status, content = ask(port, "POST", "/v1/transcribe", (TEST_SET / clip.path).read_bytes())
+        answer = json.loads(content)
+        assert (status, answer["tier"], answer["model"]) == (200, "full", "asr_en")
+        assert len(answer["text"].split()) > 2
+        assert 0 <= answer["queue_seconds"] < answer["seconds"]
+        assert (
+            b'trtforge_requests_total{outcome="ok",pipeline="asr",tier="full"} 1.0'
+            in ask(port, "GET", "/metrics")[1]
+        )
+        assert json.loads(ask(port, "GET", "/status")[1])["asr"]["tier"] == "full"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+
+def test_a_model_that_is_not_there_is_told(capfd, tmp_path):
+    assert main(["serve", str(tmp_path / "nothing.onnx"), "--port", "0"]) == 2
+    said = capfd.readouterr().err
+    assert "nothing.onnx" in said
+    assert "the worker refused its settings" in said
+
+
+def test_models_are_called_by_their_files_or_as_was_said():
+    assert _by_name(["a=x/full.onnx", "y/other.engine"]) == {"a": "x/full.onnx", "other": "y/other.engine"}
+    assert _by_name(["small.onnx"], {"asr": "full.onnx"}) == {"asr": "small.onnx"}
+    with pytest.raises(ConfigError, match="pipeline 'a' was named twice"):
+        _by_name(["a=x", "a=y"])
+
+
+def test_a_lighter_model_of_no_pipeline_is_refused(capsys):
+    assert main(["serve", "a=x.onnx", "b=y.onnx", "--lighter", "c=z.onnx"]) == 2
+    assert "no model was given for ['c']; there are ['a', 'b']" in capsys.readouterr().err

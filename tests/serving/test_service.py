@@ -1,0 +1,165 @@
+import http.client
+import io
+import json
+import socket
+import zipfile
+
+import numpy as np
+import pytest
+
+from tests.serving.serving_models import doubler
+from trtforge.errors import ConfigError, InputError
+from trtforge.serving import Worker
+from trtforge.serving.array_files import read_arrays, write_arrays
+from trtforge.serving.http_server import HttpServer, Response
+from trtforge.serving.metrics import NullSink, PrometheusSink
+from trtforge.serving.service import Service
+
+BODY = write_arrays({"x": np.ones((2, 5), np.float32)})
+
+
+@pytest.fixture(scope="module")
+def port():
+    sink = PrometheusSink()
+    with Worker("p", doubler(sink=sink), sink=sink) as worker:
+        server = HttpServer(Service([worker], sink), ("127.0.0.1", 0), max_body_bytes=1000)
+        server.start()
+        yield server.address[1]
+        server.close()
+
+
+@pytest.fixture
+def ask(port):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+
+    def ask(method, path, body=None, **headers):
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, body, named)
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+
+    yield ask
+    connection.close()
+
+
+def error(body):
+    return json.loads(body)["error"]
+
+
+def test_arrays_go_in_and_come_out_over_one_connection(ask):
+    for _ in range(3):
+        status, headers, body = ask("POST", "/v1/run", BODY, X_Trtforge_Priority="interactive")
+        assert (status, headers["X-Trtforge-Tier"], headers["X-Trtforge-Model"]) == (200, "full", "double")
+        np.testing.assert_array_equal(read_arrays(body)["y"][:, :5], np.full((2, 5), 2.0))
+
+
+def test_pages_tell_life_readiness_state_and_metrics(ask):
+    assert ask("GET", "/live")[0] == 200
+    status, _, body = ask("GET", "/ready")
+    assert (status, json.loads(body)) == (200, {"ready": True, "pipelines": {"p": "ready"}})
+    told = json.loads(ask("GET", "/status")[2])["p"]
+    assert (told["tier"], told["waiting"]) == ("full", {"interactive": 0, "standard": 0, "batch": 0})
+    status, headers, body = ask("GET", "/metrics")
+    assert headers["Content-Type"].startswith("text/plain; version=")
+    assert b'trtforge_ready{pipeline="p"} 1.0' in body
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "code", "message"),
+    [
+        (("POST", "/v1/run", b"no zip"), 400, "input", "the body is no .npz file of arrays"),
+        (("POST", "/v1/run", write_arrays({"z": np.ones(1)})), 400, "input", "got ['z']"),
+        (("POST", "/v1/transcribe", b"x"), 404, "no_such_path", "pipeline 'p' has no transcribe"),
+        (("POST", "/v1/other/run", BODY), 404, "no_such_pipeline", "name one of ['p'], as in /v1/NAME/run"),
+        (("GET", "/nothing"), 404, "no_such_path", 'there is no "/nothing"'),
+    ],
+)
+def test_bad_requests_are_told_what_is_wrong(ask, given, status, code, message):
+    found, _, body = ask(*given)
+    assert found == status
+    assert error(body)["code"] == code
+    assert message in error(body)["message"]
+    assert error(body)["retryable"] is False
+
+
+def test_headers_are_checked(ask):
+    status, _, body = ask("POST", "/v1/run", BODY, X_Trtforge_Priority="urgent")
+    assert (status, error(body)["code"]) == (400, "config")
+    status, _, body = ask("POST", "/v1/run", BODY, X_Trtforge_Deadline_Ms="soon")
+    assert error(body)["message"] == "X-Trtforge-Deadline-Ms must be 1 to 86400000 milliseconds, got 'soon'"
+    status, _, body = ask("POST", "/v1/run", BODY, X_Trtforge_Accept_Lighter="maybe")
+    assert error(body)["message"] == "X-Trtforge-Accept-Lighter must be yes or no, got 'maybe'"
+
+
+def test_bodies_are_bounded(port):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("POST", "/v1/run", bytes(1001))
+    answer = connection.getresponse()
+    assert answer.status == 413
+    assert error(answer.read())["message"] == "the body has 1001 bytes, at most 1000 are read"
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
+        raw.sendall(b"POST /v1/run HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert raw.recv(100).startswith(b"HTTP/1.1 411 ")
+
+
+def test_connections_are_bounded():
+    server = HttpServer(lambda request: Response(200, b"{}"), ("127.0.0.1", 0), max_connections=1)
+    server.start()
+    with socket.create_connection(server.address, timeout=10) as first:
+        first.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert first.recv(100).startswith(b"HTTP/1.1 200 ")
+        with socket.create_connection(server.address, timeout=10) as second:
+            assert second.recv(100).startswith(b"HTTP/1.1 503 ")
+    server.close()
+
+
+def test_what_fails_unforeseen_is_answered_too():
+    def fail(request):
+        raise ZeroDivisionError("division by zero")
+
+    server = HttpServer(fail, ("127.0.0.1", 0))
+    server.start()
+    connection = http.client.HTTPConnection(*server.address, timeout=10)
+    connection.request("GET", "/")
+    answer = connection.getresponse()
+    assert (answer.status, error(answer.read())["message"]) == (500, "ZeroDivisionError: division by zero")
+    connection.close()
+    server.close()
+
+
+def test_array_files_that_lie_are_refused():
+    with pytest.raises(InputError, match="at most 16 of 268435456 are read"):
+        read_arrays(write_arrays({f"a{index}": np.ones(1) for index in range(17)}))
+    stream = io.BytesIO()
+    np.lib.format.write_array(stream, np.ones(4, np.float32))
+    lying = stream.getvalue().replace(b"(4,)", b"(9,)")
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("x.npy", lying)
+    with pytest.raises(InputError, match=r"an array of float32 \[9\] cannot be 16 bytes"):
+        read_arrays(packed.getvalue())
+    packed = io.BytesIO()
+    np.savez(packed, x=np.array([{}], object))
+    with pytest.raises(InputError, match="an array of object"):
+        read_arrays(packed.getvalue())
+
+
+def test_a_zip_bomb_is_not_unpacked():
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.npy", bytes(300 * 2**20))
+    assert len(packed.getvalue()) < 2**20
+    with pytest.raises(InputError, match="1 arrays of 314572800 bytes"):
+        read_arrays(packed.getvalue())
+
+
+def test_arrays_keep_their_order_and_names():
+    given = {"file": np.asfortranarray(np.arange(6.0).reshape(2, 3)), "n": np.int64(3)}
+    found = read_arrays(write_arrays(given))
+    np.testing.assert_array_equal(found["file"], given["file"])
+    assert found["n"] == 3
+
+
+def test_workers_need_names_of_their_own():
+    with pytest.raises(ConfigError, match="workers need different names, got "):
+        Service([], NullSink())

@@ -1,0 +1,149 @@
+import http.client
+import json
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from trtforge.errors import ConfigError
+from trtforge.serving.array_files import read_arrays, write_arrays
+from trtforge.serving.http_server import HttpServer
+from trtforge.serving.supervisor import Supervisor
+
+FACTORY = "tests.serving.scripted_service:make"
+BODY = write_arrays({"x": np.ones((2, 5), np.float32)})
+
+
+class Client:
+    """Sends requests, each over a connection of its own."""
+
+    def __init__(self, port):
+        self.port = port
+
+    def __call__(self, method, path, body=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request(method, path, body)
+            answer = connection.getresponse()
+            return answer.status, dict(answer.getheaders()), answer.read()
+        finally:
+            connection.close()
+
+    def send_together(self, count):
+        """Send requests from as many threads; return them and the list that fills with their answers."""
+        answers = []
+        threads = [
+            threading.Thread(target=lambda: answers.append(self("POST", "/v1/run", BODY)))
+            for _ in range(count)
+        ]
+        for thread in threads:
+            thread.start()
+        return threads, answers
+
+
+@pytest.fixture
+def served(tmp_path):
+    supervisor = Supervisor({"folder": str(tmp_path), "seconds": 0.6}, ["p"], factory=FACTORY)
+    server = HttpServer(supervisor, ("127.0.0.1", 0))
+    supervisor.start()
+    server.start()
+    try:
+        supervisor.wait_ready(30)
+        yield supervisor, Client(server.address[1])
+    finally:
+        supervisor.close()
+        server.close()
+
+
+def assert_each_answered_or_refused_as_retryable(answers):
+    assert {status for status, _, _ in answers} <= {200, 503}
+    for status, headers, body in answers:
+        if status == 503:
+            assert json.loads(body)["error"]["retryable"] is True
+            assert int(headers["Retry-After"]) >= 1
+
+
+def num_taken(client):
+    """Return how many requests run or wait."""
+    told = json.loads(client("GET", "/status")[2])["p"]
+    return told["running"] + sum(told["waiting"].values())
+
+
+def wait_until(condition, seconds):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.01)
+
+
+def test_a_killed_worker_is_not_ready_within_a_second_and_serves_again(served, tmp_path):
+    supervisor, client = served
+    assert client("GET", "/ready")[0] == 200
+    (tmp_path / "armed").touch()
+    threads, answers = client.send_together(6)
+    wait_until(lambda: answers, 10)  # one is answered, some run, some wait
+    first = supervisor.process_id
+    killed = time.monotonic()
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: client("GET", "/ready")[0] == 503, 1.0)
+    assert time.monotonic() - killed < 1.0
+    assert b'trtforge_ready{pipeline="p"} 0.0' in client("GET", "/metrics")[2]
+    for thread in threads:
+        thread.join()
+    assert_each_answered_or_refused_as_retryable(answers)
+    assert {status for status, _, _ in answers} == {200, 503}
+    assert len(answers) == 6
+    (tmp_path / "armed").unlink()
+    wait_until(lambda: client("GET", "/ready")[0] == 200, 20)
+    assert supervisor.process_id != first
+    assert supervisor.num_restarts == 1
+    status, headers, body = client("POST", "/v1/run", BODY)
+    assert (status, headers["X-Trtforge-Tier"]) == (200, "full")
+    np.testing.assert_array_equal(read_arrays(body)["y"][:, :5], 2 * np.ones((2, 5)))
+
+
+def test_a_sticky_error_ends_the_process_and_another_takes_over(served, tmp_path):
+    supervisor, client = served
+    first = supervisor.process_id
+    (tmp_path / "armed").touch()
+    (tmp_path / "lose").touch()
+    threads, answers = client.send_together(5)
+    wait_until(lambda: not (tmp_path / "lose").exists(), 5)
+    lost = time.monotonic()
+    wait_until(lambda: client("GET", "/ready")[0] == 503, 1.0)
+    assert time.monotonic() - lost < 1.0
+    for thread in threads:
+        thread.join()
+    assert len(answers) == 5
+    assert_each_answered_or_refused_as_retryable(answers)
+    codes = {json.loads(body)["error"]["code"] for status, _, body in answers if status == 503}
+    assert "device_lost" in codes
+    wait_until(lambda: client("GET", "/ready")[0] == 200, 20)
+    assert supervisor.process_id != first
+    assert client("POST", "/v1/run", BODY)[0] == 200
+
+
+def test_closing_answers_what_was_taken(served, tmp_path):
+    supervisor, client = served
+    (tmp_path / "armed").touch()
+    threads, answers = client.send_together(3)
+    wait_until(lambda: num_taken(client) == 3, 10)
+    supervisor.close()
+    for thread in threads:
+        thread.join()
+    assert [status for status, _, _ in answers] == [200, 200, 200], answers
+    assert client("POST", "/v1/run", BODY)[0] == 503
+
+
+def test_settings_that_a_worker_refuses_are_told_and_not_tried_again(tmp_path, capfd):
+    supervisor = Supervisor({"is_bad": True}, ["p"], factory=FACTORY)
+    supervisor.start()
+    try:
+        with pytest.raises(ConfigError, match="the worker refused its settings"):
+            supervisor.wait_ready(30)
+    finally:
+        supervisor.close()
+    assert "error config  these settings are bad" in capfd.readouterr().err

@@ -1,0 +1,74 @@
+"""The process that holds the models: serves on a Unix socket until it is told to drain, or loses its GPU."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from trtforge.errors import TrtforgeError
+from trtforge.serving.assembly import load_factory
+from trtforge.serving.http_server import HttpServer
+
+# As sysexits.h has them: EX_CONFIG where starting again would not help, EX_TEMPFAIL where it would.
+BAD_SETTINGS, LOST = 78, 75
+_LAST_ANSWERS_SECONDS = 0.5
+
+
+def main() -> int:
+    """Run until told to end; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m trtforge.serving.child")
+    parser.add_argument("--socket", required=True)
+    parser.add_argument("--factory", required=True)
+    parser.add_argument("--settings", required=True)
+    parser.add_argument("--drain-seconds", type=float, default=30.0)
+    args = parser.parse_args()
+    ending, was_lost = threading.Event(), threading.Event()
+
+    def lose() -> None:
+        was_lost.set()
+        ending.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ending.set())
+    try:
+        service = load_factory(args.factory)(json.loads(args.settings), lose)
+    except TrtforgeError as error:
+        print(f"error {error.code}  {error}", file=sys.stderr, flush=True)
+        return LOST if error.retryable else BAD_SETTINGS
+    # Its parent holds the other end of standard input, which closes whatever ends it.
+    threading.Thread(target=_end_with_parent, args=(ending,), daemon=True).start()
+    server = HttpServer(service, Path(args.socket), max_connections=1024)
+    server.start()
+    ending.wait()
+    if was_lost.is_set():
+        _finish_answers(server, _LAST_ANSWERS_SECONDS)
+        os._exit(LOST)  # a lost GPU can hang what tidies up
+    service.drain(args.drain_seconds)
+    _finish_answers(server, _LAST_ANSWERS_SECONDS)
+    server.close()
+    for worker in service.workers.values():
+        worker.close(0.0)
+    return 0
+
+
+def _end_with_parent(ending: threading.Event) -> None:
+    # Unbuffered: a buffered reader holds a lock that the interpreter wants at its end.
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    ending.set()
+
+
+def _finish_answers(server: HttpServer, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while server.num_active and time.monotonic() < end:
+        time.sleep(0.01)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

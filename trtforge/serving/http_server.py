@@ -1,0 +1,226 @@
+"""A small HTTP/1.1 server of the standard library: bounded bodies, bounded connections."""
+
+from __future__ import annotations
+
+import json
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+from trtforge.errors import TrtforgeError
+
+MAX_BODY_BYTES = 32 * 2**20
+MAX_CONNECTIONS = 256
+_IDLE_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as it came; names of headers are in lower case."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Response:
+    """What is sent back."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Respond = Callable[[Request], Response]
+
+
+def json_response(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a response of JSON."""
+    return Response(status, (json.dumps(value) + "\n").encode(), headers=headers or {})
+
+
+def error_response(
+    status: int,
+    code: str,
+    message: str,
+    *,
+    hint: str | None = None,
+    retryable: bool = False,
+    retry_after: float | None = None,
+) -> Response:
+    """Return a response that tells an error to programs and people."""
+    error = {"code": code, "message": message, "hint": hint, "retryable": retryable}
+    headers = {} if retry_after is None else {"Retry-After": str(max(1, round(retry_after)))}
+    return json_response(status, {"error": error}, headers)
+
+
+class HttpServer:
+    """Answers requests by a function, in a thread for each connection.
+
+    Parameters
+    ----------
+    respond : makes the response of a request; it may block.
+    address : host and port (0 for any that is free), or the path of a Unix socket.
+    max_body_bytes : longest body that is read.
+    max_connections : connections beyond this are answered 503 and closed.
+    """
+
+    def __init__(
+        self,
+        respond: Respond,
+        address: tuple[str, int] | Path,
+        *,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        max_connections: int = MAX_CONNECTIONS,
+    ) -> None:
+        self._server: _UnixServer | _TcpServer
+        if isinstance(address, Path):
+            self._server = _UnixServer(str(address), _Handler)
+        else:
+            self._server = _TcpServer(address, _Handler)
+        self._server.respond = respond
+        self._server.max_body_bytes = max_body_bytes
+        self._server.places = threading.BoundedSemaphore(max_connections)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever,
+            kwargs={"poll_interval": 0.1},
+            name="trtforge-http",
+            daemon=True,
+        )
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of a TCP server."""
+        found: Any = self._server.server_address
+        return str(found[0]), int(found[1])
+
+    @property
+    def num_active(self) -> int:
+        """Requests that are being answered."""
+        return self._server.num_active
+
+    def start(self) -> None:
+        """Serve from another thread."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Take no more connections."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Threads(socketserver.ThreadingMixIn):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 256
+    allow_reuse_address = True
+    respond: Respond
+    max_body_bytes: int
+    places: threading.BoundedSemaphore
+    num_active = 0
+    active_lock = threading.Lock()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self.places.acquire(blocking=False):
+            super().process_request(request, client_address)
+            return
+        with suppress(OSError):
+            request.sendall(
+                b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
+                b"Content-Length: 0\r\n\r\n"
+            )
+        request.close()
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.places.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Let a connection that broke go."""
+
+
+class _TcpServer(_Threads, socketserver.TCPServer):
+    pass
+
+
+class _UnixServer(_Threads, socketserver.UnixStreamServer):
+    pass
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version, sys_version = "trtforge", ""
+    timeout = _IDLE_SECONDS
+    wbufsize = -1  # headers and body leave together
+    server: Any
+
+    def setup(self) -> None:
+        if self.request.family != socket.AF_UNIX:
+            self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        super().setup()
+
+    def do_GET(self) -> None:
+        self._serve(b"")
+
+    def do_POST(self) -> None:
+        length = self.headers.get("Content-Length", "")
+        if not length.isdigit():
+            self._refuse(411, "length_required", "a request with a body must say its Content-Length")
+        elif int(length) > self.server.max_body_bytes:
+            limit = self.server.max_body_bytes
+            self._refuse(413, "too_large", f"the body has {length} bytes, at most {limit} are read")
+        else:
+            body = self.rfile.read(int(length))
+            if len(body) < int(length):
+                self.close_connection = True
+            else:
+                self._serve(body)
+
+    def address_string(self) -> str:
+        return "client"
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        """Log nothing: metrics tell what happens."""
+
+    def _serve(self, body: bytes) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        with self.server.active_lock:
+            self.server.num_active += 1
+        try:
+            try:
+                response = self.server.respond(Request(self.command, self.path, headers, body))
+            except TrtforgeError as error:
+                response = error_response(500, error.code, error.message, hint=error.hint)
+            except Exception as error:  # a bug must not leave the client without an answer
+                response = error_response(500, "internal", f"{type(error).__name__}: {error}")
+            self._send(response)
+        finally:
+            with self.server.active_lock:
+                self.server.num_active -= 1
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        self.close_connection = True  # the body was not read
+        self._send(error_response(status, code, message))
+
+    def _send(self, response: Response) -> None:
+        self.send_response(response.status)
+        self.send_header("Content-Type", response.content_type)
+        self.send_header("Content-Length", str(len(response.body)))
+        for name, value in response.headers.items():
+            self.send_header(name, value)
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(response.body)
+        self.wfile.flush()
