@@ -13,9 +13,9 @@ from trtforge.serving.policy import Tier
 # Share of its time that a request may be expected to take and still be admitted; the rest is for errors of
 # the estimate. Where requests are turned away early, those of lower priority go first.
 _SHARE: Mapping[Tier, Mapping[int, float]] = {
-    Tier.FULL: {0: 0.7, 1: 0.7},
-    Tier.LIGHTER: {0: 0.7, 1: 0.7},
-    Tier.SHED: {0: 0.7, 1: 0.5},
+    Tier.FULL: {0: 0.5, 1: 0.5},
+    Tier.LIGHTER: {0: 0.5, 1: 0.5},
+    Tier.SHED: {0: 0.5, 1: 0.35},
 }
 _BATCH_RETRY_SECONDS = 60.0
 
