@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import argparse
 import copy
+import io
 import json
 import math
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,28 +32,27 @@ def make_tokenizer(corpus: Corpus, folder: Path, seed: int) -> Any:
     from transformers import MarianTokenizer
 
     rng = np.random.default_rng(seed)
-    with tempfile.TemporaryDirectory() as work:
-        text = Path(work) / "text.txt"
-        pairs = [*corpus.script * 5, *corpus.training[:40_000]]
-        lines = [line for pair in pairs for line in (*pair, as_spoken(pair[0], rng))]
-        # Every letter must be known, also where the text does not use it.
-        lines += [
-            "abcdefghijklmnopqrstuvwxyzáéíóúüñ ABCDEFGHIJKLMNOPQRSTUVWXYZÁÉÍÓÚÑ 0123456789 .,;:¿?¡!'-()%/"
-        ] * 50
-        text.write_text("\n".join(lines), encoding="utf-8")
-        sentencepiece.SentencePieceTrainer.train(
-            input=str(text),
-            model_prefix=str(Path(work) / "spm"),
-            vocab_size=VOCABULARY_SIZE - 1,
-            model_type="unigram",
-            character_coverage=1.0,
-            normalization_rule_name="identity",
-            user_defined_symbols=list(PLACEHOLDERS),
-            pad_id=-1, bos_id=-1, eos_id=0, unk_id=1,
-            num_threads=1,
-            minloglevel=2,
-        )  # fmt: skip
-        model = (Path(work) / "spm.model").read_bytes()
+    pairs = [*corpus.script * 5, *corpus.training[:40_000]]
+    lines = [line for pair in pairs for line in (*pair, as_spoken(pair[0], rng))]
+    # Every letter must be known, also where the text does not use it.
+    lines += [
+        "abcdefghijklmnopqrstuvwxyzáéíóúüñ ABCDEFGHIJKLMNOPQRSTUVWXYZÁÉÍÓÚÑ 0123456789 .,;:¿?¡!'-()%/"
+    ] * 50
+    written = io.BytesIO()
+    # Given as lines, so that the model holds no path.
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines),
+        model_writer=written,
+        vocab_size=VOCABULARY_SIZE - 1,
+        model_type="unigram",
+        character_coverage=1.0,
+        normalization_rule_name="identity",
+        user_defined_symbols=list(PLACEHOLDERS),
+        pad_id=-1, bos_id=-1, eos_id=0, unk_id=1,
+        num_threads=1,
+        minloglevel=2,
+    )  # fmt: skip
+    model = written.getvalue()
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("source.spm", "target.spm"):
         (folder / name).write_bytes(model)
