@@ -1,7 +1,7 @@
 """Seconds for 1,000 words with a Marian-shaped network of random weights, beside ``transformers`` in FP16.
 
-    python -m benchmarks.bench_translation --work /tmp/marian --torch-python /path/to/python
-    python -m benchmarks.bench_translation --work /tmp/marian_tiny --shape tiny --device cpu
+    python -m benchmarks.bench_translation --work out/marian --torch-python /path/to/python
+    python -m benchmarks.bench_translation --work out/marian_tiny --shape tiny --device cpu
 
 Sentences have 20 words on average, and a word is counted as 1.4 symbols on both sides. Random weights never
 end a sentence: each is given as many symbols as its source has. The networks are written by the interpreter

@@ -1,7 +1,7 @@
 """Seconds and memory of a Whisper-shaped network with random weights, beside ``transformers``.
 
-    python -m benchmarks.bench_whisper --work /tmp/whisper --torch-python /path/to/python
-    python -m benchmarks.bench_whisper --work /tmp/whisper --shape tiny --windows 4 --device cpu
+    python -m benchmarks.bench_whisper --work out/whisper --torch-python /path/to/python
+    python -m benchmarks.bench_whisper --work out/whisper --shape tiny --windows 4 --device cpu
 
 Windows of noise, each with so many forced symbols: no symbol ends a row. Stages: ``features`` on the host,
 ``encode``, ``look`` (what language and silence are read from), ``seat`` (an input's keys and values into its
