@@ -13,6 +13,9 @@ def cluster() -> Iterator[object]:
     """Start Ray with two cores, and no GPU."""
     ray = pytest.importorskip("ray")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # A busy machine starts the proxy of HTTP more slowly than Ray waits for by default.
+    os.environ["RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S"] = "60"
+    os.environ["RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S"] = "60"
     ray.init(
         num_cpus=2, num_gpus=0, include_dashboard=False, object_store_memory=200_000_000, log_to_driver=False
     )
