@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from trtforge.calibration import Observations
@@ -17,7 +16,7 @@ from trtforge.graph import (
     to_bfloat16,
     to_float16,
 )
-from trtforge.model import model_digest
+from trtforge.model import all_graphs, model_digest
 from trtforge.nvidia import Flavor
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def network_precision(model: onnx.ModelProto) -> str:
             if attribute.HasField("t"):
                 types[node.output[0]] = attribute.t.data_type
     found: set[str] = set()
-    for node in _nodes(model.graph):
+    for node in (node for graph in all_graphs(model.graph) for node in graph.node):
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
             # A dequantizer without zero point reads what its own input is.
             tells = node.input[2] if len(node.input) > 2 else node.input[0]
@@ -195,11 +194,3 @@ def observed_magnitudes(
             settings=("observations",),
         )
     return observations.tensors
-
-
-def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield from _nodes(attribute.g)

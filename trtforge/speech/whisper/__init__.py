@@ -6,8 +6,9 @@ from trtforge.speech.whisper.cutting import AudioWindow, CutSettings, cut
 from trtforge.speech.whisper.engines import build_whisper
 from trtforge.speech.whisper.features import whisper_features
 from trtforge.speech.whisper.quality import Fallback
-from trtforge.speech.whisper.recogniser import TranscribeSettings, Whisper
+from trtforge.speech.whisper.recogniser import Whisper
 from trtforge.speech.whisper.rules import WhisperRules
+from trtforge.speech.whisper.settings import TranscribeSettings
 from trtforge.speech.whisper.vocabulary import WhisperVocabulary
 
 __all__ = [

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,37 +20,14 @@ from trtforge.speech.generation import Generated, Request, RowDecoder, Sample, S
 from trtforge.speech.transcript import Segment, Transcript, Word
 from trtforge.speech.whisper.alignment import token_starts
 from trtforge.speech.whisper.checkpoint import DESCRIPTION, WhisperDescription, export_whisper
-from trtforge.speech.whisper.cutting import STEP, AudioWindow, CutSettings
+from trtforge.speech.whisper.cutting import STEP, AudioWindow
 from trtforge.speech.whisper.features import SAMPLING_RATE, whisper_features
 from trtforge.speech.whisper.networks import Device, WhisperNetworks, open_networks
 from trtforge.speech.whisper.quality import Fallback, compression_ratio
 from trtforge.speech.whisper.rules import NOTHING_FORBIDDEN, WhisperRules
+from trtforge.speech.whisper.settings import TranscribeSettings
 from trtforge.speech.whisper.windows_of_files import Recording, windows_of
 from trtforge.units import Seconds
-
-
-@dataclass(frozen=True)
-class TranscribeSettings:
-    """How recordings are transcribed.
-
-    Parameters
-    ----------
-    language : code such as ``en``, or None to find it from each recording's first window.
-    task : ``transcribe``, or ``translate`` into English.
-    timestamps : whether the decoder writes times of its own; words get theirs in any case.
-    words : whether words get times; without, the aligner does not run.
-    fallback : when windows are decoded again.
-    cut : where windows begin and end.
-    max_new_tokens : most symbols of a window; None for half of what the decoder can hold.
-    """
-
-    language: str | None = None
-    task: Literal["transcribe", "translate"] = "transcribe"
-    timestamps: bool = False
-    words: bool = True
-    fallback: Fallback = Fallback()  # noqa: RUF009 - frozen
-    cut: CutSettings = CutSettings()  # noqa: RUF009 - frozen
-    max_new_tokens: int | None = None
 
 
 @dataclass
@@ -188,7 +165,7 @@ class Whisper:
     def transcribe(
         self,
         audio: AudioSource | Sequence[AudioSource],
-        settings: TranscribeSettings = TranscribeSettings(),
+        settings: TranscribeSettings = TranscribeSettings(),  # noqa: B008 - frozen
         *,
         on_progress: OnProgress | None = None,
         max_duration: float = MAX_DURATION,
