@@ -139,33 +139,37 @@ def test_rtx_types_a_float32_network_that_is_to_become_float16():
 
 
 @pytest.mark.parametrize(
-    ("flavor", "version", "typed"),
+    ("flavor", "version", "typed", "otherwise"),
     [
-        ("tensorrt", "8.6.0", False),
-        ("tensorrt", "10.16.1", False),
-        ("tensorrt", "11.4.0", True),
-        ("tensorrt_rtx", "1.7.1", True),
+        ("tensorrt", "8.6.0", False, {"convolutions": "2-D"}),
+        ("tensorrt", "10.16.1", False, {}),
+        ("tensorrt", "11.4.0", True, {}),
+        ("tensorrt_rtx", "1.7.1", True, {}),
     ],
 )
-def test_only_strongly_typed_libraries_need_the_network_typed(flavor, version, typed):
+def test_only_strongly_typed_libraries_need_the_network_typed(flavor, version, typed, otherwise):
     model, chosen = conv_net(), flavor_for(flavor, version)
     assert agreed_precision(model, "float16", chosen) == "float16"
     given, rewritten = network_to_build(model, "float16", chosen)
-    assert (given is not model) == typed
-    assert rewritten == ({"typed": "float16"} if typed else {})
+    assert rewritten == ({"typed": "float16"} if typed else otherwise)
     assert network_precision(given) == ("float16" if typed else "float32")
-    assert network_to_build(model, "float32", chosen) == (model, {})
+    assert network_to_build(model, "float32", chosen)[1] == otherwise
     half = conv_net("float16")
-    assert network_to_build(half, "float16", chosen) == (half, {})
+    assert network_to_build(half, "float16", chosen)[1] == otherwise
 
 
 @pytest.mark.parametrize(("version", "rewritten"), [("8.6.0", {"convolutions": "2-D"}), ("10.16.1", {})])
-def test_only_tensorrt_8_needs_quantized_convolutions_in_2d(version, rewritten):
-    model, chosen = conv_net(quantized=True), flavor_for("tensorrt", version)
-    given, found = network_to_build(model, "int8", chosen)
+@pytest.mark.parametrize(("quantized", "precision"), [(True, "int8"), (False, "float32"), (False, "float16")])
+def test_only_tensorrt_8_is_given_convolutions_in_2d(version, rewritten, quantized, precision):
+    model, chosen = conv_net(quantized=quantized), flavor_for("tensorrt", version)
+    given, found = network_to_build(model, precision, chosen)
     assert found == rewritten
     assert (given is not model) == bool(rewritten)
-    assert network_to_build(conv_net(), "float32", chosen) == (conv_net(), {})
+
+
+def test_convolutions_stay_where_scales_go_by_the_names_of_the_parser():
+    model = conv_net()
+    assert network_to_build(model, "int8", flavor_for("tensorrt", "8.6.0")) == (model, {})
 
 
 @needs_rtx

@@ -33,7 +33,7 @@ def test_timings_are_kept_between_builds(library, tmp_path):
     first, second = built(path), built(path, optimization_level=1)
     assert library.timings == [[], ["level 3"]]
     assert path.read_bytes() == b"level 1,level 3"
-    assert first.options == {"timing_cache": True}
+    assert first.options == {"timing_cache": True, "convolutions": "2-D"}
     assert (first.timing_cache_sha256, second.timing_cache_sha256) == (None, sha256(b"level 3"))
 
 

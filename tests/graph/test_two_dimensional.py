@@ -13,7 +13,7 @@ from trtforge import calibrate, quantize
 from trtforge._optional import is_installed
 from trtforge.audio import LogMel
 from trtforge.engine import BuildConfig, build
-from trtforge.graph import convolutions_in_2d, has_quantized_1d_convolutions, prepare
+from trtforge.graph import convolutions_in_2d, prepare
 from trtforge.graph.index import GraphIndex
 from trtforge.model import load_model
 from trtforge.runtime import OnnxRunner
@@ -63,14 +63,32 @@ def test_the_quantized_recogniser_computes_the_same() -> None:
     clips = some_clips(CALIBRATION_SET, 2)
     model = load_model(MODEL)
     quantized = quantize(model, calibrate(model, clips.feeds(LogMel())), rest="float32")
-    assert has_quantized_1d_convolutions(quantized)
-    assert not has_quantized_1d_convolutions(model)
     flat = same_numbers(quantized, {"mel": noise(2, 80, 200)})
     kinds = [node.op_type for node in flat.graph.node]
     # One axis put in, one taken out: the whole body runs with it, and keeps its quantizers where they were.
     assert (kinds.count("Unsqueeze"), kinds.count("Squeeze")) == (1, 1)
     assert kinds[:2] == ["Unsqueeze", "QuantizeLinear"] or "Unsqueeze" in kinds[:3]
     assert len(kinds) == len(quantized.graph.node) + 2
+
+
+def test_the_axis_is_kept_through_what_runs_channel_by_channel() -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w1"], ["a"], name="a", pads=[1, 1]),
+        helper.make_node("BatchNormalization", ["a", "scale", "shift", "mean", "var"], ["b"], name="b"),
+        helper.make_node("Relu", ["b"], ["c"], name="c"),
+        helper.make_node("Conv", ["c", "w2"], ["y"], name="y"),
+    ]
+    per_channel = {"scale": noise(6), "shift": noise(6), "mean": noise(6), "var": np.abs(noise(6)) + 1}
+    model = network(nodes, w1=noise(6, 4, 3), w2=noise(5, 6, 3), **per_channel)
+    flat = same_numbers(model, {"x": noise(2, 4, 30)})
+    kinds = [node.op_type for node in flat.graph.node]
+    assert kinds == ["Unsqueeze", "Conv", "BatchNormalization", "Relu", "Conv", "Squeeze"]
+
+
+def test_a_network_of_an_old_opset_is_left_as_it_is() -> None:
+    model = network([helper.make_node("Conv", ["x", "w"], ["y"], name="y")], w=noise(5, 4, 3))
+    model.opset_import[0].version = 12
+    assert convolutions_in_2d(model) is model
 
 
 def test_strides_pads_dilations_groups_and_bias_keep_their_meaning() -> None:

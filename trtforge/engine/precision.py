@@ -9,7 +9,6 @@ from trtforge.errors import CalibrationError, ConfigError
 from trtforge.graph import (
     MagnitudesByTensor,
     convolutions_in_2d,
-    has_quantized_1d_convolutions,
     kept_float32,
     prepare,
     state_kernel_shapes,
@@ -118,7 +117,10 @@ def network_to_build(
 
     Libraries that run the types of the network get a float32 network that is to become ``float16`` or
     ``bfloat16`` typed so by `trtforge.graph`; its inputs and outputs stay float32. TensorRT 8.6 gets 1-D
-    quantized convolutions as 2-D ones, and every kernel shape in words. Otherwise it is the network as it is.
+    convolutions as 2-D ones, and every kernel shape in words: it cannot read quantized ones otherwise, and
+    its parser puts reshapes around each of the others. Only where it is to calibrate, or to read a
+    calibration cache, they stay, since scales go by the names of those reshapes. Otherwise it is the network
+    as it is.
 
     Parameters
     ----------
@@ -165,8 +167,9 @@ def network_to_build(
     if flavor.reads_every_quantized_convolution:
         return model, {}
     stated = state_kernel_shapes(model)
-    if has_quantized_1d_convolutions(stated):
-        return convolutions_in_2d(stated), {"convolutions": "2-D"}
+    calibrates = precision == "int8" and network_precision(model) != "int8"
+    if not calibrates and (lifted := convolutions_in_2d(stated)) is not stated:
+        return lifted, {"convolutions": "2-D"}
     return stated, {} if stated is model else {"kernel_shapes": "stated"}
 
 

@@ -26,7 +26,7 @@ from trtforge.graph.prepare import prepare
 from trtforge.graph.quantize import quantize_graph
 from trtforge.graph.quantized_types import QuantizedTo
 from trtforge.graph.receptive_field import ReceptiveField, receptive_field
-from trtforge.graph.two_dimensional import convolutions_in_2d, has_quantized_1d_convolutions
+from trtforge.graph.two_dimensional import convolutions_in_2d
 from trtforge.graph.weight_only import WeightType, quantize_weights_only
 from trtforge.graph.weights import QuantizedWeight, quantize_weight
 from trtforge.graph.widen import widen_bfloat16, widen_float16
@@ -48,7 +48,6 @@ __all__ = [
     "WeightType",
     "convolutions_in_2d",
     "describe",
-    "has_quantized_1d_convolutions",
     "kept_float32",
     "lint",
     "plan_placement",

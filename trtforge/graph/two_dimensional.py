@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trtforge.graph.index import QUANTIZERS, GraphIndex, attribute, behind_quantizers
+from trtforge.graph.opset import opset_of
 from trtforge.graph.tensor_types import infer_types
 from trtforge.model import copy_model
 
@@ -14,12 +15,16 @@ if TYPE_CHECKING:
     import onnx
 
 _HEIGHT_AXIS = 2
+# From here on Unsqueeze and Squeeze read their axes from an input.
+_LEAST_OPSET = 13
 _CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
 # Operators that treat every value alike, so that an axis more changes nothing.
 _VALUE_BY_VALUE = QUANTIZERS | {
     *("Abs", "Add", "Cast", "Clip", "Div", "Elu", "Erf", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu"),
     *("Max", "Min", "Mul", "Neg", "Relu", "Selu", "Sigmoid", "Softplus", "Sqrt", "Sub", "Tanh"),
 }
+# Reads constants of one value a channel beside its first input, and takes tensors of any rank.
+_NORMALIZATION = "BatchNormalization"
 # What an attribute says of the height, put before what it says of the time; pads hold begins, then ends.
 _OF_HEIGHT = {"kernel_shape": 1, "strides": 1, "dilations": 1, "output_padding": 0, "output_shape": 1}
 
@@ -27,18 +32,21 @@ _OF_HEIGHT = {"kernel_shape": 1, "strides": 1, "dilations": 1, "output_padding":
 def convolutions_in_2d(model: onnx.ModelProto) -> onnx.ModelProto:
     """Give tensors of [batch, channels, time] an axis of height one around convolutions.
 
-    TensorRT 8.6 cannot read a 1-D convolution whose weight is dequantized in the network. The axis is put in
-    before the quantizer of the first convolution and kept through what treats every value alike, so that no
-    reshaping comes between the operators that TensorRT fuses; it is taken out where something else reads.
+    TensorRT 8.6 cannot read a 1-D convolution whose weight is dequantized in the network, and reshapes before
+    and after every other one. The axis is put in before the first convolution, or its quantizer, and kept
+    through what treats every value of a channel alike, so that no reshaping comes between the operators that
+    TensorRT fuses; it is taken out where something else reads.
 
     Parameters
     ----------
-    model : a network of opset 13 or later; not changed.
+    model : the network; not changed. One of an opset before 13 is left as it is.
 
     Returns
     -------
     A network with the same inputs, outputs and numbers; the same one where there is nothing to do.
     """
+    if opset_of(model) < _LEAST_OPSET:
+        return model
     index = GraphIndex(model.graph)
     convolutions = [node for node in index.nodes if is_1d_convolution(node, index)]
     if not convolutions:
@@ -46,14 +54,6 @@ def convolutions_in_2d(model: onnx.ModelProto) -> onnx.ModelProto:
     made = copy_model(model)
     _Lifting(made, {node.output[0] for node in convolutions}).run()
     return made
-
-
-def has_quantized_1d_convolutions(model: onnx.ModelProto) -> bool:
-    """Say whether a 1-D convolution of the network reads a dequantized weight."""
-    index = GraphIndex(model.graph)
-    return any(
-        is_1d_convolution(node, index) and index.producer(node.input[1]) is not None for node in index.nodes
-    )
 
 
 def is_1d_convolution(node: onnx.NodeProto, index: GraphIndex) -> bool:
@@ -130,6 +130,8 @@ class _Lifting:
 
     def _is_liftable(self, node: onnx.NodeProto) -> bool:
         """Say whether a node can run with the axis: its inputs have it, can be given it, or need none."""
+        if node.op_type == _NORMALIZATION:
+            return node.input[0] in self._lifted and len(node.output) == 1
         if node.op_type not in _VALUE_BY_VALUE or not any(name in self._lifted for name in node.input):
             return False
         return all(
