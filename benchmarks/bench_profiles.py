@@ -45,14 +45,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             result = load(args.output)
             frames = podcast_frames(args.requests, filled=False)
-            gpu = measure_gpu(
+            described = describe_run(MODULE, given, packages=_PACKAGES)
+
+            def keep(found: dict[str, Any]) -> None:
+                write_text(args.output, to_text({**result, "gpu": {**found, "run": described}}))
+
+            measure_gpu(
                 frames,
                 workload=EVERY,
                 max_profiles=args.max_profiles,
+                timing_cache=args.timing_cache,
                 note=lambda text: print(text, flush=True),
+                keep=keep,
             )
-            gpu["run"] = describe_run(MODULE, given, packages=_PACKAGES)
-            write_text(args.output, to_text({**result, "gpu": gpu}))
         elif not args.redraw:
             result = {**measure(args.lengths), "run": describe_run(MODULE, given, packages=_PACKAGES)}
             write_text(args.output, to_text(result))
@@ -144,6 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--max-profiles", type=int, default=6, metavar="N", help="of the planned engine of the GPU part"
     )
+    parser.add_argument("--timing-cache", help="with --gpu: keeps tactic timings from one build to the next")
     parser.add_argument("--gpu", action="store_true", help="measure the GPU part alone, and add it")
     parser.add_argument("--redraw", action="store_true", help="measure nothing; use the JSON that is there")
     return parser

@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.native_calibrator import bins
-from benchmarks.native_calibrator.bins import NUM_BINS, RULES
+from benchmarks.native_calibrator.bins import NUM_BINS, RULES, Bins
 from benchmarks.native_calibrator.divergence import excess_divergence
 from benchmarks.native_calibrator.evidence import Evidence
 from trtforge.calibration import FLOOR_AMAX, entropy_amax
@@ -149,7 +149,9 @@ def _row(name: str, own: str, evidence: Evidence, thresholds: _Thresholds) -> di
     without = None if other is None else ours.bins_off(other * INT8_MAX) <= WITHIN_BINS
     within = off <= WITHIN_BINS
     equal = None if over_bins is None else over_bins.bins_off(native) <= bins.MAX_BINS_OFF
-    excess = None if within else excess_divergence(native, histogram)
+    excess = None if within else excess_divergence(native, *histogram.view())
+    counted = evidence.bins.get(own) if evidence.bins is not None else None
+    over_its = None if within or counted is None else _excess_over(counted, native)
     matches: list[dict[str, Any]] = []
     if not within:
         matches += [{"kind": "bins"}] if equal else []
@@ -159,7 +161,8 @@ def _row(name: str, own: str, evidence: Evidence, thresholds: _Thresholds) -> di
             for tensor in evidence.sharing.get(own, ())
             if _is_scale_of(native, thresholds.get(tensor, {}))
         ][:1]
-        matches += [{"kind": "flat"}] if excess is not None and excess <= FLAT else []
+        least = min((each for each in (excess, over_its) if each is not None), default=math.inf)
+        matches += [{"kind": "flat"}] if least <= FLAT else []
     return {
         "tensor": name,
         "own": own,
@@ -177,9 +180,14 @@ def _row(name: str, own: str, evidence: Evidence, thresholds: _Thresholds) -> di
         "equal_over_bins": equal,
         "within_without_tf32": without,
         "excess_divergence": excess,
+        "excess_divergence_over_bins": over_its,
         "explanation": matches[0]["kind"] if matches else None,
         "matches": matches,
     }
+
+
+def _excess_over(counted: Bins, native: float) -> float | None:
+    return excess_divergence(native, counted.counts, counted.bin_width)
 
 
 def _is_scale_of(native: float, other: Mapping[str, _Threshold]) -> bool:

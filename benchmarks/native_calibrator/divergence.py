@@ -7,22 +7,27 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from trtforge.calibration import Histogram, entropy_index
+from trtforge.calibration import entropy_index
 
 Counts = NDArray[np.int64]
 
 _NUM_LEVELS = 128
 
 
-def excess_divergence(amax: float, histogram: Histogram) -> float | None:
+def excess_divergence(amax: float, counts: Counts, bin_width: float) -> float | None:
     """Return how far the divergence at a threshold is above the least, as a share of that.
 
     The neighbouring candidates count as well, for a bin is the margin. None where the threshold is no
     candidate, or the divergence of all three is infinite: each ends on an empty bin.
+
+    Parameters
+    ----------
+    amax : the threshold, in activation units.
+    counts : of |x| over equal bins from zero.
+    bin_width : of these, in activation units.
     """
-    if histogram.observed_max == 0:
+    if not counts.any():
         return None
-    counts, bin_width = histogram.view()
     kept = round(amax / bin_width - 0.5)
     if not _NUM_LEVELS <= kept <= counts.size:
         return None

@@ -32,8 +32,10 @@ def measure_gpu(
     max_profiles: int = 6,
     turns: int = 5,
     calls: int = 50,
+    timing_cache: str | None = None,
     note: Callable[[str], None] = print,
-) -> dict[str, Any]:
+    keep: Callable[[dict[str, Any]], None],
+) -> None:
     """Build a wide, a planned and single-shape engines in FP16, and time them.
 
     Parameters
@@ -43,7 +45,9 @@ def measure_gpu(
     max_profiles : most profiles of the planned engine.
     turns : repetitions of all requests; the median counts.
     calls : calls in each turn that latencies are taken in.
+    timing_cache : file that keeps tactic timings from one build to the next.
     note : told each step.
+    keep : given what is measured so far, after each step.
 
     Raises
     ------
@@ -60,8 +64,21 @@ def measure_gpu(
     engines = {}
     for name, plan in (("one wide profile", wide), ("planned profiles", planned)):
         note(f"building: {name}, {len(plan.buckets)} of them")
-        engines[name] = (plan, _build(plan))
-    throughput = []
+        engines[name] = (plan, _build(plan, timing_cache))
+    throughput: list[dict[str, Any]] = []
+    latency: list[dict[str, Any]] = []
+    found = {
+        "gpu": str(gpus()[0]),
+        "tensorrt": engines["planned profiles"][1].manifest.library_version,
+        "workload": workload,
+        "num_requests": len(frames),
+        "num_profiles": len(planned.buckets),
+        "turns": turns,
+        "latency_turns": LATENCY_TURNS,
+        "calls_a_turn": calls,
+        "throughput": throughput,
+        "latency": latency,
+    }
     for batch in (1, BATCH):
         for padded in (True, False):
             for name, seconds in _seconds(engines, frames, batch=batch, padded=padded, turns=turns).items():
@@ -74,12 +91,12 @@ def measure_gpu(
                 }
                 note(str(row))
                 throughput.append(row)
-    latency = []
+            keep(found)
     for bucket in planned.buckets:
         shape = (BATCH, bucket.frames[1])
         note(f"building: the single shape {shape}")
         alone = plan_buckets([shape[1]], batch_sizes=(BATCH,), multiple_of=1)
-        pair = {"planned": engines["planned profiles"][1], "single": _build(alone)}
+        pair = {"planned": engines["planned profiles"][1], "single": _build(alone, timing_cache)}
         times = _latencies_ms(pair, shape, calls)
         ratios = [ours / single for ours, single in zip(times["planned"], times["single"], strict=True)]
         row = {
@@ -93,18 +110,7 @@ def measure_gpu(
         }
         note(str(row))
         latency.append(row)
-    return {
-        "gpu": str(gpus()[0]),
-        "tensorrt": engines["planned profiles"][1].manifest.library_version,
-        "workload": workload,
-        "num_requests": len(frames),
-        "num_profiles": len(planned.buckets),
-        "turns": turns,
-        "latency_turns": LATENCY_TURNS,
-        "calls_a_turn": calls,
-        "throughput": throughput,
-        "latency": latency,
-    }
+        keep(found)
 
 
 def batches_of(
@@ -127,10 +133,11 @@ def batches_of(
     ]
 
 
-def _build(plan: ProfilePlan) -> Engine:
+def _build(plan: ProfilePlan, timing_cache: str | None) -> Engine:
     model = load_model(MODEL)
     profiles = plan.profiles(model_inputs(model))
-    return build(model, profiles=profiles, config=BuildConfig(precision="float16"), flavor="tensorrt")
+    config = BuildConfig(precision="float16", timing_cache=timing_cache)
+    return build(model, profiles=profiles, config=config, flavor="tensorrt")
 
 
 def _feed(rows: int, frames: int) -> Arrays:

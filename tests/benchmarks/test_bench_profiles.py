@@ -107,4 +107,4 @@ def test_engines_take_turns(monkeypatch):
 @pytest.mark.skipif(bool(gpus()), reason="there is a GPU")
 def test_the_gpu_part_says_what_is_missing():
     with pytest.raises(NoGpuError, match="--gpu needs a GPU and TensorRT"):
-        measure_gpu([100], workload="some")
+        measure_gpu([100], workload="some", keep=print)

@@ -167,6 +167,16 @@ def test_only_tensorrt_8_is_given_convolutions_in_2d(version, rewritten, quantiz
     assert (given is not model) == bool(rewritten)
 
 
+def test_fp16_scales_are_refused_by_a_library_that_takes_none():
+    model, chosen = conv_net("float16", quantized=True, opset=19), flavor_for("tensorrt", "8.6.0")
+    with pytest.raises(
+        ConfigError, match=r"tensorrt 8.6.0 takes quantizers with FP32 scales alone"
+    ) as caught:
+        network_to_build(model, "int8", chosen)
+    assert caught.value.hint == 'quantize with rest="float32", trtforge quantize --rest float32'
+    assert network_to_build(model, "int8", flavor_for("tensorrt", "10.16.1"))[0] is model
+
+
 def test_convolutions_stay_where_scales_go_by_the_names_of_the_parser():
     model = conv_net()
     assert network_to_build(model, "int8", flavor_for("tensorrt", "8.6.0")) == (model, {})

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks.native_calibrator import bins
+from benchmarks.native_calibrator.compare import FLAT
+from benchmarks.native_calibrator.divergence import excess_divergence
 from trtforge._optional import is_installed
 from trtforge.audio import ClipSet, LogMel
 from trtforge.calibration import (
@@ -143,7 +145,13 @@ def test_over_tensorrts_bins_our_search_gives_its_thresholds(network, feeds, nat
         for name in shared
     }
     others = {name: round(value, 3) for name, value in off.items() if value > bins.MAX_BINS_OFF}
-    assert len(others) <= 0.05 * len(shared), f"{len(others)} of {len(shared)} differ, in bins: {others}"
+    assert len(others) <= 0.1 * len(shared), f"{len(others)} of {len(shared)} differ, in bins: {others}"
+    # Where the divergence is flat, the rounding of the library's arithmetic decides.
+    costs = {
+        name: excess_divergence(cache.scales[name] * 127, counted[name].counts, counted[name].bin_width)
+        for name in others
+    }
+    assert all(cost is not None and cost <= FLAT for cost in costs.values()), costs
 
 
 def test_our_thresholds_whatever_the_order_are_near_tensorrts(native, scales):

@@ -16,9 +16,12 @@ import trtforge
 from tests.bundled import CALIBRATION_SET, MODEL, some_clips
 from trtforge.calibration import FLOOR_AMAX, METHODS
 from trtforge.cli.inspect import scales_table
-from trtforge.errors import ConfigError, ScalesError
+from trtforge.errors import ConfigError, NoGpuError, ScalesError
 from trtforge.graph import describe
-from trtforge.pipeline import observe_clips
+from trtforge.graph.opset import opset_of
+from trtforge.nvidia import Flavor
+from trtforge.nvidia.selection import flavor_for
+from trtforge.pipeline import observe_clips, quantization, quantize
 from trtforge.scales import Scales
 
 
@@ -129,3 +132,24 @@ def test_the_network_given_is_not_changed(scales: Scales) -> None:
     before = model.SerializeToString(deterministic=True)
     trtforge.quantize(model, scales)
     assert model.SerializeToString(deterministic=True) == before
+
+
+@pytest.mark.parametrize(
+    ("library", "version", "rest", "opset"),
+    [("tensorrt", "8.6.0", "float32", 17), ("tensorrt", "11.4.0", "float16", 19)],
+)
+def test_the_rest_is_what_the_library_here_takes(
+    scales: Scales, monkeypatch: pytest.MonkeyPatch, library: str, version: str, rest: str, opset: int
+) -> None:
+    monkeypatch.setattr(quantization, "select", lambda: flavor_for(library, version))
+    found = quantize(MODEL, scales)
+    assert opset_of(found) == opset
+    assert found == quantize(MODEL, scales, rest=rest)
+
+
+def test_where_no_library_builds_the_rest_is_fp16(scales: Scales, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> Flavor:
+        raise NoGpuError("no GPU")
+
+    monkeypatch.setattr(quantization, "select", none)
+    assert quantize(MODEL, scales) == quantize(MODEL, scales, rest="float16")

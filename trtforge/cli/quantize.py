@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rest",
         choices=("float16", "float32"),
-        default="float16",
-        help="type of what is not INT8: float32 for TensorRT 8.6, else float16 (default)",
+        help="type of what is not INT8: float32 for TensorRT 8.6 and 10, else float16; by default what the "
+        "library takes that builds on this machine, with --weights-only float16",
     )
     add_observations(parser)
     parser.add_argument(
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> None:
             args.model,
             args.weights_only,
             block_size=args.block_size,
-            rest=args.rest,
+            rest=args.rest or "float16",
             exclude=args.exclude,
             keep_float32=args.keep_float32,
             observations=observations,

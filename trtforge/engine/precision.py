@@ -15,6 +15,7 @@ from trtforge.graph import (
     to_bfloat16,
     to_float16,
 )
+from trtforge.graph.index import QUANTIZERS
 from trtforge.model import all_graphs, model_digest
 from trtforge.nvidia import Flavor
 
@@ -140,7 +141,8 @@ def network_to_build(
     ModelError : the network's types contradict each other.
     QuantizationError : the dtype of a tensor cannot be inferred.
     CalibrationError : the observations belong to another network.
-    ConfigError : there are observations, and the network is not typed FP16 here.
+    ConfigError : there are observations, and the network is not typed FP16 here; or a quantizer has a scale
+        in FP16, which the library does not take.
     """
     typed_here = (
         flavor.strongly_typed_only
@@ -164,6 +166,8 @@ def network_to_build(
         if kept := kept_float32(model):
             rewritten["float32_nodes"] = kept
         return model, rewritten
+    if not flavor.has_half_scales:
+        _refuse_half_scales(model, flavor)
     if flavor.reads_every_quantized_convolution:
         return model, {}
     stated = state_kernel_shapes(model)
@@ -171,6 +175,19 @@ def network_to_build(
     if not calibrates and (lifted := convolutions_in_2d(stated)) is not stated:
         return lifted, {"convolutions": "2-D"}
     return stated, {} if stated is model else {"kernel_shapes": "stated"}
+
+
+def _refuse_half_scales(model: onnx.ModelProto, flavor: Flavor) -> None:
+    import onnx
+
+    half = {tensor.name for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT16}
+    for node in model.graph.node:
+        if node.op_type in QUANTIZERS and node.input[1] in half:
+            raise ConfigError(
+                f"{flavor} takes quantizers with FP32 scales alone, the scale of {node.name!r} is FP16",
+                hint='quantize with rest="float32", trtforge quantize --rest float32',
+                settings=("rest",),
+            )
 
 
 def observed_magnitudes(

@@ -90,7 +90,12 @@ class LoadedEngine:
                 _, tuned, _ = self._engine.get_tensor_profile_shape(spec.name, 0)
                 context.set_input_shape(spec.name, tuple(tuned))
             inspector.execution_context = context
-        return layers_from_inspector(inspector.get_engine_information(self.trt.LayerInformationFormat.JSON))
+        form = self.trt.LayerInformationFormat.JSON
+        told = inspector.get_engine_information(form)
+        if not told and context is not None:
+            # It has nothing to tell of some engines for given shapes.
+            told = self._engine.create_engine_inspector().get_engine_information(form)
+        return layers_from_inspector(told) if told else None
 
     def new_context(self) -> Context:
         """Make an execution context.

@@ -42,6 +42,7 @@ from trtforge.pipeline.quantization import (
     lower,
     observe,
     quantize,
+    rest_for,
     scales_from,
     summarize_scales,
 )
@@ -296,7 +297,7 @@ def _network_for(
 ) -> onnx.ModelProto:
     """Write the network in the form that the library wants for this precision."""
     if scales is not None:
-        rest: Literal["float16", "float32"] = "float16" if flavor.strongly_typed_only else "float32"
+        rest = rest_for(flavor)
         return quantize(
             source,
             scales,

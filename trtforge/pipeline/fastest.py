@@ -23,7 +23,7 @@ from trtforge.graph import Attention, KeepFloat, prepare
 from trtforge.model import model_inputs
 from trtforge.nvidia import Flavor, gpus
 from trtforge.pipeline.evaluation import can_run
-from trtforge.pipeline.quantization import lower, quantize
+from trtforge.pipeline.quantization import lower, quantize, rest_for
 from trtforge.profiles import OptimizationProfile
 from trtforge.runtime import Session
 from trtforge.scales import Scales
@@ -143,7 +143,7 @@ def build_fastest(
             network = quantize(
                 source,
                 scales,
-                rest="float16" if typed else "float32",
+                rest=rest_for(flavor),
                 exclude=[*exclude, *kept],
                 keep_float=keep_float,
                 attention=attention,

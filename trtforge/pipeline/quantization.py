@@ -10,7 +10,7 @@ from trtforge.assignment import Assignment
 from trtforge.calibration import Method, Observations, choose, collect
 from trtforge.calibration.collect import DEFAULT_ACTIVATION_BYTES
 from trtforge.engine.precision import observed_magnitudes
-from trtforge.errors import CalibrationError, ConfigError, ScalesError
+from trtforge.errors import CalibrationError, ConfigError, ScalesError, TrtforgeError
 from trtforge.feeds import Arrays, Feeds, as_feeds
 from trtforge.graph import (
     Attention,
@@ -30,6 +30,7 @@ from trtforge.graph import (
 from trtforge.graph.names import first_reasons
 from trtforge.graph.precision import require_float32
 from trtforge.model import ModelSource, load_model, model_digest
+from trtforge.nvidia import Flavor, select
 from trtforge.runtime import collect_on_gpu
 from trtforge.runtime.device_collection import require_collecting_gpu
 from trtforge.scales import Scales
@@ -210,7 +211,7 @@ def quantize(
     model: ModelSource,
     scales: Scales,
     *,
-    rest: Literal["float16", "float32"] = "float16",
+    rest: Literal["float16", "float32"] | None = None,
     exclude: Sequence[str] = (),
     keep_float: KeepFloat = "none",
     attention: Attention = "float",
@@ -226,7 +227,8 @@ def quantize(
     model : the network that was calibrated, in FP32.
     scales : its ranges.
     rest : type of everything that is not INT8. Strongly typed libraries (TensorRT 11, TensorRT-RTX) run
-        exactly what this says; TensorRT 8.6 takes ``float32`` and chooses FP16 by its builder flag.
+        exactly what this says; TensorRT 8.6 and 10 take ``float32`` and choose FP16 by their builder flag. By
+        default what the library takes that builds on this machine, ``float16`` where there is none.
     exclude : names or shell patterns of nodes that stay unquantized.
     keep_float : layers at the ends that stay unquantized: ``none``, ``first``, ``last`` or ``first_last``.
     attention : ``float`` leaves products of two activations in floating point, ``int8`` quantizes them; only
@@ -251,6 +253,7 @@ def quantize(
     ConfigError : ``keep_float32`` or ``observations`` was given where all of the rest is FP32 to the graph,
         and FP16 is the library's choice.
     """
+    rest = rest or _rest_here(to)
     _refuse_without_half(rest, keep_float32, observations)
     source = load_model(model)
     digest = model_digest(source)
@@ -270,6 +273,20 @@ def quantize(
         magnitudes=observed_magnitudes(observations, source),
         to=to,
     )
+
+
+def rest_for(flavor: Flavor) -> Literal["float16", "float32"]:
+    """Return the type of what is not INT8 that a library wants in a quantized network."""
+    return "float16" if flavor.strongly_typed_only else "float32"
+
+
+def _rest_here(to: QuantizedTo) -> Literal["float16", "float32"]:
+    if to == "float8":  # which those take alone that take FP16 beside
+        return "float16"
+    try:
+        return rest_for(select())
+    except TrtforgeError:
+        return "float16"
 
 
 def _refuse_without_half(rest: str, keep_float32: Sequence[str], observations: Observations | None) -> None:

@@ -1,8 +1,10 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from benchmarks.native_calibrator.bins import Bins
 from benchmarks.native_calibrator.compare import MEANINGS, OURS, bins_off, compare
 from benchmarks.native_calibrator.divergence import divergence
 from tests.benchmarks.native_calibrator.cases import binned, counted, evidence, laplace, own_amax
@@ -143,6 +145,20 @@ def test_the_divergence_says_how_much_a_threshold_costs():
         assert ("flat" in kinds(row)) == (found / least - 1 <= 0.05)
     assert row["excess_divergence"] > 0.05
     assert only(compare(evidence({"x": own_amax(A, B)}, {"x": (A, B)})))["excess_divergence"] is None
+
+
+def test_a_threshold_where_tensorrts_bins_are_flat_is_explained():
+    values = np.concatenate([A, B])
+    counts, bin_width = counted(values).view()
+    best = entropy_index(counts)
+    near = min(
+        (kept for kept in range(130, 2047) if abs(kept - best) > 3), key=lambda kept: divergence(counts, kept)
+    )
+    held = evidence({"x": (near + 0.5) * bin_width}, {"x": (A, B)})
+    row = only(compare(replace(held, bins={"x": Bins(bin_width, counts, 0)})))
+    assert row["excess_divergence_over_bins"] == row["excess_divergence"]
+    assert row["equal_over_bins"] is False
+    assert only(compare(held))["excess_divergence_over_bins"] is None
 
 
 def test_a_tensor_of_zeros_agrees_with_tensorrts_zero():
