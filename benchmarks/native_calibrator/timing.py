@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -27,8 +25,7 @@ from trtforge.nvidia.cuda import (
     set_device,
 )
 from trtforge.nvidia.execution import LoadedEngine
-
-_CLOCKS = "clocks.sm,clocks.mem,temperature.gpu,power.draw"
+from trtforge.nvidia.telemetry import Telemetry
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ class Times:
     samples_ms : engine to the time of one inference in each repetition, in milliseconds.
     launches : inferences timed as one sample.
     launched_by : ``CUDA graph``, or ``enqueue`` where none could be recorded.
-    clocks : what nvidia-smi said before and after: SM and memory clock, temperature, power.
+    clocks : what NVML said before and after: SM and memory clock, temperature, power.
     """
 
     samples_ms: Mapping[str, tuple[float, ...]]
@@ -82,16 +79,11 @@ def time_engines(
 
 
 def gpu_clocks() -> str | None:
-    """Read clocks, temperature and power from nvidia-smi; None where it does not answer."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return None
-    command = [program, f"--query-gpu={_CLOCKS}", "--format=csv,noheader", "--id=0"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)  # noqa: S603
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None
+    """Read clocks, temperature and power of the GPU that is used; None where NVML does not answer."""
+    with Telemetry() as telemetry:
+        found = telemetry.state()
+    units = {"sm_mhz": " MHz", "memory_mhz": " MHz", "temperature_c": " C", "power_w": " W"}
+    return ", ".join(f"{found[name]}{unit}" for name, unit in units.items() if name in found) or None
 
 
 def _time(

@@ -69,6 +69,20 @@ def l2_cache_bytes(device: int = 0) -> int | None:
     return size.value
 
 
+def pci_bus_id(device: int = 0) -> str | None:
+    """Return where on the PCI bus a GPU sits, such as ``0000:1b:00.0``; None where CUDA finds no such GPU.
+
+    It is the name by which other libraries know the GPU, whichever ones ``CUDA_VISIBLE_DEVICES`` hides.
+    """
+    library, handle = _driver_library(), ctypes.c_int()
+    if library is None or library.cuInit(0) or library.cuDeviceGet(ctypes.byref(handle), device):
+        return None
+    name = ctypes.create_string_buffer(32)
+    if library.cuDeviceGetPCIBusId(name, len(name), handle):
+        return None
+    return name.value.decode()
+
+
 def _driver_library() -> Any:
     try:
         return ctypes.CDLL(_LIBRARY)

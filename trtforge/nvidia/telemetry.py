@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any
 
 from trtforge._optional import is_installed
+from trtforge.nvidia.devices import pci_bus_id
 
 
 class Telemetry:
@@ -13,7 +14,7 @@ class Telemetry:
 
     Parameters
     ----------
-    device : index of the GPU, in the order of the PCI bus.
+    device : CUDA device ordinal; where CUDA finds no such GPU, NVML's index.
 
     Attributes
     ----------
@@ -28,9 +29,13 @@ class Telemetry:
             return
         import pynvml
 
+        bus_id = pci_bus_id(device)
         try:
             pynvml.nvmlInit()
-            self._handle = pynvml.nvmlDeviceGetHandleByIndex(device)
+            if bus_id is None:
+                self._handle = pynvml.nvmlDeviceGetHandleByIndex(device)
+            else:
+                self._handle = pynvml.nvmlDeviceGetHandleByPciBusId(bus_id.encode())
         except pynvml.NVMLError as error:
             self.missing = f"NVML: {error}"
             return
