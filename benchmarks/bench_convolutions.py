@@ -2,8 +2,8 @@
 
     python -m benchmarks.bench_convolutions
 
-Needs a GPU and TensorRT 8.6. Builds the bundled recogniser with dynamic batch and length in FP32 and FP16, each
-as it is and with its 1-D convolutions as 2-D ones, and times the pairs in turns with CUDA graphs.
+Needs a GPU and TensorRT 8.6. Builds the bundled recogniser with dynamic batch and length in FP32 and FP16,
+as it is and with its 1-D convolutions as 2-D ones, and times each pair in turns with CUDA graphs.
 """
 
 from __future__ import annotations
