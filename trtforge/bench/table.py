@@ -22,7 +22,7 @@ def result_tables(result: Mapping[str, Any]) -> Iterator[Table]:
 
 
 def left_out(result: Mapping[str, Any]) -> list[str]:
-    """Say who was left out or failed, and why, each reason once."""
+    """Say who was left out, failed or was built in another way, and why, each reason once."""
     reasons: dict[tuple[str, str], list[str]] = {}
     for row in (*result["contenders"], *result["rows"]):
         for key, words in (
@@ -34,7 +34,12 @@ def left_out(result: Mapping[str, Any]) -> list[str]:
                 names = reasons.setdefault((words, row[key]), [])
                 name = wording.title(row["contender"])
                 names.extend([name] if name not in names else [])
-    return [f"{', '.join(names)}: {words}, {reason}" for (words, reason), names in reasons.items()]
+    others = [f"{', '.join(names)}: {words}, {reason}" for (words, reason), names in reasons.items()]
+    return others + [
+        f"{wording.title(row['contender'])} of {row['network']}: {row['way']}"
+        for row in result["contenders"]
+        if row.get("way")
+    ]
 
 
 def comparison_table(found: Sequence[Comparison]) -> Table:

@@ -175,7 +175,7 @@ def _subject(model: str, args: argparse.Namespace, config: BenchConfig, folder: 
     if quantized is None and args.calibration_set:
         scales = calibrate(network, ClipSet.load(args.calibration_set).feeds(features_for_model(network)))
         quantized = folder / f"{path.stem}.int8.onnx"
-        save_model(quantize(network, scales), quantized)
+        save_model(quantize(network, scales, rest="float32"), quantized)
         scales.save(folder / f"{path.stem}.scales.json")
     return Subject(
         name=path.stem,
