@@ -100,11 +100,20 @@ def measure(subject: Subject, args: argparse.Namespace) -> dict[str, Any]:
         engines["INT8, Q/DQ"] = whole
     if found.verdict.chosen is not None:
         engines["kept"] = found.engine
+    times: list[dict[str, Any]] = []
+    untimed = {}
+    for shape in subject.timed:
+        try:
+            times += _time(engines, shape)
+        except TrtforgeError as error:  # what was built and raced stands all the same
+            untimed[str(shape[0])] = error.message
+            print(f"batch {shape[0]} is not timed: {error}", flush=True)
     return {
         "title": subject.title,
         "story": found.verdict.to_json(),
         "built": [_describe(name, engine) for name, engine in built],
-        "times": [row for shape in subject.timed for row in _time(engines, shape)],
+        "times": times,
+        "untimed": untimed,
     }
 
 

@@ -24,7 +24,7 @@ def _network(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     reason = row["story"]["reason"]
     reason = f"{reason[0].upper()}{reason[1:]}."
     return [
-        (f"{title}: time by that of FP16", f"{_times(row)}\n\n{reason}"),
+        (f"{title}: time by that of FP16", "\n\n".join((_times(row), reason, *_untimed(row)))),
         (f"{title}: precision asked and got", _proofs(row)),
         (f"{title}: what was tried", _tried(row)),
     ]
@@ -42,6 +42,10 @@ def _times(row: Mapping[str, Any]) -> str:
         for time in row["times"]
     ]
     return table(("Batch", "Engine", "Median, ms", "5 to 95 %, ms", "Speed, FP16 = 1"), rows, right=3)
+
+
+def _untimed(row: Mapping[str, Any]) -> list[str]:
+    return [f"Batch {batch} could not be timed: {reason}" for batch, reason in row.get("untimed", {}).items()]
 
 
 def _proofs(row: Mapping[str, Any]) -> str:

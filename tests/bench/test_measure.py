@@ -75,9 +75,7 @@ def test_a_run_that_is_cut_leaves_what_was_measured(tmp_path: Path) -> None:
     assert kept[0]["networks"][0]["network"] == kept[0]["contenders"][0]["network"] == "small"
     rest = run_bench([replace(subject, timed=cases[2:])], chosen, QUICK)
     assert [row["batch"] for row in merge([kept[1], rest])["rows"]] == [1, 2, 4]
-    with pytest.raises(
-        ConfigError, match=r"Case\(batch=9, frames=None\) is timed, and engines are"
-    ):
+    with pytest.raises(ConfigError, match=r"Case\(batch=9, frames=None\) is timed, and engines are"):
         replace(subject, timed=(Case(9),))
 
 
