@@ -28,6 +28,7 @@ def tables(result: Mapping[str, Any]) -> str:
             ("The assignments", _chosen(result)),
             ("What each layer costs", _sensitivity(result)),
             ("The frontier", _frontier(result)),
+            ("Time on a GPU", _times(result)),
             ("On clips that the search did not see", _judged(result)),
             ("Twice", _twice(result)),
             ("Made with", _origin(result)),
@@ -108,6 +109,24 @@ def _frontier(result: Mapping[str, Any]) -> str:
     return table(heading, rows, right=len(heading) - 1)
 
 
+def _times(result: Mapping[str, Any]) -> str:
+    if "timed" not in result:
+        return ""
+    rows = []
+    refined = [point for entry in result["chosen"] for point in entry["refined"]]
+    for kind, points in (("one by one", result["frontier"]), ("taken back", refined)):
+        for point in points:
+            time = point["time"]
+            told = (
+                (f"{100 * time['ratio']:.1f}", f"{100 * time['low']:.1f} to {100 * time['high']:.1f}")
+                if time["error"] is None
+                else ("not built", time["error"].replace("|", "/"))
+            )
+            rows.append((*_point(point, kind)[:4], *told))
+    heading = ("Left out", "Layers", "INT8, %", "SNR, dB", "Time, % of FP16", "Quartiles")
+    return f"{table(heading, rows, right=5)}\n\n{_made(result['timed'])}"
+
+
 def _title(budget: str) -> str:
     return f"{budget[0].upper()}{budget[1:]}"
 
@@ -164,4 +183,12 @@ def _origin(result: Mapping[str, Any]) -> str:
         f"`{run['command']}` at commit `{(run['commit'] or 'unknown')[:12]}` on {run['date']}, on "
         f"{result['num_clips']} clips: {run['machine']['processor']}, {run['machine']['num_cpus']} cores; "
         f"{versions}."
+    )
+
+
+def _made(run: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    return (
+        f"`{run['command']}` at commit `{(run['commit'] or 'unknown')[:12]}` on {run['date']}, on "
+        f"{', '.join(run['machine']['gpus']) or 'no GPU'}; {versions}."
     )

@@ -86,7 +86,8 @@ class PrecisionProof:
         """
         verdicts = [layer.verdict for layer in self.layers]
         by_graph = sum(layer.source == "graph" for layer in self.layers)
-        found = {**{name: verdicts.count(name) for name in VERDICTS}, "by_graph": by_graph}
+        found: dict[str, int] = {name: verdicts.count(name) for name in VERDICTS}
+        found["by_graph"] = by_graph
         if stored := [layer for layer in self.layers if layer.stored is not None]:
             found["stored_narrow"] = len(stored)
             found["read_narrow"] = sum(layer.read == layer.stored for layer in stored)

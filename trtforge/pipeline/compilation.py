@@ -35,8 +35,9 @@ from trtforge.pipeline.compile_request import (
     name_of,
     tensors_to_know,
 )
+from trtforge.pipeline.engine_timing import require_timing_gpu
 from trtforge.pipeline.evaluation import Contender, can_run, check_texts, evaluate
-from trtforge.pipeline.fastest import build_fastest, require_timing_gpu
+from trtforge.pipeline.fastest import build_fastest
 from trtforge.pipeline.quantization import (
     CollectOn,
     check_collect_on,
