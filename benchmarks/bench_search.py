@@ -17,15 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.environment import describe_run
-from benchmarks.pages import load_result, to_text
-from benchmarks.search.page import fill
-from trtforge._files import json_bytes, sha256, write_text
+from benchmarks.pages import Publication
+from benchmarks.search.page import tables
+from trtforge._files import json_bytes, sha256
 from trtforge._progress import Stages
 from trtforge.accuracy import AccuracyReport
 from trtforge.assignment import AccuracyBudget, Assignment, Frontier, Point, Score, time_frontier
 from trtforge.audio import ClipSet, features_for_model
 from trtforge.engine import BuildConfig
-from trtforge.errors import TrtforgeError
 from trtforge.model import load_model
 from trtforge.nvidia import available, select
 from trtforge.pipeline import FrontierTiming, Search, calibrate, choice_timer, evaluate, quantize, search
@@ -47,27 +46,27 @@ BUDGETS = {
 }
 
 
+def _draw(result: Mapping[str, Any]) -> str:
+    # The plot of the second budget: the first one may have left nothing out.
+    return draw_frontier({**result, **result["chosen"][-1]})
+
+
+PUBLICATION = Publication(MODULE, FORMAT, RESULT, PAGE, tables, PLOT, _draw)
+load, fill = PUBLICATION.load, PUBLICATION.fill
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark from the command line; return the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     args = _parser().parse_args(given)
-    try:
+
+    def make(path: Path) -> dict[str, Any]:
         if args.time:
-            result = time_points(load(args.output), args)
-            result["timed"] = describe_run(MODULE, given, packages=_PACKAGES)
-            write_text(args.output, to_text(result))
-        elif not args.redraw:
-            result = {**measure(args), "run": describe_run(MODULE, given)}
-            write_text(args.output, to_text(result))
-        result = load(args.output)
-        # The plot of the second budget: the first one may have left nothing out.
-        write_text(args.plot, draw_frontier({**result, **result["chosen"][-1]}))
-        write_text(args.page, fill(args.page.read_text(encoding="utf-8"), result))
-    except TrtforgeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(args.output, args.plot, args.page, sep="\n")
-    return 0
+            timed = describe_run(MODULE, given, packages=_PACKAGES)
+            return {**time_points(load(path), args), "timed": timed}
+        return {**measure(args), "run": describe_run(MODULE, given)}
+
+    return PUBLICATION.run(args, make)
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
@@ -175,23 +174,14 @@ def _row(report: AccuracyReport, name: str) -> dict[str, Any]:
     }
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Read a result; raise `ReportError` where there is none."""
-    return load_result(path, kind=FORMAT, module=MODULE)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__)
-    parser.add_argument("--output", type=Path, default=RESULT, help="the JSON")
-    parser.add_argument("--plot", type=Path, default=PLOT, help="the SVG")
-    parser.add_argument("--page", type=Path, default=PAGE, help="the page to fill")
     parser.add_argument("--turns", type=int, default=2, help="searches from nothing, to be compared")
     parser.add_argument("--processes", type=int, default=2, help="networks run side by side")
     parser.add_argument("--journal", help="where each search keeps its scores: this and its number")
     parser.add_argument("--time", action="store_true", help="time the choices of the JSON that is there")
     parser.add_argument("--timing-cache", help="file that keeps tactic timings from one build to the next")
-    parser.add_argument("--limit", type=int, help="a trial on the first clips of each set")
-    parser.add_argument("--redraw", action="store_true", help="measure nothing; use the JSON that is there")
+    PUBLICATION.add_options(parser)
     return parser
 
 

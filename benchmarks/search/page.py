@@ -5,20 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.pages import fill_between, sections, table
+from benchmarks.origin import gpus_of, made_by, versions_of
+from benchmarks.pages import sections, table
 from trtforge.assignment import AccuracyBudget, Score
 
 _SAME_SHARE = 1e-9
-
-
-def fill(page: str, result: Mapping[str, Any]) -> str:
-    """Replace what stands between the page's markers by the tables of a result.
-
-    Raises
-    ------
-    ConfigError : the page does not have each marker once, in order.
-    """
-    return fill_between(page, tables(result))
 
 
 def tables(result: Mapping[str, Any]) -> str:
@@ -124,7 +115,9 @@ def _times(result: Mapping[str, Any]) -> str:
             )
             rows.append((*_point(point, kind)[:4], *told))
     heading = ("Left out", "Layers", "INT8, %", "SNR, dB", "Time, % of FP16", "Quartiles")
-    return f"{table(heading, rows, right=5)}\n\n{_made(result['timed'])}"
+    run = result["timed"]
+    made = f"{made_by(run)}, on {gpus_of(run['machine'])}; {versions_of(run)}."
+    return f"{table(heading, rows, right=5)}\n\n{made}"
 
 
 def _title(budget: str) -> str:
@@ -178,17 +171,7 @@ def _increase(words: Mapping[str, Any]) -> float:
 
 def _origin(result: Mapping[str, Any]) -> str:
     run = result["run"]
-    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     return (
-        f"`{run['command']}` at commit `{(run['commit'] or 'unknown')[:12]}` on {run['date']}, on "
-        f"{result['num_clips']} clips: {run['machine']['processor']}, {run['machine']['num_cpus']} cores; "
-        f"{versions}."
-    )
-
-
-def _made(run: Mapping[str, Any]) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
-    return (
-        f"`{run['command']}` at commit `{(run['commit'] or 'unknown')[:12]}` on {run['date']}, on "
-        f"{', '.join(run['machine']['gpus']) or 'no GPU'}; {versions}."
+        f"{made_by(run)}, on {result['num_clips']} clips: {run['machine']['processor']}, "
+        f"{run['machine']['num_cpus']} cores; {versions_of(run)}."
     )

@@ -1,8 +1,7 @@
 import pytest
 
-from benchmarks.bench_precision import PAGE, RESULT, SUBJECTS, load, main
+from benchmarks.bench_precision import PAGE, RESULT, SUBJECTS, fill, load, main
 from benchmarks.pages import BEGIN, END
-from benchmarks.precision.page import fill
 from benchmarks.precision.subjects import LARGE
 from trtforge.nvidia import gpus
 

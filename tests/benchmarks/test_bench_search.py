@@ -1,8 +1,7 @@
 import pytest
 
-from benchmarks.bench_search import BUDGETS, PAGE, PLOT, RESULT, load, main
+from benchmarks.bench_search import BUDGETS, PAGE, PLOT, RESULT, fill, load, main
 from benchmarks.pages import BEGIN, END
-from benchmarks.search.page import fill
 from trtforge.assignment import AccuracyBudget, Score
 from trtforge.report.frontier import draw_frontier
 
