@@ -78,7 +78,10 @@ def run_bench(
     """
     names = [subject.name for subject in subjects]
     if not names or len(set(names)) < len(names):
-        raise ConfigError(f"networks must be one or more, each of its own name, got {names}")
+        raise ConfigError(
+            f"networks must be one or more, each of its own name, got {names}",
+            hint="rename a file, or measure them one by one and merge the results",
+        )
     config, has_gpu = config or BenchConfig(), bool(gpus())
     chosen = tuple(contenders or default_contenders(has_gpu=has_gpu))
     steps = _Steps(subjects, len(chosen), config, on_progress)
