@@ -24,7 +24,7 @@ RESULT = ROOT / "benchmarks/results/calibration_data.json"
 PLOT = ROOT / "docs/images/calibration_data.svg"
 PAGE = ROOT / "docs/why-the-clips-matter.md"
 
-PUBLICATION = Publication(MODULE, FORMAT, RESULT, PLOT, PAGE, draw, tables)
+PUBLICATION = Publication(MODULE, FORMAT, RESULT, PAGE, tables, PLOT, draw)
 load, fill = PUBLICATION.load, PUBLICATION.fill
 
 

@@ -11,15 +11,16 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.apart import add_options, run_apart
 from benchmarks.collection.contenders import CONTENDERS
 from benchmarks.collection.inputs import NETWORKS
 from benchmarks.environment import describe_run
+from benchmarks.origin import cores_of, versions_of
 from benchmarks.pages import fill_between, load_result, table, to_text
 from trtforge._files import write_text
 
@@ -111,20 +112,10 @@ def run_once(contender: str, network: str, num_windows: int, args: argparse.Name
     needed = 2 * _HELD_BYTES[network] * num_windows
     if contender == "onnxruntime" and needed > 0.9 * _memory_bytes():
         return {"skipped": f"holds all windows at once: about {needed / 1e9:.0f} GB"}
-    python = args.modelopt_python if contender == "modelopt" else sys.executable
-    if python is None:
-        return {"skipped": "no interpreter with modelopt was given (--modelopt-python)"}
-    words = [python, "-m", "benchmarks.collection.contenders", contender, network, str(num_windows)]
-    try:
-        done = subprocess.run(  # noqa: S603 - our own arguments
-            words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=args.timeout_s
-        )
-    except subprocess.TimeoutExpired:
-        return {"failed": f"not done after {args.timeout_s} s"}
-    if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        return {"failed": lines[-1] if lines else f"ended with status {done.returncode}"}
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    done = run_apart("benchmarks.collection.contenders", contender, (network, str(num_windows)), args)
+    if done.reason is not None:
+        return dict(done.reason)
+    found: dict[str, Any] = json.loads(done.said.strip().splitlines()[-1])
     return found
 
 
@@ -157,9 +148,7 @@ def tables(result: dict[str, Any]) -> str:
 
 
 def _origin(run: Mapping[str, Any]) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
-    cores = f"{run['machine']['num_cpus']} cores of {run['machine']['processor']}"
-    return f"`{run['command']}`, {run['date']}, {cores}; {versions}"
+    return f"`{run['command']}`, {run['date']}, {cores_of(run['machine'])}; {versions_of(run)}"
 
 
 def _cells(row: dict[str, Any]) -> tuple[object, ...]:
@@ -184,8 +173,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
     parser.add_argument("--contenders", nargs="+", choices=list(CONTENDERS), default=list(CONTENDERS))
     parser.add_argument("--repeats", type=int, default=1, help="most runs of each contender; medians count")
-    parser.add_argument("--timeout-s", type=float, default=3600.0, help="limit of one run, in seconds")
-    parser.add_argument("--modelopt-python", metavar="PATH", help="interpreter that has nvidia-modelopt")
+    add_options(parser, timeout_s=3600.0)
     parser.add_argument("--output", type=Path, metavar="PATH", help="the JSON")
     parser.add_argument("--redraw", action="store_true", help="measure nothing; fill the page from the JSON")
     return parser

@@ -25,7 +25,7 @@ PLOT = ROOT / "docs/images/convergence.svg"
 PAGE = ROOT / "docs/how-many-clips.md"
 _DIGITS = 6
 
-PUBLICATION = Publication(MODULE, FORMAT, RESULT, PLOT, PAGE, draw, tables)
+PUBLICATION = Publication(MODULE, FORMAT, RESULT, PAGE, tables, PLOT, draw)
 load, fill = PUBLICATION.load, PUBLICATION.fill
 
 

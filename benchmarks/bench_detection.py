@@ -49,7 +49,7 @@ SLOWDOWN = 0.05
 # Runs that are timed, and rounds of each; pairs of 8 runs are drawn from them.
 RUNS, ROUNDS = 48, 10
 
-PUBLICATION = Publication(MODULE, FORMAT, RESULT, PLOT, PAGE, draw, tables)
+PUBLICATION = Publication(MODULE, FORMAT, RESULT, PAGE, tables, PLOT, draw)
 load, fill = PUBLICATION.load, PUBLICATION.fill
 
 

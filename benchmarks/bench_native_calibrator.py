@@ -28,8 +28,8 @@ from benchmarks.native_calibrator.measure import (
     with_bins,
 )
 from benchmarks.native_calibrator.networks import NETWORKS
-from benchmarks.native_calibrator.page import fill
-from benchmarks.pages import load_result, to_text
+from benchmarks.native_calibrator.page import tables
+from benchmarks.pages import Publication, to_text
 from trtforge._files import write_text
 from trtforge.errors import TrtforgeError
 
@@ -40,6 +40,8 @@ RESULT = ROOT / "benchmarks/results/native_calibrator.json"
 PAGE = ROOT / "docs/against-tensorrts-calibrator.md"
 TRIAL = ROOT / "out/native_calibrator.json"
 EVIDENCE = ROOT / "out/native_calibrator"
+PUBLICATION = Publication(MODULE, FORMAT, RESULT, PAGE, tables)
+load, fill = PUBLICATION.load, PUBLICATION.fill
 PACKAGES = (
     "numpy", "onnx", "onnxruntime", "numba", "librosa", "jiwer", "tensorrt", "cuda-python", "cuda-bindings",
 )  # fmt: skip
@@ -64,16 +66,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     print(output)
     return status
-
-
-def load(path: Path) -> dict[str, Any]:
-    """Read a result that `main` wrote.
-
-    Raises
-    ------
-    ReportError : the file is missing or is not such a result.
-    """
-    return load_result(path, kind=FORMAT, module=MODULE)
 
 
 def compared_again(result: Mapping[str, Any], evidence: Path) -> dict[str, Any]:

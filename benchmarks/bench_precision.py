@@ -17,8 +17,8 @@ import numpy as np
 
 from benchmarks.environment import describe_run
 from benchmarks.native_calibrator.timing import time_engines
-from benchmarks.pages import load_result, to_text
-from benchmarks.precision.page import fill
+from benchmarks.pages import Publication, to_text
+from benchmarks.precision.page import tables
 from benchmarks.precision.subjects import SUBJECTS, Subject
 from trtforge._files import write_text
 from trtforge.engine import BuildConfig, Engine, build
@@ -35,6 +35,8 @@ FORMAT = "trtforge.bench.precision/1"
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks/results/precision.json"
 PAGE = ROOT / "docs/fastest.md"
+PUBLICATION = Publication(MODULE, FORMAT, RESULT, PAGE, tables)
+load, fill = PUBLICATION.load, PUBLICATION.fill
 _PACKAGES = ("tensorrt", "cuda-python", "numpy", "onnx", "onnxruntime")
 _INPUTS_A_SHAPE = 4
 
@@ -43,22 +45,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark from the command line; return the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     args = _parser().parse_args(given)
-    try:
-        if not args.redraw:
-            before = load(args.output)["networks"] if args.output.is_file() else []
-            rows = {row["network"]: row for row in before}
-            for name in args.network or list(SUBJECTS):
-                rows[name] = {"network": name, **measure(SUBJECTS[name](), args)}
-                rows[name]["run"] = describe_run(MODULE, given, packages=_PACKAGES)
-                ordered = [rows[network] for network in SUBJECTS if network in rows]
-                write_text(args.output, to_text({"format": FORMAT, "networks": ordered}))
-        result = load(args.output)
-        write_text(args.page, fill(args.page.read_text(encoding="utf-8"), result))
-    except TrtforgeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(args.output, args.page, sep="\n")
-    return 0
+
+    def make(path: Path) -> dict[str, Any]:
+        rows = {row["network"]: row for row in (load(path)["networks"] if path.is_file() else [])}
+        result: dict[str, Any] = {"format": FORMAT, "networks": list(rows.values())}
+        for name in args.network or list(SUBJECTS):
+            rows[name] = {"network": name, **measure(SUBJECTS[name](), args)}
+            rows[name]["run"] = describe_run(MODULE, given, packages=_PACKAGES)
+            result["networks"] = [rows[network] for network in SUBJECTS if network in rows]
+            write_text(path, to_text(result))  # so that little is lost when the next one is stopped
+        return result
+
+    return PUBLICATION.run(args, make)
 
 
 def measure(subject: Subject, args: argparse.Namespace) -> dict[str, Any]:
@@ -100,11 +98,20 @@ def measure(subject: Subject, args: argparse.Namespace) -> dict[str, Any]:
         engines["INT8, Q/DQ"] = whole
     if found.verdict.chosen is not None:
         engines["kept"] = found.engine
+    times: list[dict[str, Any]] = []
+    untimed = {}
+    for shape in subject.timed:
+        try:
+            times += _time(engines, shape)
+        except TrtforgeError as error:  # what was built and raced stands all the same
+            untimed[str(shape[0])] = error.message
+            print(f"batch {shape[0]} is not timed: {error}", flush=True)
     return {
         "title": subject.title,
         "story": found.verdict.to_json(),
         "built": [_describe(name, engine) for name, engine in built],
-        "times": [row for shape in subject.timed for row in _time(engines, shape)],
+        "times": times,
+        "untimed": untimed,
     }
 
 
@@ -161,20 +168,13 @@ def _time(engines: dict[str, Engine], shape: tuple[int, ...]) -> list[dict[str, 
     return rows
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Read a result; raise `ReportError` where there is none."""
-    return load_result(path, kind=FORMAT, module=MODULE)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__)
     parser.add_argument("--network", action="append", choices=tuple(SUBJECTS), help="only these")
     parser.add_argument("--max-builds", type=int, default=8, help="most engines with INT8 of each network")
     parser.add_argument("--timing-cache", help="file that keeps tactic timings from one build to the next")
     parser.add_argument("--quick", action="store_true", help="ranges by the largest value, which is faster")
-    parser.add_argument("--output", type=Path, default=RESULT, help="the JSON")
-    parser.add_argument("--page", type=Path, default=PAGE, help="the page to fill")
-    parser.add_argument("--redraw", action="store_true", help="measure nothing; fill the page from the JSON")
+    PUBLICATION.add_options(parser, has_limit=False)
     return parser
 
 

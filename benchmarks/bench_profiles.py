@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.environment import describe_run
-from benchmarks.pages import load_result, to_text
-from benchmarks.profiles.page import draw, fill
+from benchmarks.pages import Publication, to_text
+from benchmarks.profiles.page import draw, tables
 from benchmarks.profiles.ways import MULTIPLE_OF, WAYS
 from benchmarks.profiles.workloads import PARAMETERS, SETS, bundled_frames, podcast_frames
 from trtforge._files import write_text
-from trtforge.errors import TrtforgeError
 from trtforge.profiles import Workload, buckets_for, plan_buckets
 
 MODULE = "benchmarks.bench_profiles"
@@ -32,6 +31,8 @@ PLOT = ROOT / "docs/images/profiles.svg"
 PAGE = ROOT / "docs/profiles.md"
 EVERY, FILLED = "podcasts, cut at every pause", "podcasts, cut at the last pause within 30 s"
 MAX_PROFILES = 8
+PUBLICATION = Publication(MODULE, FORMAT, RESULT, PAGE, tables, PLOT, draw)
+load, fill = PUBLICATION.load, PUBLICATION.fill
 _PACKAGES = ("numpy", "tensorrt", "cuda-python")
 
 
@@ -39,36 +40,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark from the command line; return the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     args = _parser().parse_args(given)
-    try:
-        if args.gpu:
-            from benchmarks.profiles.gpu import measure_gpu
 
-            result = load(args.output)
-            frames = podcast_frames(args.requests, filled=False)
-            described = describe_run(MODULE, given, packages=_PACKAGES)
+    def make(path: Path) -> dict[str, Any]:
+        run = describe_run(MODULE, given, packages=_PACKAGES)
+        if not args.gpu:
+            return {**measure(args.lengths), "run": run}
+        from benchmarks.profiles.gpu import measure_gpu
 
-            def keep(found: dict[str, Any]) -> None:
-                write_text(args.output, to_text({**result, "gpu": {**found, "run": described}}))
+        result = load(path)
 
-            measure_gpu(
-                frames,
-                workload=EVERY,
-                max_profiles=args.max_profiles,
-                timing_cache=args.timing_cache,
-                note=lambda text: print(text, flush=True),
-                keep=keep,
-            )
-        elif not args.redraw:
-            result = {**measure(args.lengths), "run": describe_run(MODULE, given, packages=_PACKAGES)}
-            write_text(args.output, to_text(result))
-        result = load(args.output)
-        write_text(args.plot, draw(result))
-        write_text(args.page, fill(args.page.read_text(encoding="utf-8"), result))
-    except TrtforgeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(args.output, args.plot, args.page, sep="\n")
-    return 0
+        def keep(found: dict[str, Any]) -> None:
+            result["gpu"] = {**found, "run": run}
+            write_text(path, to_text(result))
+
+        measure_gpu(
+            podcast_frames(args.requests, filled=False),
+            workload=EVERY,
+            max_profiles=args.max_profiles,
+            timing_cache=args.timing_cache,
+            note=lambda text: print(text, flush=True),
+            keep=keep,
+        )
+        return result
+
+    return PUBLICATION.run(args, make)
 
 
 def measure(num_lengths: int) -> dict[str, Any]:
@@ -124,24 +119,8 @@ def planning_time(name: str, frames: list[int], *, multiple_of: int) -> dict[str
     }
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Read a result that `main` wrote.
-
-    Raises
-    ------
-    ReportError : the file is missing or is not such a result.
-    """
-    return load_result(path, kind=FORMAT, module=MODULE)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__)
-    for option, default, text in (
-        ("--output", RESULT, "the JSON"),
-        ("--plot", PLOT, "the SVG"),
-        ("--page", PAGE, "the page whose tables are replaced"),
-    ):
-        parser.add_argument(option, type=Path, default=default, metavar="PATH", help=text)
     parser.add_argument(
         "--lengths", type=int, default=100_000, metavar="N", help="lengths of the podcast workload"
     )
@@ -151,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--timing-cache", help="with --gpu: keeps tactic timings from one build to the next")
     parser.add_argument("--gpu", action="store_true", help="measure the GPU part alone, and add it")
-    parser.add_argument("--redraw", action="store_true", help="measure nothing; use the JSON that is there")
+    PUBLICATION.add_options(parser, has_limit=False)
     return parser
 
 

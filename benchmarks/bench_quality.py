@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.apart import add_options, run_apart
 from benchmarks.environment import describe_run
+from benchmarks.origin import cores_of, versions_of
 from benchmarks.pages import fill_between, load_result, table, to_text
 from benchmarks.quality.cases import CASES, RECOGNISER, Arrays, Case, save_batches
 from benchmarks.quality.contenders import CONTENDERS, NO_MODELOPT
@@ -75,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "format": FORMAT,
         "rows": rows,
         "run": describe_run(MODULE, given),
-        "modelopt": versions_of(args.modelopt_python),
+        "modelopt": modelopt_versions(args.modelopt_python),
     }
     output.parent.mkdir(parents=True, exist_ok=True)
     write_text(output, to_text(result))
@@ -137,27 +139,16 @@ def quantize_apart(
     contender: str, method: str, folder: Path, args: argparse.Namespace
 ) -> dict[str, Any] | None:
     """Run one contender in a process of its own; return why there is no network, or None."""
-    python = args.modelopt_python if contender == "modelopt" else sys.executable
-    if python is None:
-        return {"skipped": "no interpreter with modelopt was given (--modelopt-python)"}
-    words = [python, "-m", "benchmarks.quality.contenders", contender, method, str(folder)]
-    try:
-        done = subprocess.run(  # noqa: S603 - our own arguments
-            words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=args.timeout_s
-        )
-    except subprocess.TimeoutExpired:
-        return {"failed": f"not done after {args.timeout_s:g} s"}
-    if done.returncode:
-        for reason in ("nothing to smooth", NO_MODELOPT):
-            if reason in done.stderr:
-                return {"skipped": reason}
-        lines = [line for line in done.stderr.strip().splitlines() if not line.startswith("hint:")]
-        said = lines[-1] if lines else f"ended with status {done.returncode}"
-        return {"failed": said.replace(str(folder), "FOLDER").replace(str(ROOT), ".")}
-    return None
+    done = run_apart("benchmarks.quality.contenders", contender, (method, str(folder)), args)
+    for reason in ("nothing to smooth", NO_MODELOPT):
+        if reason in done.complained:
+            return {"skipped": reason}
+    if done.failed is not None:
+        return {"failed": done.failed.replace(str(folder), "FOLDER")}
+    return done.reason
 
 
-def versions_of(python: str | None) -> dict[str, str]:
+def modelopt_versions(python: str | None) -> dict[str, str]:
     """Ask the interpreter that has modelopt for the versions that moved its numbers."""
     if python is None:
         return {}
@@ -279,11 +270,10 @@ def tables(result: dict[str, Any]) -> str:
     verdict = "\n".join(f"* {line}" for line in short) or none
     parts.append(f"### Where a peer is nearer to FP32\n\n{verdict}")
     run, theirs = result["run"], result["modelopt"]
-    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     made = [
         *(f"`{command}`" for command in run["command"].split("; ")),
-        f"{run['date']}, {run['machine']['num_cpus']} cores of {run['machine']['processor']}",
-        versions,
+        f"{run['date']}, {cores_of(run['machine'])}",
+        versions_of(run),
     ]
     if theirs:
         made.append("modelopt with " + ", ".join(f"{name} {version}" for name, version in theirs.items()))
@@ -306,8 +296,7 @@ def _parser() -> argparse.ArgumentParser:
         "--methods", nargs="+", choices=METHODS, default=METHODS, help="how ranges are chosen"
     )
     parser.add_argument("--no-word-errors", dest="word_errors", action="store_false")
-    parser.add_argument("--timeout-s", type=float, default=1800.0, help="limit of one contender, in seconds")
-    parser.add_argument("--modelopt-python", metavar="PATH", help="interpreter that has nvidia-modelopt")
+    add_options(parser, timeout_s=1800.0)
     parser.add_argument("--output", type=Path, metavar="PATH", help="the JSON")
     parser.add_argument(
         "--join",

@@ -3,7 +3,8 @@
 ``python -m benchmarks.bench_search`` calibrates on ``podcast_en``, searches on ``podcast_en_test`` for a
 budget of word errors and for one of the outputs' SNR, searches again from nothing, recognises ``podcast_en``
 with what was found, then writes the JSON, the plot and the tables of the page. ``--redraw`` makes plot and
-tables anew. It measures no time.
+tables anew. It measures no time, but for ``--time``: on a GPU, that builds and times what the JSON has, and
+searches nothing.
 """
 
 from __future__ import annotations
@@ -16,16 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.environment import describe_run
-from benchmarks.pages import load_result, to_text
-from benchmarks.search.page import fill
-from trtforge._files import json_bytes, sha256, write_text
+from benchmarks.pages import Publication
+from benchmarks.search.page import tables
+from trtforge._files import json_bytes, sha256
 from trtforge._progress import Stages
 from trtforge.accuracy import AccuracyReport
-from trtforge.assignment import AccuracyBudget, Assignment
+from trtforge.assignment import AccuracyBudget, Assignment, Frontier, Point, Score, time_frontier
 from trtforge.audio import ClipSet, features_for_model
-from trtforge.errors import TrtforgeError
+from trtforge.engine import BuildConfig
 from trtforge.model import load_model
-from trtforge.pipeline import Search, calibrate, evaluate, quantize, search
+from trtforge.nvidia import available, select
+from trtforge.pipeline import FrontierTiming, Search, calibrate, choice_timer, evaluate, quantize, search
+from trtforge.profiles import OptimizationProfile, ShapeRange
 from trtforge.report.frontier import draw_frontier
 from trtforge.scales import Scales
 
@@ -36,29 +39,34 @@ MODEL = ROOT / "examples/models/asr_en/asr_en.onnx"
 RESULT = ROOT / "benchmarks/results/search.json"
 PLOT = ROOT / "docs/images/search.svg"
 PAGE = ROOT / "docs/search.md"
+_PACKAGES = ("tensorrt", "cuda-python", "numpy", "onnx", "onnxruntime")
 BUDGETS = {
     "word errors": AccuracyBudget(wer_increase=0.003, stratum_wer_increase=0.005),
     "SNR": AccuracyBudget(snr_db=33.0),
 }
 
 
+def _draw(result: Mapping[str, Any]) -> str:
+    # The plot of the second budget: the first one may have left nothing out.
+    return draw_frontier({**result, **result["chosen"][-1]})
+
+
+PUBLICATION = Publication(MODULE, FORMAT, RESULT, PAGE, tables, PLOT, _draw)
+load, fill = PUBLICATION.load, PUBLICATION.fill
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark from the command line; return the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     args = _parser().parse_args(given)
-    try:
-        if not args.redraw:
-            result = {**measure(args), "run": describe_run(MODULE, given)}
-            write_text(args.output, to_text(result))
-        result = load(args.output)
-        # The plot of the second budget: the first one may have left nothing out.
-        write_text(args.plot, draw_frontier({**result, **result["chosen"][-1]}))
-        write_text(args.page, fill(args.page.read_text(encoding="utf-8"), result))
-    except TrtforgeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(args.output, args.plot, args.page, sep="\n")
-    return 0
+
+    def make(path: Path) -> dict[str, Any]:
+        if args.time:
+            timed = describe_run(MODULE, given, packages=_PACKAGES)
+            return {**time_points(load(path), args), "timed": timed}
+        return {**measure(args), "run": describe_run(MODULE, given)}
+
+    return PUBLICATION.run(args, make)
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
@@ -97,6 +105,30 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             for name, one in turns[0].items()
         ],
     }
+
+
+def time_points(result: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
+    """Return a result whose frontier and choices have their time beside FP16 on the GPU here."""
+    from rich.console import Console
+
+    stages = Stages(Console())
+    model, clips = load_model(MODEL), ClipSet.load(ROOT / "calibration_sets/podcast_en")
+    with stages.stage("calibrate") as stage:
+        scales = calibrate(model, clips.feeds(features_for_model(model)), on_progress=stage)
+    flavor = next((found for found in available() if found.name == "tensorrt"), None) or select("tensorrt")
+    profile = OptimizationProfile({"mel": ShapeRange((1, 80, 64), (16, 80, 512), (32, 80, 1024))})
+    nodes = {row["group"]: row["nodes"] for row in result["sensitivity"]}
+    config = BuildConfig(timing_cache=args.timing_cache)
+    points = [*result["frontier"], *(point for chosen in result["chosen"] for point in chosen["refined"])]
+    with stages.stage("time") as stage:
+        time_choice = choice_timer(model, scales, nodes, FrontierTiming([profile], flavor, config))
+        for done, point in enumerate(points):
+            choice = Point(tuple(point["left_out"]), point["int8_share"], Score.from_json(point["score"]), ())
+            (timed,) = time_frontier(Frontier((choice,), (), choice), time_choice).points
+            assert timed.time is not None  # noqa: S101 - narrows the type
+            point["time"] = timed.time.to_json()
+            stage(done + 1, len(points))
+    return result
 
 
 def _search(
@@ -142,21 +174,14 @@ def _row(report: AccuracyReport, name: str) -> dict[str, Any]:
     }
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Read a result; raise `ReportError` where there is none."""
-    return load_result(path, kind=FORMAT, module=MODULE)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__)
-    parser.add_argument("--output", type=Path, default=RESULT, help="the JSON")
-    parser.add_argument("--plot", type=Path, default=PLOT, help="the SVG")
-    parser.add_argument("--page", type=Path, default=PAGE, help="the page to fill")
     parser.add_argument("--turns", type=int, default=2, help="searches from nothing, to be compared")
     parser.add_argument("--processes", type=int, default=2, help="networks run side by side")
     parser.add_argument("--journal", help="where each search keeps its scores: this and its number")
-    parser.add_argument("--limit", type=int, help="a trial on the first clips of each set")
-    parser.add_argument("--redraw", action="store_true", help="measure nothing; use the JSON that is there")
+    parser.add_argument("--time", action="store_true", help="time the choices of the JSON that is there")
+    parser.add_argument("--timing-cache", help="file that keeps tactic timings from one build to the next")
+    PUBLICATION.add_options(parser)
     return parser
 
 

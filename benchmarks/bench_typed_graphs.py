@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.environment import describe_run
-from benchmarks.pages import load_result, to_text
+from benchmarks.pages import Publication
 from benchmarks.typed_graphs.contenders import CONTENDERS
 from benchmarks.typed_graphs.measure import measure_network
-from benchmarks.typed_graphs.page import fill
-from trtforge._files import write_text
-from trtforge.errors import TrtforgeError
+from benchmarks.typed_graphs.page import tables
 
 MODULE = "benchmarks.bench_typed_graphs"
 FORMAT = "trtforge.bench.typed_graphs/1"
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks/results/typed_graphs.json"
 PAGE = ROOT / "docs/typed-graphs.md"
+PUBLICATION = Publication(MODULE, FORMAT, RESULT, PAGE, tables)
+load, fill = PUBLICATION.load, PUBLICATION.fill
 _PACKAGES = ("numpy", "onnx", "onnxruntime", "tensorrt-rtx")
 
 
@@ -32,17 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark from the command line; return the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     args = _parser().parse_args(given)
-    try:
-        if not args.redraw:
-            result = {**measure(args.network or list(CONTENDERS)), "run": _run(given)}
-            write_text(args.output, to_text(result))
-        result = load(args.output)
-        write_text(args.page, fill(args.page.read_text(encoding="utf-8"), result))
-    except TrtforgeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(args.output, args.page, sep="\n")
-    return 0
+    names = args.network or list(CONTENDERS)
+    return PUBLICATION.run(args, lambda _: {**measure(names), "run": _run(given)})
 
 
 def measure(names: Sequence[str]) -> dict[str, Any]:
@@ -54,11 +45,6 @@ def measure(names: Sequence[str]) -> dict[str, Any]:
     return {"format": FORMAT, "rows": rows}
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Read a result; raise `ReportError` where there is none."""
-    return load_result(path, kind=FORMAT, module=MODULE)
-
-
 def _run(given: Sequence[str]) -> dict[str, Any]:
     return describe_run(MODULE, given, packages=_PACKAGES)
 
@@ -66,9 +52,7 @@ def _run(given: Sequence[str]) -> dict[str, Any]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__)
     parser.add_argument("--network", action="append", choices=tuple(CONTENDERS), help="only these")
-    parser.add_argument("--output", type=Path, default=RESULT, help="the JSON")
-    parser.add_argument("--page", type=Path, default=PAGE, help="the page to fill")
-    parser.add_argument("--redraw", action="store_true", help="measure nothing; fill the page from the JSON")
+    PUBLICATION.add_options(parser, has_limit=False)
     return parser
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.origin import cores_of, gpus_of
 from benchmarks.pages import fill_between, table
 from trtforge._files import write_text
 
@@ -97,16 +98,12 @@ def _told(value: Any) -> Iterator[str]:
     if isinstance(value, Mapping):
         machine = value.get("machine")
         if isinstance(machine, Mapping):
-            yield ", ".join(machine["gpus"]) if machine.get("gpus") else _processor(machine)
+            yield gpus_of(machine) if machine.get("gpus") else cores_of(machine)
         for entry in value.values():
             yield from _told(entry)
     elif isinstance(value, list):
         for entry in value:
             yield from _told(entry)
-
-
-def _processor(machine: Mapping[str, Any]) -> str:
-    return f"{machine['num_cpus']} cores of {machine['processor']}"
 
 
 def _link(page: str | None) -> str:

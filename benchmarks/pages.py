@@ -85,24 +85,24 @@ def to_text(result: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Publication:
-    """Where a benchmark with a plot and a page puts what it finds.
+    """Where a benchmark with a page puts what it finds: measure, write JSON, plot, fill the page.
 
     Parameters
     ----------
     module : the benchmark's dotted name.
     kind : format of its JSON.
-    result, plot, page : the published JSON, SVG and page.
-    draw : makes the SVG of a result.
+    result, page : the published JSON and page.
     tables : makes the page's generated part of a result.
+    plot, draw : the published SVG, and what makes it of a result; None where there is none.
     """
 
     module: str
     kind: str
     result: Path
-    plot: Path
     page: Path
-    draw: Callable[[Mapping[str, Any]], str]
     tables: Callable[[Mapping[str, Any]], str]
+    plot: Path | None = None
+    draw: Callable[[Mapping[str, Any]], str] | None = None
 
     def load(self, path: Path) -> dict[str, Any]:
         """Read a result.
@@ -122,41 +122,48 @@ class Publication:
         """
         return fill_between(page, self.tables(result))
 
-    def add_options(self, parser: argparse.ArgumentParser) -> None:
-        """Take the paths, ``--limit`` and ``--redraw``."""
+    def add_options(self, parser: argparse.ArgumentParser, *, has_limit: bool = True) -> None:
+        """Take the paths, ``--redraw``, and ``--limit`` where the benchmark is one of clips."""
         for option, path, text in (
             ("--output", self.result, "the JSON"),
             ("--plot", self.plot, "the SVG"),
             ("--page", self.page, "the page whose tables are replaced"),
         ):
-            said = f"{text} (default: {shown(path)})"
-            parser.add_argument(option, type=Path, metavar="PATH", help=said)
-        parser.add_argument(
-            "--limit", type=_positive, metavar="N", help="at most N clips, for a trial; writes to out/"
-        )
+            if path is not None:
+                said = f"{text} (default: {shown(path)})"
+                parser.add_argument(option, type=Path, metavar="PATH", help=said)
+        if has_limit:
+            parser.add_argument(
+                "--limit", type=_positive, metavar="N", help="at most N clips, for a trial; writes to out/"
+            )
         parser.add_argument(
             "--redraw", action="store_true", help="measure nothing; use the JSON that is there"
         )
 
     def run(self, args: argparse.Namespace, measure: Callable[[Path], dict[str, Any]]) -> int:
-        """Measure unless told to redraw, write all three, and return the exit status.
+        """Measure unless told to redraw, write JSON, plot and page, and return the exit status.
 
-        A run on a few clips does not replace published numbers unless told to.
+        A run on a few clips does not replace published numbers, and another JSON than the published one no
+        published plot or page, unless told to.
 
         Parameters
         ----------
         args : what the options of `add_options` took.
         measure : makes the result; given the path of the JSON, which may be there from before.
         """
-        published = args.limit is None or args.redraw
-        output = args.output or (self.result if published else ROOT / "out" / self.result.name)
-        plot = args.plot or (self.plot if published else output.with_suffix(".svg"))
+        whole = getattr(args, "limit", None) is None or args.redraw
+        output: Path = args.output or (self.result if whole else ROOT / "out" / self.result.name)
+        published = output.resolve() == self.result.resolve()
+        plot = None
+        if self.plot is not None:
+            plot = args.plot or (self.plot if published else output.with_suffix(".svg"))
         page = args.page or (self.page if published else None)
         try:
             if not args.redraw:
                 write_text(output, to_text(measure(output)))
             result = self.load(output)
-            write_text(plot, self.draw(result))
+            if plot is not None and self.draw is not None:
+                write_text(plot, self.draw(result))
             if page is not None:
                 write_text(page, self.fill(page.read_text(encoding="utf-8"), result))
         except TrtforgeError as error:

@@ -78,6 +78,7 @@ class AccuracyBaseline:
         from trtforge.checks import Baseline, judge
         from trtforge.errors import AccuracyError, BaselineError, ConfigError
         from trtforge.pipeline import evaluate_candidate, measure_baseline, time_candidate
+        from trtforge.pipeline.reporting import environment
 
         gate, config = self._gate, self._request.config
         is_update = config.getoption(_UPDATE)
@@ -88,8 +89,10 @@ class AccuracyBaseline:
         report = evaluate_candidate(
             candidate, reference=gate.reference, clips=clips, name=gate.candidate.name
         )
+        timed_on = None
         if timings is None and gate.time_runs:
             timings = time_candidate(gate.reference, candidate, clips, num_runs=gate.time_runs)
+            timed_on = environment()["gpu"]
         if baseline is None:
             written, node = config.stash.setdefault(_WRITTEN, {}), self._request.node.nodeid
             if written.setdefault(self.path, node) != node:
@@ -99,7 +102,7 @@ class AccuracyBaseline:
                 )
             measure_baseline(report, timings=timings).save(self.path)
             return None
-        result = judge(baseline, report, gate.config, timings=timings)
+        result = judge(baseline, report, gate.config, timings=timings, timed_on=timed_on)
         self._request.node.user_properties.append(("trtforge_verdict", result.verdict))
         message = ""
         try:

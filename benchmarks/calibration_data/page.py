@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.calibration_data.measure import REFERENCE, candidate_name
+from benchmarks.origin import cores_of, versions_of
 from benchmarks.pages import sections, table
 
 
@@ -94,16 +95,14 @@ def _thresholds(result: Mapping[str, Any]) -> str:
 
 
 def _origin(result: Mapping[str, Any]) -> str:
-    run, machine = result["run"], result["run"]["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    run = result["run"]
     return "\n".join(
         (
             f"* `{run['command']}`",
             f"* network `{result['model']['file']}`, SHA-256 `{result['model']['sha256'][:12]}`",
             f"* clips `{result['test_set']['name']}`, digest `{result['test_set']['sha256'][:12]}`",
-            f"* {run['date']}, {machine['num_cpus']} cores of {machine['processor']}, "
-            f"{sum(result['seconds'].values()):.0f} s",
-            f"* {versions}",
+            f"* {run['date']}, {cores_of(run['machine'])}, {sum(result['seconds'].values()):.0f} s",
+            f"* {versions_of(run)}",
         )
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from benchmarks.origin import cores_of, versions_of
 from benchmarks.pages import sections, table
 
 
@@ -72,16 +73,15 @@ def _worst(result: Mapping[str, Any]) -> str:
 
 
 def _origin(result: Mapping[str, Any]) -> str:
-    run, machine = result["run"], result["run"]["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    run = result["run"]
     return "\n".join(
         (
             f"* `{run['command']}`",
             f"* network `{result['model']['file']}`, SHA-256 `{result['model']['sha256'][:12]}`",
             f"* clips `{result['clips']['name']}`, digest `{result['clips']['sha256'][:12]}`",
-            f"* {run['date']}, {machine['num_cpus']} cores of {machine['processor']}: "
+            f"* {run['date']}, {cores_of(run['machine'])}: "
             + ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in result["seconds"].items()),
-            f"* {versions}",
+            f"* {versions_of(run)}",
         )
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from benchmarks.origin import cores_of, versions_of
 from benchmarks.pages import sections, table
 
 
@@ -130,12 +131,7 @@ def _origin(result: Mapping[str, Any]) -> str:
 
 
 def _run(part: str, run: Mapping[str, Any]) -> str:
-    machine = run["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
-    return (
-        f"* {part}: `{run['command']}`, {run['date']}, {machine['num_cpus']} cores of "
-        f"{machine['processor']}; {versions}"
-    )
+    return f"* {part}: `{run['command']}`, {run['date']}, {cores_of(run['machine'])}; {versions_of(run)}"
 
 
 def _kinds(result: Mapping[str, Any]) -> list[str]:

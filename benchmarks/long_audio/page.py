@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmarks.origin import cores_of, versions_of
 from benchmarks.pages import fill_between, sections, table
 
 _TITLES = {"onnx": "ONNX Runtime on a CPU", "session": "An FP32 engine on a GPU"}
@@ -52,7 +53,5 @@ def _uncut(uncut: Mapping[str, Any]) -> str:
 
 
 def _origin(result: Mapping[str, Any]) -> str:
-    machine = result["machine"]
-    on = ", ".join([f"{machine['num_cpus']} cores of {machine['processor']}", *machine["gpus"]])
-    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    return f"Made with `{result['command']}`, {result['date']}, {on}; {versions}."
+    on = ", ".join([cores_of(result["machine"]), *result["machine"]["gpus"]])
+    return f"Made with `{result['command']}`, {result['date']}, {on}; {versions_of(result)}."

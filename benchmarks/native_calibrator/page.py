@@ -8,24 +8,11 @@ from typing import Any
 
 from benchmarks.native_calibrator.accuracy import NATIVE, OURS
 from benchmarks.native_calibrator.compare import EXPLANATIONS, MEANINGS
-from benchmarks.pages import fill_between, sections, table
+from benchmarks.origin import cores_of, gpus_of, versions_of
+from benchmarks.pages import sections, table
 
-NOT_MEASURED = (
-    "Not measured yet. On a machine with a GPU and TensorRT 8.6, "
-    "`python -m benchmarks.bench_native_calibrator --page` measures and fills in the tables."
-)
 _NOT_YET = "not measured yet"
 _NAMES = {NATIVE: "calibrated by TensorRT", OURS: "from trtforge's cache"}
-
-
-def fill(page: str, result: Mapping[str, Any] | None) -> str:
-    """Replace what stands between the page's markers by the tables of a result, or by `NOT_MEASURED`.
-
-    Raises
-    ------
-    ConfigError : the page does not have each marker once, in order.
-    """
-    return fill_between(page, NOT_MEASURED if result is None else tables(result))
 
 
 def tables(result: Mapping[str, Any]) -> str:
@@ -188,12 +175,10 @@ def _origin(result: Mapping[str, Any]) -> str:
             lines.append(f"* {row['network']}: {_NOT_YET}")
             continue
         run = row["run"]
-        machine, gpus = run["machine"], ", ".join(run["machine"]["gpus"]) or "no GPU"
-        versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
         clocks = [text for text in row.get("clocks", ()) if text]
         lines += [
             f"* {row['network']}: `{run['command']}`, {run['date']}, {row.get('library', 'no library')}, "
-            f"{gpus}, {machine['num_cpus']} cores of {machine['processor']}; {versions}",
+            f"{gpus_of(run['machine'])}, {cores_of(run['machine'])}; {versions_of(run)}",
             *([f"  * clocks before and after timing: {'; '.join(clocks)}"] if clocks else []),
             *([f"  * failed: {row['failed']}"] if row.get("failed") else []),
             *([f"  * left out: {', '.join(row['left_out'])}"] if row.get("left_out") else []),

@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.pages import fill_between, sections, table
+from benchmarks.origin import gpus_of, made_by, versions_of
+from benchmarks.pages import sections, table
 
 
-def fill(page: str, result: Mapping[str, Any]) -> str:
-    """Replace what stands between the page's markers by the tables of a result.
-
-    Raises
-    ------
-    ConfigError : the page does not have each marker once, in order.
-    """
+def tables(result: Mapping[str, Any]) -> str:
+    """Return the tables in Markdown: of each network times, proofs and what was tried; origin."""
     parts = [part for row in result["networks"] for part in _network(row)]
-    return fill_between(page, sections((*parts, ("Made with", _origin(result)))))
+    return sections((*parts, ("Made with", _origin(result))))
 
 
 def _network(row: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -24,7 +20,7 @@ def _network(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     reason = row["story"]["reason"]
     reason = f"{reason[0].upper()}{reason[1:]}."
     return [
-        (f"{title}: time by that of FP16", f"{_times(row)}\n\n{reason}"),
+        (f"{title}: time by that of FP16", "\n\n".join((_times(row), reason, *_untimed(row)))),
         (f"{title}: precision asked and got", _proofs(row)),
         (f"{title}: what was tried", _tried(row)),
     ]
@@ -42,6 +38,10 @@ def _times(row: Mapping[str, Any]) -> str:
         for time in row["times"]
     ]
     return table(("Batch", "Engine", "Median, ms", "5 to 95 %, ms", "Speed, FP16 = 1"), rows, right=3)
+
+
+def _untimed(row: Mapping[str, Any]) -> list[str]:
+    return [f"Batch {batch} could not be timed: {reason}" for batch, reason in row.get("untimed", {}).items()]
 
 
 def _proofs(row: Mapping[str, Any]) -> str:
@@ -82,9 +82,5 @@ def _origin(result: Mapping[str, Any]) -> str:
     lines = []
     for row in result["networks"]:
         run = row["run"]
-        versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
-        lines.append(
-            f"* `{run['command']}` at commit `{(run['commit'] or 'unknown')[:12]}` on {run['date']}, on "
-            f"{', '.join(run['machine']['gpus']) or 'no GPU'}; {versions}"
-        )
+        lines.append(f"* {made_by(run)}, on {gpus_of(run['machine'])}; {versions_of(run)}")
     return "\n".join(lines)

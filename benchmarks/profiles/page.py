@@ -5,18 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.pages import fill_between, sections, table
+from benchmarks.origin import cores_of, versions_of
+from benchmarks.pages import sections, table
 from trtforge.report.waste import draw_waste
-
-
-def fill(page: str, result: Mapping[str, Any]) -> str:
-    """Replace what stands between the page's markers by the tables of a result.
-
-    Raises
-    ------
-    ConfigError : the page does not have each marker once, in order.
-    """
-    return fill_between(page, tables(result))
 
 
 def tables(result: Mapping[str, Any]) -> str:
@@ -103,12 +94,11 @@ def _percent(ratio: float) -> str:
 
 
 def _origin(result: Mapping[str, Any]) -> str:
-    run, machine = result["run"], result["run"]["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    run = result["run"]
     return "\n".join(
         (
             f"* `{run['command']}`",
-            f"* {run['date']}, {machine['num_cpus']} cores of {machine['processor']}",
-            f"* {versions}",
+            f"* {run['date']}, {cores_of(run['machine'])}",
+            f"* {versions_of(run)}",
         )
     )

@@ -5,20 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.pages import fill_between, sections, table
+from benchmarks.origin import gpus_of, made_by, versions_of
+from benchmarks.pages import sections, table
 from trtforge.assignment import AccuracyBudget, Score
 
 _SAME_SHARE = 1e-9
-
-
-def fill(page: str, result: Mapping[str, Any]) -> str:
-    """Replace what stands between the page's markers by the tables of a result.
-
-    Raises
-    ------
-    ConfigError : the page does not have each marker once, in order.
-    """
-    return fill_between(page, tables(result))
 
 
 def tables(result: Mapping[str, Any]) -> str:
@@ -28,6 +19,7 @@ def tables(result: Mapping[str, Any]) -> str:
             ("The assignments", _chosen(result)),
             ("What each layer costs", _sensitivity(result)),
             ("The frontier", _frontier(result)),
+            ("Time on a GPU", _times(result)),
             ("On clips that the search did not see", _judged(result)),
             ("Twice", _twice(result)),
             ("Made with", _origin(result)),
@@ -108,6 +100,26 @@ def _frontier(result: Mapping[str, Any]) -> str:
     return table(heading, rows, right=len(heading) - 1)
 
 
+def _times(result: Mapping[str, Any]) -> str:
+    if "timed" not in result:
+        return ""
+    rows = []
+    refined = [point for entry in result["chosen"] for point in entry["refined"]]
+    for kind, points in (("one by one", result["frontier"]), ("taken back", refined)):
+        for point in points:
+            time = point["time"]
+            told = (
+                (f"{100 * time['ratio']:.1f}", f"{100 * time['low']:.1f} to {100 * time['high']:.1f}")
+                if time["error"] is None
+                else ("not built", time["error"].replace("|", "/"))
+            )
+            rows.append((*_point(point, kind)[:4], *told))
+    heading = ("Left out", "Layers", "INT8, %", "SNR, dB", "Time, % of FP16", "Quartiles")
+    run = result["timed"]
+    made = f"{made_by(run)}, on {gpus_of(run['machine'])}; {versions_of(run)}."
+    return f"{table(heading, rows, right=5)}\n\n{made}"
+
+
 def _title(budget: str) -> str:
     return f"{budget[0].upper()}{budget[1:]}"
 
@@ -159,9 +171,7 @@ def _increase(words: Mapping[str, Any]) -> float:
 
 def _origin(result: Mapping[str, Any]) -> str:
     run = result["run"]
-    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     return (
-        f"`{run['command']}` at commit `{(run['commit'] or 'unknown')[:12]}` on {run['date']}, on "
-        f"{result['num_clips']} clips: {run['machine']['processor']}, {run['machine']['num_cpus']} cores; "
-        f"{versions}."
+        f"{made_by(run)}, on {result['num_clips']} clips: {run['machine']['processor']}, "
+        f"{run['machine']['num_cpus']} cores; {versions_of(run)}."
     )

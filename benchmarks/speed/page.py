@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmarks.origin import commit_of, cores_of, gpus_of, versions_of
 from benchmarks.pages import fill_between, table
 from trtforge.bench import wording
 from trtforge.bench.table import left_out
@@ -146,10 +147,8 @@ def _origin(result: Mapping[str, Any]) -> str:
         heat = [value for state in states for value in state.get("temperature_c", ())]
         lines += [
             f"* `{run['command']}`",
-            f"  on {run['date']}, commit `{(run['commit'] or 'unknown')[:12]}`; "
-            + (", ".join(machine["gpus"]) or "no GPU")
-            + f"; {machine['num_cpus']} cores of {machine['processor']}; "
-            + ", ".join(f"{name} {version}" for name, version in versions.items())
+            f"  on {run['date']}, commit `{commit_of(run)}`; {gpus_of(machine)}; {cores_of(machine)}; "
+            + versions_of({"versions": versions})
             + (f"; SM clock {min(clocks)} to {max(clocks)} MHz" if clocks else "")
             + (f", {min(heat)} to {max(heat)} °C" if heat else "")
             + (f"; {run['telemetry_missing']}" if run["telemetry_missing"] else ""),

@@ -125,14 +125,14 @@ def _subject(
     """Write the network, quantized and not; calibrate on so many windows, or on all clips as they are."""
     stem = f"{title.replace(' ', '_')}.{model_digest(model)[:12]}"
     plain, quantized, scales_path = (
-        folder / f"{stem}{end}" for end in (".onnx", ".int8.onnx", ".scales.json")
+        folder / f"{stem}{end}" for end in (".onnx", ".qdq.onnx", ".scales.json")
     )
     if not plain.is_file():
         save_model(model, plain)
     if not quantized.is_file() or not scales_path.is_file():
         scales = calibrate(model, _calibration(mels, frames, limit))
         scales.save(scales_path)
-        save_model(quantize(model, scales), quantized)
+        save_model(quantize(model, scales, rest="float32"), quantized)
     return Subject(
         name=title,
         model=plain,

@@ -5,18 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.pages import fill_between, sections, table
+from benchmarks.origin import made_by, versions_of
+from benchmarks.pages import sections, table
 from trtforge.report.formatting import precision_name
-
-
-def fill(page: str, result: Mapping[str, Any]) -> str:
-    """Replace what stands between the page's markers by the tables of a result.
-
-    Raises
-    ------
-    ConfigError : the page does not have each marker once, in order.
-    """
-    return fill_between(page, tables(result))
 
 
 def tables(result: Mapping[str, Any]) -> str:
@@ -97,8 +88,7 @@ def _engines(result: Mapping[str, Any]) -> str:
 
 def _origin(result: Mapping[str, Any]) -> str:
     run = result["run"]
-    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     return (
-        f"`{run['command']}` at commit `{(run['commit'] or 'unknown')[:12]}` on {run['date']}: "
-        f"{run['machine']['processor']}, {run['machine']['num_cpus']} cores; {versions}."
+        f"{made_by(run)}: {run['machine']['processor']}, {run['machine']['num_cpus']} cores; "
+        f"{versions_of(run)}."
     )

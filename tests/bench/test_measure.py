@@ -1,11 +1,13 @@
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.bench.made import small_network
 from tests.bundled import MODEL, TEST_SET, some_clips
-from trtforge.bench import BenchConfig, Case, Subject, default_contenders, run_bench
+from trtforge.bench import BenchConfig, Case, Subject, default_contenders, merge, run_bench
 from trtforge.bench.contenders import select_contenders
 from trtforge.bench.member import engine_profiles
 from trtforge.errors import ConfigError
@@ -51,6 +53,30 @@ def test_a_contender_that_fails_does_not_stop_the_others(tmp_path: Path) -> None
     result = run_bench([subject], select_contenders(["onnxruntime-int8", "onnxruntime-fp32"]), QUICK)
     assert "onnxruntime cannot load" in result["contenders"][0]["failed"]
     assert [row["contender"] for row in result["rows"]] == ["onnxruntime-fp32"]
+
+
+def test_a_run_that_is_cut_leaves_what_was_measured(tmp_path: Path) -> None:
+    class CutError(Exception):
+        pass
+
+    kept: list[dict[str, Any]] = []
+
+    def keep(part: dict[str, Any]) -> None:
+        kept.append(part)
+        if len(kept) == 2:
+            raise CutError
+
+    cases = (Case(1, 30), Case(2, 30), Case(4, 30))
+    subject = Subject("small", small_network(tmp_path), cases, timed=cases[:2])
+    chosen = select_contenders(["onnxruntime-fp32"])
+    with pytest.raises(CutError):
+        run_bench([subject], chosen, QUICK, on_part=keep)
+    assert [[row["batch"] for row in part["rows"]] for part in kept] == [[1], [1, 2]]
+    assert kept[0]["networks"][0]["network"] == kept[0]["contenders"][0]["network"] == "small"
+    rest = run_bench([replace(subject, timed=cases[2:])], chosen, QUICK)
+    assert [row["batch"] for row in merge([kept[1], rest])["rows"]] == [1, 2, 4]
+    with pytest.raises(ConfigError, match=r"Case\(batch=9, frames=None\) is timed, and engines are"):
+        replace(subject, timed=(Case(9),))
 
 
 def test_word_errors_are_counted_on_clips_padded_to_the_longest_shape() -> None:

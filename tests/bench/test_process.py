@@ -45,6 +45,10 @@ def test_a_worker_that_cannot_live_is_told_by_its_last_words(tmp_path: Path) -> 
         pytest.raises(ExecutionError, match="the torch worker ended with status 3: nobody home"),
     ):
         worker.ask("about")
+    with WorkerProcess("torch", python=str(deaf), timeout_s=20) as worker:
+        for _ in range(2):  # whoever asks again is told at once, not after the time limit
+            with pytest.raises(ExecutionError, match="ended with status 3"):
+                worker.ask("about")
     slow = tmp_path / "slow"
     slow.write_text("#!/bin/sh\nexec sleep 60\n")
     slow.chmod(0o755)

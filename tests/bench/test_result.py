@@ -5,6 +5,7 @@ import pytest
 
 from tests.bench.made import make_result, make_row
 from trtforge.bench import compare_results, load_result, merge, save_result
+from trtforge.bench.table import left_out
 from trtforge.errors import ReportError
 
 
@@ -41,6 +42,29 @@ def test_parts_are_put_together_and_a_later_one_replaces_an_earlier() -> None:
         merge([first, make_result(gpu="another")])
     with pytest.raises(ReportError, match="no result to merge"):
         merge([])
+
+
+def test_results_of_other_settings_are_refused() -> None:
+    before, after = make_result(), make_result()
+    after["runs"][0]["config"] = {"rounds": 9, "num_threads": 1}
+    with pytest.raises(ReportError, match="num_threads was 1 and None"):
+        compare_results(before, after)
+    after = make_result()
+    after["networks"][0]["profiles"] = "wide"
+    with pytest.raises(ReportError, match="net was built with profiles each and wide"):
+        compare_results(before, after)
+    assert len(compare_results(before, after, anyway=True)) == 1
+
+
+def test_who_did_not_settle_and_what_was_built_otherwise_is_told() -> None:
+    row = make_row(batch=8, warm_up={"seconds": 5.0, "calls": 9, "is_settled": False})
+    result = make_result(row, make_row("tensorrt-int8", warm_up={"is_settled": True}))
+    result["contenders"][1]["way"] = "built with scales as a calibration cache, since it failed"
+    assert left_out(result) == [
+        "TensorRT FP16: not settled, its times still changed at the end of its warm-up on net at batch 8, "
+        "100 frames",
+        "TensorRT INT8 of net: built with scales as a calibration cache, since it failed",
+    ]
 
 
 def test_two_results_side_by_side_by_hand() -> None:

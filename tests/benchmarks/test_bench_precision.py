@@ -1,8 +1,7 @@
 import pytest
 
-from benchmarks.bench_precision import PAGE, RESULT, SUBJECTS, load, main
+from benchmarks.bench_precision import PAGE, RESULT, SUBJECTS, fill, load, main
 from benchmarks.pages import BEGIN, END
-from benchmarks.precision.page import fill
 from benchmarks.precision.subjects import LARGE
 from trtforge.nvidia import gpus
 
@@ -53,6 +52,7 @@ def test_the_tables_say_what_the_result_says():
             }
         ],
         "times": [{**time, "speed_against_fp16": 1.82}],
+        "untimed": {"32": "no room"},
         "run": {
             "command": "c",
             "commit": None,
@@ -64,7 +64,7 @@ def test_the_tables_say_what_the_result_says():
     told = fill(f"{BEGIN}\n{END}", {"networks": [row]})
     assert "### The network: time by that of FP16" in told
     assert "| 16 | kept | 1.234 | 1.200 to 1.300 | 1.82 |" in told
-    assert "Q/DQ takes 55 % of the time of FP16." in told
+    assert "Q/DQ takes 55 % of the time of FP16.\n\nBatch 32 could not be timed: no room\n" in told
     assert "| FP16 | 17 | 2 | 0 | 20 | `conv1`, `conv2` |" in told
     assert "| Q/DQ | 0.550 | mel (16, 80, 512): 0.550 (0.540 to 0.560) |" in told
     assert "| b | not built | a / b |" in told

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from benchmarks.bench_profiles import PAGE, RESULT, load, main, padding
+from benchmarks.bench_profiles import PAGE, RESULT, fill, load, main, padding
 from benchmarks.pages import BEGIN, END
 from benchmarks.profiles import gpu
 from benchmarks.profiles.gpu import batches_of, measure_gpu
-from benchmarks.profiles.page import draw, fill
+from benchmarks.profiles.page import draw
 from benchmarks.profiles.workloads import podcast_frames
 from tests.runtime import fake_gpu
 from trtforge.errors import NoGpuError

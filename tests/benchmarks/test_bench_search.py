@@ -1,8 +1,7 @@
 import pytest
 
-from benchmarks.bench_search import BUDGETS, PAGE, PLOT, RESULT, load, main
+from benchmarks.bench_search import BUDGETS, PAGE, PLOT, RESULT, fill, load, main
 from benchmarks.pages import BEGIN, END
-from benchmarks.search.page import fill
 from trtforge.assignment import AccuracyBudget, Score
 from trtforge.report.frontier import draw_frontier
 
@@ -86,6 +85,15 @@ def test_the_tables_say_what_the_result_says():
     assert "| one by one | 2 | 0.0 | exact | 0.99900 | +0.00 | within | within |" in told
     assert "| INT8 | 9 | 100 | 20.0 | 40.00 | -1.00 | -2.00 to +0.50 |" in told
     assert "2 searches from nothing gave the same result" in told
+    assert "Time on a GPU" not in told
+    times = [(0.5, 0.49, 0.51, None), (None, None, None, "a | b"), (1.0, 1.0, 1.0, None)]
+    for timed, time in zip(points, times, strict=True):
+        timed["time"] = dict(zip(("ratio", "low", "high", "error"), time, strict=True))
+    gpu = {**run, "machine": {"gpus": ["H200"]}, "versions": {"tensorrt": "8.6.0"}}
+    timed = fill(f"{BEGIN}\n{END}", {**result, "timed": gpu})
+    assert "| one by one | 0 | 100.0 | 20.0 | 50.0 | 49.0 to 51.0 |" in timed
+    assert "| taken back | 1 | 75.0 | 30.0 | not built | a / b |" in timed
+    assert "`c` at commit `unknown` on d, on H200; tensorrt 8.6.0." in timed
     other = fill(f"{BEGIN}\n{END}", {**result, "digests": ["a" * 64, "b" * 64]})
     assert "gave different results" in other
 

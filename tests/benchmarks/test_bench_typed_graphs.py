@@ -3,11 +3,10 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.bench_typed_graphs import PAGE, RESULT, load, main
+from benchmarks.bench_typed_graphs import PAGE, RESULT, fill, load, main
 from benchmarks.pages import BEGIN, END
 from benchmarks.typed_graphs.contenders import CONTENDERS
 from benchmarks.typed_graphs.measure import errors
-from benchmarks.typed_graphs.page import fill
 from trtforge.graph import describe
 from trtforge.runtime import OnnxRunner
 

@@ -198,3 +198,17 @@ def test_the_result_as_json_names_the_settings():
     value = judge(ACCEPTED, report_of(ERRORS), CheckConfig(wer_budget=0.01)).to_json()
     assert (value["verdict"], value["config"]["wer_budget"]) == ("pass", 0.01)
     assert value["findings"][0]["message"].startswith("WER 21.38 %, baseline 21.38 %")
+
+
+def test_times_of_another_gpu_are_refused_and_those_of_another_driver_are_not():
+    times = Timings((10.0,) * 8, (5.0,) * 8)
+    there = {"gpu": "NVIDIA L4 (compute capability 8.9, 22 GiB, driver 550.1)"}
+    accepted = Baseline.from_report(report_of(ERRORS), timings=times, environment=there)
+    with pytest.raises(BaselineError, match="its GPU was NVIDIA L4, this one is NVIDIA A10") as told:
+        judge(accepted, report_of(ERRORS), timings=times, timed_on="NVIDIA A10 (compute capability 8.6)")
+    assert "measure the baseline on this machine" in told.value.hint
+    for here in (None, "NVIDIA L4 (compute capability 8.9, 22 GiB, driver 580.1)"):
+        judged = judge(accepted, report_of(ERRORS), timings=times, timed_on=here)
+        assert "speed" in [finding.name for finding in judged.findings]
+    # Without times it does not matter.
+    assert judge(accepted, report_of(ERRORS), timed_on="NVIDIA A10").findings

@@ -77,3 +77,26 @@ def reshaping_net() -> onnx.ModelProto:
         { doubled = Mul(x, two)
           y = Reshape(doubled, target) }"""
     )
+
+
+def dense_net() -> onnx.ModelProto:
+    """Three products with ReLU between, ``mel`` [batch, 80, frames] to ``logits`` [batch, frames, 29]."""
+    random = np.random.default_rng(0)
+    shapes = {"w0": (80, 64), "w1": (64, 64), "w2": (64, 29)}
+    weights = {name: random.standard_normal(shape).astype(np.float32) * 0.1 for name, shape in shapes.items()}
+    nodes = [
+        helper.make_node("Transpose", ["mel"], ["rows"], name="rows", perm=[0, 2, 1]),
+        helper.make_node("MatMul", ["rows", "w0"], ["m0"], name="m0"),
+        helper.make_node("Relu", ["m0"], ["r0"], name="r0"),
+        helper.make_node("MatMul", ["r0", "w1"], ["m1"], name="m1"),
+        helper.make_node("Relu", ["m1"], ["r1"], name="r1"),
+        helper.make_node("MatMul", ["r1", "w2"], ["logits"], name="m2"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "dense_net",
+        [helper.make_tensor_value_info("mel", TensorProto.FLOAT, ["batch", 80, "frames"])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", "frames", 29])],
+        [numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

@@ -3,7 +3,7 @@
 import pytest
 
 from trtforge.engine.race import Spread, Trial, Way, race
-from trtforge.errors import BuildError, ConfigError
+from trtforge.errors import BuildError, ConfigError, DeviceLostError, ExecutionError
 
 QDQ = Way("Q/DQ")
 CACHE = Way("scales as a calibration cache", by_cache=True)
@@ -27,6 +27,8 @@ class Bench:
         found = self.by_blocks[in_int8] if way.float_blocks else self.by_name[way.name]
         if isinstance(found, str):
             raise BuildError(found)
+        if isinstance(found, Exception):
+            raise found
         return found if isinstance(found, dict) else {"mel (8, 80, 500)": rounds(found)}
 
 
@@ -50,6 +52,16 @@ def test_fp16_is_kept_where_int8_loses_and_the_reason_says_so():
         "FP16: the best of 2 engines with INT8, Q/DQ, optimization level 1, takes 99 % of its time, "
         "and 98 % or less were asked"
     )
+
+
+def test_an_engine_that_does_not_run_is_noted_and_a_lost_gpu_ends_the_race():
+    broken = ExecutionError("the engine did not run: no reason")
+    verdict = race([QDQ, CACHE], [], Bench({"Q/DQ": broken, CACHE.name: 0.6}))
+    assert verdict.chosen.way == CACHE
+    assert verdict.trials[0].error == "the engine did not run: no reason"
+    lost = DeviceLostError("CUDA failed to finish the work of a stream: cudaErrorIllegalAddress")
+    with pytest.raises(DeviceLostError, match="cudaErrorIllegalAddress"):
+        race([QDQ, CACHE], [], Bench({"Q/DQ": lost, CACHE.name: 0.6}))
 
 
 def test_int8_must_not_lose_at_any_shape():

@@ -45,12 +45,16 @@ def test_layers_keep_their_names_and_the_nodes_they_stem_from():
         "Metadata: [ONNX Layer: fc2][ONNX Layer: w_dq]"
     )
     (layer,) = layers_from_log(f"Layers:\n{line}")
-    assert layer == EngineLayer("fc2_U84+fc1_U9_myl0_23", "gemm", "int8", ("fc2", "w_dq"))
+    assert layer == EngineLayer("fc2_U84+fc1_U9_myl0_23", "gemm", "int8", ("fc2", "w_dq"), holds="nothing")
+    narrow = line.replace("[], O", "[ { Name: w, Datatype: Int4 }, { Name: s, Datatype: Half }], O")
+    assert layers_from_log(f"Layers:\n{narrow}")[0].holds == "int4"
     told = "Layer(Myelin): {ForeignNode[a...b]}, Tactic: 0x0, x (Half[-1]) -> y (Half[-1])"
     assert layers_from_log(told) == (EngineLayer("{ForeignNode[a...b]}", "Myelin", None),)
     described = {"Name": "conv1 + relu1", "LayerType": "CaskConvolution", "Inputs": [{"Datatype": "Half"}]}
     read = layers_from_inspector(json.dumps({"Layers": [described | {"Metadata": "[ONNX Layer: conv1]"}]}))
     assert read == (EngineLayer("conv1 + relu1", "CaskConvolution", "float16", ("conv1",)),)
+    told = {"Layers": [described | {"Constants": [{"Format/Datatype": "Int8"}]}]}
+    assert layers_from_inspector(json.dumps(told))[0].holds == "int8"
 
 
 def test_where_tensorrt_8_keeps_formats_back_weights_tell():

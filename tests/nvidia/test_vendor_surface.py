@@ -138,7 +138,9 @@ def test_no_choice_of_the_libraries_is_forgotten():
 def test_every_option_is_a_setting():
     assert set(BY_FIELD) <= set(BuildConfig.__dataclass_fields__)
     rest = set(BuildConfig.__dataclass_fields__) - set(BY_FIELD)
-    assert rest == {"precision", "calibrator", "calibration_cache", "require_precision"}
+    assert rest == {
+        "precision", "weight_block_size", "calibrator", "calibration_cache", "require_precision",
+    }  # fmt: skip
     assert set(ALL) == set(GENERATIONS)
     assert {path.stem for path in DATA.glob("*.json")} == {f"{f.name}-{f.version}" for f in FLAVORS}
 

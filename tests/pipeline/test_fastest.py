@@ -189,7 +189,7 @@ def test_blocks_of_the_network_are_its_regions():
 @pytest.mark.skipif(bool(gpus()), reason="there is a GPU here")
 def test_without_a_gpu_it_is_refused_at_once(scales, tmp_path):
     pytest.importorskip("tensorrt_rtx")
-    with pytest.raises(NoGpuError, match="the fastest precision is found by timing engines"):
+    with pytest.raises(NoGpuError, match="engines are to be timed, and CUDA finds no GPU here"):
         compile(MODEL, CALIBRATION_SET, precision="fastest", output=tmp_path / "out", flavor="tensorrt_rtx")
     with pytest.raises(NoGpuError, match="CUDA finds no GPU here") as caught:
         build_fastest(network(), scales, profiles=[PROFILE], flavor=select("tensorrt_rtx"))
@@ -205,8 +205,8 @@ def test_compiling_for_speed_ends_in_an_engine_and_its_story(monkeypatch, tmp_pa
 
     monkeypatch.setattr("trtforge.pipeline.compilation.require_timing_gpu", lambda: None)
     monkeypatch.setattr("trtforge.pipeline.fastest.require_timing_gpu", lambda: None)
-    monkeypatch.setattr("trtforge.pipeline.fastest.can_run", lambda engine: True)
-    monkeypatch.setattr("trtforge.pipeline.fastest._timer", lambda source, profiles: time_pair)
+    monkeypatch.setattr("trtforge.pipeline.engine_timing.can_run", lambda engine: True)
+    monkeypatch.setattr("trtforge.pipeline.fastest.timer_on_gpu", lambda source, profiles: time_pair)
     made = compile(
         MODEL,
         some_clips(CALIBRATION_SET, 2),

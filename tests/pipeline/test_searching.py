@@ -1,21 +1,31 @@
 """Searching a network whose first layer INT8 ruins, and whose other layers it does not."""
 
+import io
 import json
+from dataclasses import replace
+from importlib.metadata import version
 
 import numpy as np
 import onnx.parser
 import pytest
 from onnx import numpy_helper
+from rich.console import Console
 
 from tests.bundled import MODEL, TEST_SET, some_clips
-from trtforge.assignment import AccuracyBudget, Assignment
+from trtforge.assignment import AccuracyBudget, Assignment, time_frontier
+from trtforge.checks import Timings
 from trtforge.cli import main
-from trtforge.errors import ConfigError, QuantizationError, ScalesError
+from trtforge.cli.search import frontier_table
+from trtforge.errors import ConfigError, NoGpuError, QuantizationError, ScalesError
 from trtforge.graph import describe
-from trtforge.pipeline import calibrate, quantize, search
+from trtforge.nvidia import gpus
+from trtforge.nvidia.selection import flavor_for
+from trtforge.pipeline import FrontierTiming, calibrate, choice_timer, quantize, search
+from trtforge.profiles import OptimizationProfile
 from trtforge.report.frontier import draw_frontier
 
 BUDGET = AccuracyBudget(snr_db=30.0)
+V8 = flavor_for("tensorrt", "8.6.0")
 
 
 def network():
@@ -171,3 +181,51 @@ def _features():
     from trtforge.model import load_model
 
     return features_for_model(load_model(MODEL))
+
+
+def test_choices_are_built_beside_fp16_and_timed(scales):
+    pytest.importorskip("tensorrt_rtx")
+    profiles = [OptimizationProfile({"x": ((1, 16, 8), (4, 16, 100), (4, 16, 128))})]
+    pairs = []
+
+    def time_pair(baseline, candidate):
+        pairs.append((baseline.manifest, candidate.manifest))
+        return {"x": Timings((1.0, 1.0), (0.5, 0.7))}
+
+    timing = FrontierTiming(profiles, flavor_for("tensorrt_rtx", version("tensorrt_rtx")))
+    nodes = {"rough[0]": ("rough[0]",), "fine.1": ("fine.1",), "fine.2": ("fine.2",)}
+    time_choice = choice_timer(network(), scales, nodes, timing, time_pair=time_pair)
+    assert time_choice(()) == time_choice(("rough[0]",)) == {"x": (0.5, 0.7)}
+    assert [(first.precision, second.precision) for first, second in pairs] == [("float16", "int8")] * 2
+    asked = [{layer.name: layer.requested for layer in second.proof.layers} for _, second in pairs]
+    assert asked[0] == {"rough[0]": "int8", "fine.1": "int8", "fine.2": "int8"}
+    assert asked[1] == {"rough[0]": "float16", "fine.1": "int8", "fine.2": "int8"}
+
+
+@pytest.mark.skipif(bool(gpus()), reason="there is a GPU here")
+def test_timing_is_refused_at_once_without_a_gpu(scales, tmp_path, capsys):
+    with pytest.raises(NoGpuError, match="engines are to be timed, and CUDA finds no GPU here"):
+        search(network(), scales, feeds(1), budget=BUDGET, timing=FrontierTiming((), V8))
+    scales.save(tmp_path / "scales.json")
+    words = ["search", str(MODEL), "--scales", str(tmp_path / "scales.json"), "--clips", str(TEST_SET)]
+    assert main([*words, "-o", str(tmp_path / "out"), "--time"]) == 2
+    assert "engines are to be timed" in capsys.readouterr().err
+
+
+def test_the_frontier_is_drawn_by_time_where_it_was_measured(scales):
+    found = search(network(), scales, feeds(1), budget=BUDGET)
+    times = {(): 0.5, ("rough[0]",): 0.6}
+
+    def time_choice(left_out):
+        ratio = times.get(left_out, 0.8)
+        return {"x": [ratio - 0.02, ratio, ratio + 0.02]}
+
+    frontier = time_frontier(found.frontier, time_choice)
+    timed = replace(found, frontier=frontier)
+    drawn = draw_frontier(timed.to_json())
+    assert "time, % of FP16" in drawn
+    assert "work in INT8" in draw_frontier(found.to_json())
+    console = Console(file=io.StringIO(), width=100)
+    console.print(frontier_table(timed))
+    (chosen,) = [line for line in console.file.getvalue().splitlines() if "1: rough[0]" in line]
+    assert chosen.split()[-1] == "60"

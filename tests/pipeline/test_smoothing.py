@@ -109,5 +109,5 @@ def test_compile_smooths_before_it_calibrates():
 
 
 def test_smoothing_is_for_int8():
-    with pytest.raises(ConfigError, match="smooth is about INT8, and the precision is 'float16'"):
+    with pytest.raises(ConfigError, match="smooth is about INT8 and FP8, and the precision is 'float16'"):
         trtforge.compile(speech_transformer(), CALIBRATION_SET, precision="float16", smooth=True)

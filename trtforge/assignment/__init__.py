@@ -8,10 +8,12 @@ from trtforge.assignment.journal import Journal
 from trtforge.assignment.score import Score, StratumScore
 from trtforge.assignment.scorer import ScoringTask, make_scorer
 from trtforge.assignment.sensitivity import Sensitivity, rank
+from trtforge.assignment.times import ChoiceTime, TimeChoice, time_frontier
 
 __all__ = [
     "AccuracyBudget",
     "Assignment",
+    "ChoiceTime",
     "Frontier",
     "GroupBy",
     "Journal",
@@ -21,8 +23,10 @@ __all__ = [
     "ScoringTask",
     "Sensitivity",
     "StratumScore",
+    "TimeChoice",
     "choose_assignment",
     "find_groups",
     "make_scorer",
     "rank",
+    "time_frontier",
 ]

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from trtforge.assignment.budget import AccuracyBudget
 from trtforge.assignment.score import Score
+from trtforge.assignment.times import ChoiceTime
 
 # Scores several choices, each the names of the groups that are left in floating point.
 ScoreAll: TypeAlias = Callable[[Sequence[frozenset[str]]], Sequence[Score]]
@@ -23,12 +24,14 @@ class Point:
     int8_share : share of the multiply-accumulates of all groups that is INT8.
     score : what it costs.
     excess : the bounds that it breaks, in words; none where it meets the budget.
+    time : what its engine takes, where that was measured.
     """
 
     left_out: tuple[str, ...]
     int8_share: float
     score: Score
     excess: tuple[str, ...]
+    time: ChoiceTime | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -37,6 +40,7 @@ class Point:
             "int8_share": self.int8_share,
             "excess": list(self.excess),
             "score": self.score.to_json(),
+            **({"time": self.time.to_json()} if self.time else {}),
         }
 
 
@@ -48,7 +52,7 @@ class Frontier:
     ----------
     points : groups left out one after another in the order of their price, from all in INT8 to none.
     refined : choices tried afterwards, in which one group came back to INT8.
-    chosen : the point with the most work in INT8 that meets the budget.
+    chosen : the point with the most work in INT8 that meets the budget, or by `time_frontier` a faster one.
     """
 
     points: tuple[Point, ...]

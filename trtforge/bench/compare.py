@@ -82,6 +82,15 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
             then = (mine.get("versions") or {}).get(package, version)
             if then != version:
                 found.append(f"{row['contender']} ran with {package} {then} and {version}")
+    threads = {str(run["config"].get("num_threads")) for run in (*before["runs"], *after["runs"])}
+    if len(threads) > 1:
+        found.append(f"num_threads was {' and '.join(sorted(threads))}")
+    built = {row["network"]: row for row in before["networks"]}
+    for row in after["networks"]:
+        for setting in ("profiles", "optimization_level"):
+            then = built.get(row["network"], row).get(setting)
+            if then != row.get(setting):
+                found.append(f"{row['network']} was built with {setting} {then} and {row.get(setting)}")
     digests = {row["network"]: row["sha256"] for row in before["networks"]}
     for row in after["networks"]:
         if digests.get(row["network"], row["sha256"]) != row["sha256"]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -42,6 +42,7 @@ def run_bench(
     folder: Path | None = None,
     command: str | None = None,
     note: Note = lambda text: None,
+    on_part: Callable[[dict[str, Any]], None] | None = None,
     on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
     """Measure every contender on every network.
@@ -62,6 +63,7 @@ def run_bench(
     folder : where built engines are kept, and taken from another time; by default they are thrown away.
     command : what was typed, for the record.
     note : told each step in words.
+    on_part : called after each shape with the result so far, so that a run that is cut leaves something.
     on_progress : called with steps done and steps in all.
 
     Returns
@@ -76,7 +78,10 @@ def run_bench(
     """
     names = [subject.name for subject in subjects]
     if not names or len(set(names)) < len(names):
-        raise ConfigError(f"networks must be one or more, each of its own name, got {names}")
+        raise ConfigError(
+            f"networks must be one or more, each of its own name, got {names}",
+            hint="rename a file, or measure them one by one and merge the results",
+        )
     config, has_gpu = config or BenchConfig(), bool(gpus())
     chosen = tuple(contenders or default_contenders(has_gpu=has_gpu))
     steps = _Steps(subjects, len(chosen), config, on_progress)
@@ -86,11 +91,6 @@ def run_bench(
         telemetry = stack.enter_context(Telemetry())
         engines = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trtforge-")))
         engines.mkdir(parents=True, exist_ok=True)
-        for subject in subjects:
-            own = _Stage(subject, subject.config or config, has_gpu, telemetry, note, steps)
-            found = own.measure(chosen, pythons or {}, engines)
-            members += found[0]
-            rows += found[1]
         run = {
             "command": command,
             "commit": git_commit(Path.cwd()),
@@ -101,13 +101,26 @@ def run_bench(
             "versions": package_versions(_PACKAGES),
             "config": asdict(config),
         }
-    return {
-        "format": FORMAT,
-        "runs": [run],
-        "networks": [{"run": 0, **_about(subject, config)} for subject in subjects],
-        "contenders": [{"run": 0, **row} for row in members],
-        "rows": [{"run": 0, **row} for row in rows],
-    }
+        networks: list[dict[str, Any]] = []
+
+        def so_far() -> dict[str, Any]:
+            parts = {"networks": networks, "contenders": members, "rows": rows}
+            return {
+                "format": FORMAT,
+                "runs": [run],
+                **{key: [{"run": 0, **row} for row in part] for key, part in parts.items()},
+            }
+
+        for subject in subjects:
+            networks.append(_about(subject, config))
+            own = _Stage(subject, subject.config or config, has_gpu, telemetry, note, steps)
+            with closing(own.measure(chosen, pythons or {}, engines)) as found:
+                for about, timed in found:
+                    members += about
+                    rows += timed
+                    if on_part is not None and timed:
+                        on_part(so_far())
+        return so_far()
 
 
 def _about(subject: Subject, config: BenchConfig) -> dict[str, Any]:
@@ -132,7 +145,7 @@ class _Steps:
         self, subjects: Sequence[Subject], num_contenders: int, config: BenchConfig, report: OnProgress | None
     ) -> None:
         rounds = [(subject.config or config).rounds for subject in subjects]
-        cases = [len(subject.cases) for subject in subjects]
+        cases = [len(subject.timed or subject.cases) for subject in subjects]
         per_case = [count * (_STEPS_BEFORE + turns) for count, turns in zip(cases, rounds, strict=True)]
         self._total = num_contenders * sum(1 + steps for steps in per_case)
         self._done, self._report = 0, report
@@ -160,9 +173,9 @@ class _Stage:
 
     def measure(
         self, contenders: Sequence[Contender], pythons: Mapping[str, str], folder: Path
-    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Return what was found of each contender, and of each contender at each shape."""
-        subject, found, rows = self._subject, list[dict[str, Any]](), list[dict[str, Any]]()
+    ) -> Generator[tuple[list[dict[str, Any]], list[dict[str, Any]]], None, None]:
+        """Yield what was found of each contender, and then, shape by shape, of each contender at it."""
+        subject, found = self._subject, list[dict[str, Any]]()
         specs = subject.specs()
         with ExitStack() as stack:
             members: list[Member] = []
@@ -197,9 +210,9 @@ class _Stage:
                 accuracy = measure_accuracy(subject, specs, members, self._config)
                 for about in found:
                     about |= accuracy.get(about["contender"], {})
-            for case in subject.cases:
-                rows += self._measure_case(case, specs, members)
-        return found, rows
+            yield found, []
+            for case in subject.timed or subject.cases:
+                yield [], self._measure_case(case, specs, members)
 
     def _measure_case(self, case: Case, specs: Any, members: Sequence[Member]) -> list[dict[str, Any]]:
         subject, config = self._subject, self._config
@@ -241,7 +254,10 @@ class _Stage:
             if "failed" not in row:
                 row |= summarize(turns[member.contender.name], case, frame_s=config.frame_s)
                 row["device_bytes"] = member.device_bytes
-                member.ask("release")
+                try:
+                    member.ask("release")
+                except TrtforgeError as error:
+                    self._note(f"{subject.name}: {member.contender.title}: {error.message}")
         return list(rows.values())
 
     def _take_turn(self, member: Member, turn: int) -> Turn:

@@ -18,7 +18,7 @@ from trtforge.bench.config import BenchConfig, Case
 from trtforge.bench.contenders import Contender
 from trtforge.bench.process import WorkerProcess
 from trtforge.bench.subject import Subject, shape_of
-from trtforge.model import TensorSpec
+from trtforge.model import TensorSpec, load_model, model_digest
 from trtforge.nvidia.telemetry import Telemetry
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -138,7 +138,8 @@ def build_engine(
     Returns
     -------
     ``engine``, its path; ``build_s``, also where it was built another time; ``plan_bytes``,
-    ``layer_precisions`` and ``build_peak_rss_bytes``, the host memory that this process needed at most.
+    ``layer_precisions``; ``way``, in words where it could not be built as asked; and
+    ``build_peak_rss_bytes``, the host memory that this process needed at most.
 
     Raises
     ------
@@ -150,7 +151,9 @@ def build_engine(
         "profiles": engine_profiles(inputs, subject.cases, config),
         "optimization_level": config.optimization_level,
     }
-    digest = hashlib.sha256(model.read_bytes() + json.dumps(settings).encode()).hexdigest()
+    # Of the weights too, which may lie in files of their own.
+    held = model_digest(load_model(model))
+    digest = hashlib.sha256(held.encode() + json.dumps(settings).encode()).hexdigest()
     engine = folder / f"{subject.name.replace(' ', '_')}.{contender.name}.{digest[:12]}.engine"
     if contender.number == "int8" and subject.scales is not None:
         settings |= {"unquantized": str(subject.model), "scales": str(subject.scales)}

@@ -106,6 +106,7 @@ class WorkerProcess:
                 f"{self._library} did not answer within {self._timeout_s:g} s, asked to {do}"
             ) from None
         if not line:
+            self._answers.put("")  # for whoever asks again
             status = self._process.wait()
             raise ExecutionError(
                 f"the {self._library} worker ended with status {status}: {self._last_words()}"

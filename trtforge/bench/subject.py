@@ -28,10 +28,12 @@ class Subject:
     ----------
     name : what it is called in results.
     model : the ``.onnx`` file in FP32.
-    cases : the shapes that it is timed at.
-    quantized : the ``.onnx`` file with Q/DQ pairs, for INT8; None where there is none.
+    cases : the shapes that engines are built for.
+    quantized : the ``.onnx`` file with Q/DQ pairs, for INT8, and FP32 in between, which TensorRT 8.6 and ONNX
+        Runtime on a CPU take; None where there is none.
     scales : the scales that ``quantized`` was made with: where TensorRT 8.6 or 10 cannot build that, they
-        build ``model`` with these. None where there are none.
+        build ``model`` with these, and a library that runs the types of the network gets ``model`` quantized
+        with FP16 in between. None where there are none.
     constructor : ``module:function`` that makes the PyTorch module of the path ``model``; None where there is
         none.
     paths : folders that ``constructor`` is looked for in.
@@ -40,12 +42,13 @@ class Subject:
     inputs_are : what ``rows`` gives, in words.
     clips : what word errors are counted on, with texts; None counts none. They are padded to the longest
         case.
+    timed : those of the cases that are timed now, with the engines of all; None times all.
     config : how this network is run, where that differs from the others.
     about : one sentence on the network, for the page.
 
     Raises
     ------
-    ConfigError : there is no case.
+    ConfigError : there is no case, or one is timed that is none of them.
     """
 
     name: str
@@ -58,12 +61,19 @@ class Subject:
     rows: Callable[[Case], Rows] | None = None
     inputs_are: str = "Gaussian noise"
     clips: ClipSet | None = None
+    timed: tuple[Case, ...] | None = None
     config: BenchConfig | None = None
     about: str = ""
 
     def __post_init__(self) -> None:
         if not self.cases:
             raise ConfigError(f"{self.name}: no shape to time", hint="give a batch size", settings=("cases",))
+        for case in self.timed or ():
+            if case not in self.cases:
+                raise ConfigError(
+                    f"{self.name}: {case} is timed, and engines are built for {list(self.cases)}",
+                    settings=("timed",),
+                )
 
     def specs(self) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
         """Return inputs and outputs of the network."""

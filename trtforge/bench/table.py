@@ -22,7 +22,7 @@ def result_tables(result: Mapping[str, Any]) -> Iterator[Table]:
 
 
 def left_out(result: Mapping[str, Any]) -> list[str]:
-    """Say who was left out or failed, and why, each reason once."""
+    """Say who was left out, failed, did not settle or was built in another way, each reason once."""
     reasons: dict[tuple[str, str], list[str]] = {}
     for row in (*result["contenders"], *result["rows"]):
         for key, words in (
@@ -34,13 +34,23 @@ def left_out(result: Mapping[str, Any]) -> list[str]:
                 names = reasons.setdefault((words, row[key]), [])
                 name = wording.title(row["contender"])
                 names.extend([name] if name not in names else [])
-    return [f"{', '.join(names)}: {words}, {reason}" for (words, reason), names in reasons.items()]
+    for row in result["rows"]:
+        if not row.get("warm_up", {}).get("is_settled", True):
+            where = f"{row['network']} at {wording.shape(row)}"
+            reason = f"its times still changed at the end of its warm-up on {where}"
+            reasons.setdefault(("not settled", reason), []).append(wording.title(row["contender"]))
+    others = [f"{', '.join(names)}: {words}, {reason}" for (words, reason), names in reasons.items()]
+    return others + [
+        f"{wording.title(row['contender'])} of {row['network']}: {row['way']}"
+        for row in result["contenders"]
+        if row.get("way")
+    ]
 
 
 def comparison_table(found: Sequence[Comparison]) -> Table:
     """Return what changed from one result to another."""
     table = _table("after by before")
-    table.add_column("network")
+    table.add_column("network", min_width=7, overflow="fold")
     table.add_column("contender", no_wrap=True)
     for name in ("batch", "before ms", "after ms", "change", "rounds %", "clips/s"):
         table.add_column(name, justify="right", no_wrap=True)

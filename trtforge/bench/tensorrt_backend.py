@@ -6,15 +6,16 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trtforge.engine import BuildConfig, Engine, build
 from trtforge.engine.artifact import check_runs_here
+from trtforge.engine.attempts import describe_way
 from trtforge.errors import TrtforgeError
-from trtforge.nvidia import select
+from trtforge.nvidia import Flavor, select
 from trtforge.nvidia.cuda import (
     DeviceBuffer,
     Event,
@@ -28,6 +29,9 @@ from trtforge.nvidia.cuda import (
 from trtforge.nvidia.execution import LoadedEngine
 from trtforge.profiles import OptimizationProfile, ShapeRange, choose_profile
 from trtforge.scales import Scales
+
+if TYPE_CHECKING:
+    import onnx
 
 _PRECISIONS = {"fp32": "float32", "tf32": "float32", "fp16": "float16", "int8": "int8"}
 
@@ -77,19 +81,21 @@ class TensorRtBackend:
                 OptimizationProfile({name: ShapeRange(*map(tuple, sizes)) for name, sizes in profile.items()})
                 for profile in profiles
             ]
+            flavor, chosen = select("tensorrt"), Scales.load(scales) if scales else None
             build(
-                model,
+                network_for(flavor, model, unquantized, chosen),
                 profiles=shapes,
                 config=config,
-                flavor="tensorrt",
+                flavor=flavor,
                 unquantized=unquantized,
-                scales=Scales.load(scales) if scales else None,
+                scales=chosen,
             ).save(engine)
         manifest = Engine.load(engine).manifest
         return {
             "build_s": manifest.build_seconds,
             "plan_bytes": manifest.plan_bytes,
             "layer_precisions": dict(manifest.layer_precisions or {}),
+            "way": describe_way(manifest),
         }
 
     def load(self, *, engine: str, **_: Any) -> None:
@@ -188,3 +194,18 @@ class TensorRtBackend:
     def _copy(self, index: int) -> None:
         for ring, place, size in self._sets.values():
             copy_on_device(place, ring + index * size, size, self._stream.handle)
+
+
+def network_for(
+    flavor: Flavor, model: str, unquantized: str | None, scales: Scales | None
+) -> str | onnx.ModelProto:
+    """Return what the library is to build of a network with FP32 between its Q/DQ pairs.
+
+    TensorRT 8.6 and 10 choose FP16 there by a builder flag. A library that runs the types of the network gets
+    it quantized again with FP16 there, where it is known from what.
+    """
+    if unquantized is None or scales is None or not flavor.strongly_typed_only:
+        return model
+    from trtforge.pipeline import quantize  # an interpreter with TensorRT alone has not all that it imports
+
+    return quantize(unquantized, scales, rest="float16")

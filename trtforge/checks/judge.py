@@ -21,6 +21,7 @@ def judge(
     *,
     runner: str | None = None,
     timings: Timings | None = None,
+    timed_on: str | None = None,
 ) -> CheckResult:
     """Say whether a runner got worse than a baseline.
 
@@ -36,11 +37,13 @@ def judge(
     config : budgets and error rates.
     runner : the candidate; the report's last runner by default.
     timings : of the reference and the candidate.
+    timed_on : the GPU that they were taken on, as `trtforge.pipeline.reporting.environment` names it; None
+        where that is not known.
 
     Raises
     ------
     BaselineError : the baseline is of other clips, other texts, another normalisation or another reference,
-        or has what the report lacks: word errors, or an output.
+        has what the report lacks: word errors, or an output; or its times are of another GPU.
     ConfigError : there is no such runner.
     """
     config = config or CheckConfig()
@@ -58,6 +61,8 @@ def judge(
     has_words = any(then.words for then, _ in pairs)
     outputs = baseline.outputs
     has_times = bool(baseline.ratios and now.ratios)
+    if has_times:
+        _check_same_gpu(baseline.environment.get("gpu"), timed_on)
     strata = {clip.clip_id: clip.strata for clip in report.clips}
     has_strata = has_words and config.stratum_wer_budget is not None and any(strata.values())
     num_judged = has_words + has_strata + len(outputs) + has_times
@@ -137,6 +142,16 @@ def _check_same(baseline: Baseline, now: Baseline, report: AccuracyReport) -> No
                 f"the baseline has the SNR of output {output!r}, and the candidate has no such output",
                 hint=hint,
             )
+
+
+def _check_same_gpu(then: str | None, now: str | None) -> None:
+    # Of one product, the driver may differ: whether that made it slower is what is asked.
+    names = [text.partition(" (")[0] for text in (then, now) if text]
+    if len(names) == 2 and names[0] != names[1]:
+        raise BaselineError(
+            f"the baseline's times are of another machine: its GPU was {names[0]}, this one is {names[1]}",
+            hint="measure the baseline on this machine, or check without times",
+        )
 
 
 def _worse_clips(baseline: Baseline, report: AccuracyReport, name: str) -> tuple[WorseClip, ...]:

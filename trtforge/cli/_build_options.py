@@ -21,7 +21,12 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     "plugins": ("--plugin",),
     "preview_features": ("--preview-feature",),
     "compute_capabilities": ("--compute-capability",),
+    "weight_block_size": ("--block-size",),
 }
+# As `trtforge.engine.config.Precision` has them, without importing it to print a help text.
+PRECISIONS = (
+    "int8", "float8", "int8_weight_only", "int4_weight_only", "float16", "bfloat16", "float32",
+)  # fmt: skip
 
 
 # A path may hold an at sign of its own.
@@ -31,6 +36,13 @@ _PLUGIN = re.compile(r"(?P<path>.+?)(?:@(?P<sha256>[0-9a-fA-F]{64}))?", re.DOTAL
 def add_builder_options(parser: argparse.ArgumentParser) -> None:
     """Take what is told to the builder; one that the library lacks is an error, which says who has it."""
     group = parser.add_argument_group("builder", "docs/building.md says what each library has")
+    group.add_argument(
+        "--block-size",
+        type=int,
+        default=64,
+        metavar="N",
+        help="weights that share a scale where they alone are narrow: 16, 32, 64 (default) or 128",
+    )
     group.add_argument("--optimization-level", type=int, metavar="0-5", help="effort (library's default: 3)")
     group.add_argument(
         "--workspace", type=parse_size, metavar="SIZE", help="most scratch memory of a layer, such as 4GiB"
@@ -127,6 +139,7 @@ def build_config(args: argparse.Namespace, **more: Any) -> BuildConfig:
 
     paths = (_PLUGIN.fullmatch(text) for text in args.plugin or ())
     return BuildConfig(
+        weight_block_size=args.block_size,
         optimization_level=args.optimization_level,
         workspace_bytes=args.workspace,
         memory_pools=dict(args.memory_pool or ()),

@@ -139,7 +139,7 @@ def _measure(args: argparse.Namespace, console: Any) -> None:
     )
     pythons = {"torch": args.torch_python, "tensorrt": args.tensorrt_python}
     with tempfile.TemporaryDirectory(prefix="trtforge-bench-") as folder:
-        subjects = [_subject(model, args, config, Path(folder)) for model in args.models]
+        subjects = [_subject(model, args, config, Path(folder), console) for model in args.models]
         with Stages(console).stage("measure") as stage:
             result = run_bench(
                 subjects,
@@ -163,7 +163,10 @@ def _measure(args: argparse.Namespace, console: Any) -> None:
         console.print(f"[bold]written[/]  {path}", soft_wrap=True)
 
 
-def _subject(model: str, args: argparse.Namespace, config: BenchConfig, folder: Path) -> Subject:
+def _subject(
+    model: str, args: argparse.Namespace, config: BenchConfig, folder: Path, console: Any
+) -> Subject:
+    from trtforge._progress import Stages
     from trtforge.audio import ClipSet, features_for_model
     from trtforge.bench import Case, Subject
     from trtforge.external_data import save_model
@@ -173,9 +176,11 @@ def _subject(model: str, args: argparse.Namespace, config: BenchConfig, folder: 
     network, path = load_model(model), Path(model)
     quantized = Path(args.int8) if args.int8 else None
     if quantized is None and args.calibration_set:
-        scales = calibrate(network, ClipSet.load(args.calibration_set).feeds(features_for_model(network)))
+        feeds = ClipSet.load(args.calibration_set).feeds(features_for_model(network))
+        with Stages(console).stage("calibrate") as stage:
+            scales = calibrate(network, feeds, on_progress=stage)
         quantized = folder / f"{path.stem}.int8.onnx"
-        save_model(quantize(network, scales), quantized)
+        save_model(quantize(network, scales, rest="float32"), quantized)
         scales.save(folder / f"{path.stem}.scales.json")
     return Subject(
         name=path.stem,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from trtforge.cli._build_options import OPTIONS as BUILDER_OPTIONS
-from trtforge.cli._build_options import add_builder_options, build_config
+from trtforge.cli._build_options import PRECISIONS, add_builder_options, build_config
 from trtforge.cli._options import (
     add_build,
     add_frames,
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--precision",
-        choices=("int8", "float16", "bfloat16", "float32"),
+        choices=PRECISIONS,
         help="what the engine must run in (default: what the network holds)",
     )
     group = parser.add_argument_group("lengths to build for", "needed where the time axis is dynamic")
@@ -89,7 +89,9 @@ def run(args: argparse.Namespace) -> None:
         )
         way = describe_way(engine.manifest)
         kept = ", from the store" if store and store.hits else ""
-        stage.note(f"{engine}{kept}{f'; {way}' if way else ''}")
+        proof = engine.manifest.proof
+        parts = [f"{engine}{kept}", str(proof) if proof and proof.layers else "", way or ""]
+        stage.note("; ".join(filter(None, parts)))
     engine.save(args.output)
     if engine.manifest.library == "tensorrt_rtx":
         refused = cannot_run_on(engine.manifest.compute_capabilities)

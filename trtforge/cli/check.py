@@ -68,8 +68,9 @@ def run(args: argparse.Namespace) -> int:
     from trtforge.checks import CheckConfig, Timings, github_annotations, judge, junit_xml, markdown_summary
     from trtforge.checks.baseline import Baseline
     from trtforge.checks.decision import MIN_RUNS
-    from trtforge.errors import ConfigError
+    from trtforge.errors import BaselineError, ConfigError
     from trtforge.pipeline import evaluate_candidate, measure_baseline, time_candidate
+    from trtforge.pipeline.reporting import environment
 
     values = vars(args)
     config = CheckConfig(
@@ -86,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.time is not None and args.time < MIN_RUNS:
         raise ConfigError(f"--time must be {MIN_RUNS} runs or more, got {args.time}")
+    if not args.update and not Path(args.baseline).is_file():
+        raise BaselineError(f"no baseline at {args.baseline}", hint="write it with --update, and review it")
     baseline = None if args.update else Baseline.load(args.baseline)
     timings = Timings.load(args.timings) if args.timings else None
     for path in (args.output, args.junit, args.baseline if args.update else None):
@@ -110,7 +113,8 @@ def run(args: argparse.Namespace) -> int:
         measure_baseline(report, timings=timings, measured_here=not is_report).save(args.baseline)
         print_path(console, "written", args.baseline)
         return 0
-    result = judge(baseline, report, config, timings=timings)
+    timed_on = None if args.time is None else environment()["gpu"]
+    result = judge(baseline, report, config, timings=timings, timed_on=timed_on)
     console.print(str(result), markup=False, soft_wrap=True)
     if args.output:
         write_json(args.output, result.to_json())

@@ -6,7 +6,7 @@ import argparse
 import math
 
 from trtforge.cli._build_options import OPTIONS as BUILDER_OPTIONS
-from trtforge.cli._build_options import add_builder_options, build_config
+from trtforge.cli._build_options import PRECISIONS, add_builder_options, build_config
 from trtforge.cli._options import (
     add_activation_memory,
     add_assignment,
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="folder for what is made")
     parser.add_argument(
         "--precision",
-        choices=("int8", "float16", "bfloat16", "float32", "fastest"),
+        choices=(*PRECISIONS, "fastest"),
         default="int8",
         help="default: int8; fastest times engines on the GPU here and keeps INT8 only where it beats FP16",
     )

@@ -6,12 +6,20 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from trtforge.cli._options import add_attention, add_exclude, add_model, make_console
+from trtforge.cli._options import (
+    add_attention,
+    add_exclude,
+    add_frames,
+    add_model,
+    add_profiles,
+    make_console,
+    planned_profiles,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from trtforge.assignment import Score
+    from trtforge.assignment import ChoiceTime, Score
     from trtforge.pipeline import Search
 
 OPTIONS = {
@@ -20,6 +28,8 @@ OPTIONS = {
     "snr_db": ("--min-snr",),
     "budget": ("--max-wer-increase", "--max-stratum-wer-increase", "--min-snr"),
     "num_processes": ("--processes",),
+    "profiles": ("--frames", "--profiles"),
+    "frame_counts": ("--frames",),
 }
 
 
@@ -63,6 +73,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="networks run side by side (default: one for each usable core)",
     )
+    timing = parser.add_argument_group("time", "of each choice on the frontier by that of FP16, on a GPU")
+    timing.add_argument("--time", action="store_true", help="build and time them; the fastest is taken")
+    timing.add_argument(
+        "--flavor", choices=("tensorrt", "tensorrt_rtx"), help="library (default: tensorrt where it is)"
+    )
+    timing.add_argument("--max-batch", type=int, default=8, metavar="N", help="largest batch (default: 8)")
+    lengths = timing.add_mutually_exclusive_group()
+    add_frames(lengths)
+    add_profiles(lengths)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -71,7 +90,10 @@ def run(args: argparse.Namespace) -> None:
 
     from trtforge._progress import Stages
     from trtforge.assignment import AccuracyBudget
-    from trtforge.pipeline import search
+    from trtforge.model import load_model
+    from trtforge.nvidia import select
+    from trtforge.pipeline import FrontierTiming, search
+    from trtforge.pipeline.engine_timing import require_timing_gpu
     from trtforge.pipeline.searching import DEFAULT_BUDGET
     from trtforge.scales import Scales
 
@@ -82,6 +104,11 @@ def run(args: argparse.Namespace) -> None:
     asked = any(value is not None for value in (*points, args.min_snr))
     if not asked:
         overall, stratum = DEFAULT_BUDGET.wer_increase, DEFAULT_BUDGET.stratum_wer_increase
+    timing = None
+    if args.time:
+        require_timing_gpu()
+        profiles = planned_profiles(args, load_model(args.model))
+        timing = FrontierTiming(profiles, select(args.flavor))
     console = make_console()
     with Stages(console).stage("search") as stage:
         found = search(
@@ -95,6 +122,7 @@ def run(args: argparse.Namespace) -> None:
             journal=folder / "journal.json",
             max_points=args.max_points,
             num_processes=args.processes,
+            timing=timing,
             on_progress=stage,
         )
         stage.note(repr(found.assignment))
@@ -126,16 +154,26 @@ def frontier_table(found: Search) -> Table:
     """Return the choices that were tried."""
     from rich.markup import escape
 
-    table = _table("in floating point", "INT8, %", "SNR, dB", "WER", "cosine", title="Frontier")
+    timed = found.frontier.chosen.time is not None
+    columns = ("in floating point", "INT8, %", "SNR, dB", "WER", "cosine", *(("time, %",) if timed else ()))
+    table = _table(*columns, title="Frontier")
     for point in (*found.frontier.points, *found.frontier.refined):
         names = point.left_out
         shown = (
             f"{len(names)}: {', '.join(names[:2])}{', …' if len(names) > 2 else ''}" if names else "nothing"
         )
         style = "bold" if point == found.frontier.chosen else "dim" if point.excess else ""
-        table.add_row(escape(shown), f"{100 * point.int8_share:.1f}", *_texts(point.score), style=style)
+        times = [_time_text(point.time)] if timed else []
+        table.add_row(
+            escape(shown), f"{100 * point.int8_share:.1f}", *_texts(point.score), *times, style=style
+        )
     table.caption = "bold: chosen; dim: beyond the budget; WER as increase in points"
+    table.caption += "; time by that of FP16" if timed else ""
     return table
+
+
+def _time_text(time: ChoiceTime | None) -> str:
+    return "failed" if time is None or time.ratio is None else f"{100 * time.ratio:.0f}"
 
 
 def _texts(score: Score) -> tuple[str, str, str]:

@@ -16,6 +16,7 @@ from trtforge.engine.attempts import Attempt, at_level, by_calibration_cache, fi
 from trtforge.engine.config import BuildConfig
 from trtforge.engine.exporting import ExampleInputs, export_module, is_module
 from trtforge.engine.key import build_key
+from trtforge.engine.narrow_types import check_library, runs_by_type
 from trtforge.engine.precision import network_precision
 from trtforge.engine.single_build import SingleBuild, scales_digest
 from trtforge.engine.store import EngineStore, open_store
@@ -105,9 +106,13 @@ def build(
     chosen = flavor if isinstance(flavor, Flavor) else select(flavor)
     config = config or BuildConfig()
     check_options(chosen, config.asked())
-    if config.strongly_typed:
-        chosen = chosen.strongly_typed()
+    if config.precision is not None:
+        check_library(config.precision, chosen)
     network, name = _load(model, profiles, example_inputs, output_names)
+    wanted = config.precision or network_precision(network)
+    check_library(wanted, chosen)
+    if config.strongly_typed or runs_by_type(wanted):
+        chosen = chosen.strongly_typed()
     asked = SingleBuild(
         network=network,
         name=name,

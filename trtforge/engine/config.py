@@ -12,13 +12,16 @@ from trtforge.errors import ConfigError
 from trtforge.nvidia.options import BY_FIELD
 from trtforge.nvidia.plugins import Plugin
 
-Precision = Literal["int8", "float16", "bfloat16", "float32"]
+Precision = Literal[
+    "int8", "float8", "int8_weight_only", "int4_weight_only", "float16", "bfloat16", "float32"
+]
 Calibrator = Literal["entropy", "minmax"]
 Refit = Literal["any", "identical"]
 HardwareCompatibility = Literal["ampere_plus", "same_compute_capability"]
 Verbosity = Literal["detailed", "layer_names_only", "none"]
 
 MAX_OPTIMIZATION_LEVEL = 5
+BLOCK_SIZES = (16, 32, 64, 128)
 _MAX_AUX_STREAMS = 7
 
 
@@ -35,8 +38,13 @@ class BuildConfig:
         with Q/DQ nodes or, with TensorRT 8.6 and 10, a calibration. ``float16`` needs a network typed FP16
         or float32; the latter is lowered by a builder flag (TensorRT 8.6 and 10) or typed FP16 before it is
         built (TensorRT 11, TensorRT-RTX). ``bfloat16`` needs a network typed BF16, or a float32 one and a
-        library that runs the types of the network. Anything else the network holds than what is asked is an
-        error.
+        library that runs the types of the network. ``float8`` needs a network with Q/DQ nodes of FP8
+        (E4M3). ``int8_weight_only`` and ``int4_weight_only`` store the weights of a float32 network's
+        products in blocks and compute in FP16. These three are for TensorRT 10 and later and TensorRT-RTX,
+        ``float8`` on compute capability 8.9 and above, ``int4_weight_only`` on 8.0 and above. Anything else
+        the network holds than what is asked is an error.
+    weight_block_size : number of weights, along the summed axis, that share a scale where weights alone are
+        stored narrow: 16, 32, 64 or 128.
     optimization_level : 0 (fastest build) to 5 (fastest engine); None leaves the library's default, 3.
     workspace_bytes : most scratch memory that a layer may use; None allows all there is, which is best.
     memory_pools : bounds of other pools, by the vendor's names in lower case, such as
@@ -86,6 +94,7 @@ class BuildConfig:
     """
 
     precision: Precision | None = None
+    weight_block_size: int = 64
     optimization_level: int | None = None
     workspace_bytes: int | None = None
     memory_pools: Mapping[str, int] = field(default_factory=dict, hash=False)
@@ -118,6 +127,12 @@ class BuildConfig:
         _check_one_of("profiling_verbosity", self.profiling_verbosity, get_args(Verbosity), optional=False)
         _check_range("optimization_level", self.optimization_level, MAX_OPTIMIZATION_LEVEL)
         _check_range("aux_streams", self.aux_streams, _MAX_AUX_STREAMS)
+        if self.weight_block_size not in BLOCK_SIZES:
+            raise ConfigError(
+                f"weight_block_size must be one of {', '.join(map(str, BLOCK_SIZES))}, got "
+                f"{self.weight_block_size}",
+                settings=("weight_block_size",),
+            )
         if self.workspace_bytes is not None and self.workspace_bytes < 1:
             raise ConfigError(
                 f"workspace_bytes must be positive, got {self.workspace_bytes}", settings=("workspace_bytes",)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trtforge.calibration import Observations
+from trtforge.engine.narrow_types import WEIGHT_ONLY
 from trtforge.errors import CalibrationError, ConfigError
 from trtforge.graph import (
     MagnitudesByTensor,
     convolutions_in_2d,
     kept_float32,
     prepare,
+    quantize_weights_only,
     state_kernel_shapes,
     to_bfloat16,
     to_float16,
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 _COMPUTING = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _HINTS = {
     "int8": "quantize the network first, by trtforge.quantize or the command trtforge quantize",
+    "float8": "quantize the network to float8 first, by trtforge.quantize or the command trtforge quantize",
+    "int8_weight_only": "pass the network as it was before it was quantized or typed",
+    "int4_weight_only": "pass the network as it was before it was quantized or typed",
     "bfloat16": "pass the network as it was before it was quantized or typed, to a strongly typed library",
     "float16": "pass the network as it was before it was quantized or typed",
     "float32": "pass the network as it was before it was quantized or typed",
@@ -40,15 +45,16 @@ def network_precision(model: onnx.ModelProto) -> str:
 
     Returns
     -------
-    ``int8``, ``float8`` or ``int4`` where there are Q/DQ nodes of that type; else ``float16`` or ``bfloat16``
-    where a convolution or matrix product has such a weight, or an input is such; else ``float32``.
+    ``int8`` or ``float8`` where there are Q/DQ nodes of that type; ``int8_weight_only`` or
+    ``int4_weight_only`` where only weights are dequantized; else ``float16`` or ``bfloat16`` where a
+    convolution or matrix product has such a weight, or an input is such; else ``float32``.
     """
     import onnx
 
     quantized: dict[int, str] = {
         onnx.TensorProto.FLOAT8E4M3FN: "float8",
         onnx.TensorProto.FLOAT8E5M2: "float8",
-        onnx.TensorProto.INT4: "int4",
+        onnx.TensorProto.INT4: "int4_weight_only",
     }
     halves: dict[int, str] = {onnx.TensorProto.FLOAT16: "float16", onnx.TensorProto.BFLOAT16: "bfloat16"}
     types: dict[str, int] = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
@@ -62,10 +68,24 @@ def network_precision(model: onnx.ModelProto) -> str:
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
             # A dequantizer without zero point reads what its own input is.
             tells = node.input[2] if len(node.input) > 2 else node.input[0]
-            return quantized.get(types.get(tells, 0), "int8")
+            held = quantized.get(types.get(tells, 0), "int8")
+            return "int8_weight_only" if held == "int8" and _dequantizes_weights_alone(model) else held
         if node.op_type in _COMPUTING:
             found.update(halves[types[name]] for name in node.input if types.get(name) in halves)
     return min(found, default="float32", key=list(halves.values()).index)
+
+
+def _dequantizes_weights_alone(model: onnx.ModelProto) -> bool:
+    """Say whether nothing is quantized, and all that is dequantized are constants."""
+    for graph in all_graphs(model.graph):
+        constants = {tensor.name for tensor in graph.initializer}
+        constants |= {node.output[0] for node in graph.node if node.op_type == "Constant"}
+        for node in graph.node:
+            if node.op_type == "QuantizeLinear":
+                return False
+            if node.op_type == "DequantizeLinear" and node.input[0] not in constants:
+                return False
+    return True
 
 
 def agreed_precision(
@@ -90,7 +110,7 @@ def agreed_precision(
         return held
     if (held, asked) == ("float32", "float16"):
         return asked
-    if (held, asked) == ("float32", "bfloat16") and flavor.strongly_typed_only:
+    if held == "float32" and flavor.strongly_typed_only and asked in ("bfloat16", *WEIGHT_ONLY):
         return asked
     if carrier is not None and (held, asked) == ("float32", "int8"):
         if flavor.has_calibrators:
@@ -112,44 +132,52 @@ def agreed_precision(
 
 
 def network_to_build(
-    model: onnx.ModelProto, precision: str, flavor: Flavor, *, observations: Observations | None = None
+    model: onnx.ModelProto,
+    precision: str,
+    flavor: Flavor,
+    *,
+    observations: Observations | None = None,
+    block_size: int = 64,
 ) -> tuple[onnx.ModelProto, dict[str, Any]]:
     """Return the network in the form that the library needs to be given for a precision.
 
     Libraries that run the types of the network get a float32 network that is to become ``float16`` or
-    ``bfloat16`` typed so by `trtforge.graph`; its inputs and outputs stay float32. TensorRT 8.6 gets 1-D
-    convolutions as 2-D ones, and every kernel shape in words: it cannot read quantized ones otherwise, and
-    its parser puts reshapes around each of the others. Only where it is to calibrate, or to read a
-    calibration cache, they stay, since scales go by the names of those reshapes. Otherwise it is the network
-    as it is.
+    ``bfloat16``, or to store its weights narrow, typed so by `trtforge.graph`; its inputs and outputs stay
+    float32. TensorRT 8.6 gets 1-D convolutions as 2-D ones, and every kernel shape in words: it cannot read
+    quantized ones otherwise, and its parser puts reshapes around each of the others. Only where it is to
+    calibrate, or to read a calibration cache, they stay, since scales go by the names of those reshapes.
+    Otherwise it is the network as it is.
 
     Parameters
     ----------
     model : the network; not changed.
     precision : what `agreed_precision` returned.
     flavor : the library.
-    observations : what was observed of the network's tensors, where it is to be typed ``float16``.
+    observations : what was observed of the network's tensors, where it is to be typed ``float16``, or to
+        compute so with narrow weights.
+    block_size : number of weights that share a scale, where weights are stored narrow.
 
     Returns
     -------
     network : what to give to the parser.
     rewritten : what was done to it, as options of the manifest; empty where nothing was. ``typed`` is the
-        type given here, ``float32_nodes`` the nodes of a typed network that stay in FP32, with the reasons.
+        type given here, ``block_size`` that of narrow weights, ``float32_nodes`` the nodes of a typed network
+        that stay in FP32, with the reasons.
 
     Raises
     ------
     ModelError : the network's types contradict each other.
-    QuantizationError : the dtype of a tensor cannot be inferred.
+    QuantizationError : the dtype of a tensor cannot be inferred, or no weight can be stored narrow.
     CalibrationError : the observations belong to another network.
     ConfigError : there are observations, and the network is not typed FP16 here; or a quantizer has a scale
         in FP16, which the library does not take.
     """
     typed_here = (
         flavor.strongly_typed_only
-        and precision in ("float16", "bfloat16")
+        and precision in ("float16", "bfloat16", *WEIGHT_ONLY)
         and network_precision(model) == "float32"
     )
-    if observations is not None and not (typed_here and precision == "float16"):
+    if observations is not None and not (typed_here and precision != "bfloat16"):
         raise ConfigError(
             f"observations have no effect: {flavor} is not to type a float32 network float16 first",
             hint="leave observations out",
@@ -160,8 +188,14 @@ def network_to_build(
         if typed_here:
             prepared = prepare(model)
             magnitudes = observed_magnitudes(observations, model)
-            half = precision == "float16"
-            model = to_float16(prepared, magnitudes=magnitudes) if half else to_bfloat16(prepared)
+            if precision in WEIGHT_ONLY:
+                stored = WEIGHT_ONLY[precision]
+                model = quantize_weights_only(prepared, stored, block_size=block_size, magnitudes=magnitudes)
+                rewritten["block_size"] = block_size
+            elif precision == "float16":
+                model = to_float16(prepared, magnitudes=magnitudes)
+            else:
+                model = to_bfloat16(prepared)
             rewritten["typed"] = precision
         if kept := kept_float32(model):
             rewritten["float32_nodes"] = kept

@@ -40,6 +40,9 @@ class LayerProof:
     real : type that it multiplies in, or None where nobody tells.
     engine_layer : the engine's layer that does its work, where one could be told; None where ``real`` comes
         from the types of the graph, which a strongly typed library is bound to, or from nowhere.
+    stored : type that its weight is stored in, where that is narrower than what it multiplies in.
+    read : narrowest type of constants that the engine's layer reads, or ``nothing``, where ``stored`` is
+        something and the library tells. Where it is not ``stored``, a layer before widens the weight.
     """
 
     name: str
@@ -47,6 +50,8 @@ class LayerProof:
     requested: str
     real: str | None
     engine_layer: str | None = None
+    stored: str | None = None
+    read: str | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -74,10 +79,19 @@ class PrecisionProof:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of layers by verdict, and of those that only the graph's types speak for."""
+        """Number of layers by verdict, and of those that only the graph's types speak for.
+
+        Where weights are stored narrow, also of those layers (``stored_narrow``), and of them those that the
+        engine reads so (``read_narrow``).
+        """
         verdicts = [layer.verdict for layer in self.layers]
         by_graph = sum(layer.source == "graph" for layer in self.layers)
-        return {**{name: verdicts.count(name) for name in VERDICTS}, "by_graph": by_graph}
+        found: dict[str, int] = {name: verdicts.count(name) for name in VERDICTS}
+        found["by_graph"] = by_graph
+        if stored := [layer for layer in self.layers if layer.stored is not None]:
+            found["stored_narrow"] = len(stored)
+            found["read_narrow"] = sum(layer.read == layer.stored for layer in stored)
+        return found
 
     def __str__(self) -> str:
         found = self.counts
@@ -85,6 +99,12 @@ class PrecisionProof:
         parts = [f"{found['by_graph']} of them by the graph's types"] if found["by_graph"] else []
         parts += [f"{found['fell_back']} fell back"] if found["fell_back"] else []
         parts += [f"{found['unknown']} not known"] if found["unknown"] else []
+        if "stored_narrow" in found:
+            stored = [layer for layer in self.layers if layer.stored is not None]
+            kinds = "/".join(sorted({str(layer.stored) for layer in stored}))
+            told = any(layer.read is not None for layer in stored)
+            read = f" ({found['read_narrow']} read so)" if told else ""
+            parts += [f"{len(stored)} with weights in {kinds}{read}"]
         return ", ".join([text, *parts])
 
     def require(self) -> None:
@@ -121,7 +141,13 @@ class PrecisionProof:
     def from_json(cls, record: Mapping[str, Any]) -> PrecisionProof:
         """Read what `to_json` gave; raises KeyError or TypeError for anything else."""
         names = LayerProof.__dataclass_fields__
-        return cls(tuple(LayerProof(**{name: layer[name] for name in names}) for layer in record["layers"]))
+        # Manifests that were written before weights were told apart lack those of them.
+        return cls(
+            tuple(
+                LayerProof(**{name: layer[name] for name in names if name in layer})
+                for layer in record["layers"]
+            )
+        )
 
 
 def prove(
@@ -163,6 +189,7 @@ def prove(
             # What a builder flag allows; the network itself says nothing.
             requested = "float16"
         here = found.get(layer.name)
+        stored = layer.stored_narrow
         real = here.reads if here is not None else typed if flavor.strongly_typed_only else None
         entries.append(
             LayerProof(
@@ -171,6 +198,8 @@ def prove(
                 requested,
                 None if real == "unknown" else real,
                 here.name if here is not None else None,
+                stored,
+                here.holds if here is not None and stored is not None else None,
             )
         )
     return PrecisionProof(tuple(entries))

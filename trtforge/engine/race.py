@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 from trtforge.errors import (
     BuildError,
     ConfigError,
-    OutOfMemoryError,
+    DeviceLostError,
+    ExecutionError,
     PrecisionError,
     QuantizationError,
 )
@@ -140,13 +141,14 @@ def race(
     ways : ways to build all layers in INT8.
     blocks : the blocks of the network, in graph order; regions are runs of them. One or none: no regions.
     measure : builds one way and times it beside FP16; what it raises of a build, of a precision that is
-        required, of quantizing or of memory is noted.
+        required, of quantizing or of running is noted.
     margin : what a candidate must gain, a share of the time.
     max_builds : most engines to be built, beside that in FP16.
 
     Raises
     ------
     ConfigError : the margin is negative or 1 and more, or there is nothing to build.
+    DeviceLostError : the GPU was lost.
     """
     if not 0 <= margin < 1 or max_builds < 1 or not ways:
         raise ConfigError(
@@ -160,7 +162,9 @@ def race(
         try:
             spreads = {shape: Spread.of(rounds) for shape, rounds in measure(way).items()}
             trials.append(Trial(way, spreads))
-        except (BuildError, OutOfMemoryError, PrecisionError, QuantizationError) as error:
+        except DeviceLostError:
+            raise  # nothing runs in this process any more
+        except (BuildError, ExecutionError, PrecisionError, QuantizationError) as error:
             trials.append(Trial(way, error=error.message))
         return trials[-1]
 

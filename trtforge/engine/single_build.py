@@ -19,6 +19,7 @@ from trtforge.engine.calibrating import calibration_request, carrier_of
 from trtforge.engine.config import BuildConfig
 from trtforge.engine.durations import BuildDurations
 from trtforge.engine.manifest import Manifest
+from trtforge.engine.narrow_types import runs_by_type, targets_of
 from trtforge.engine.precision import agreed_precision, network_to_build
 from trtforge.engine.proof import prove
 from trtforge.engine.timing_cache import timing_cache_for
@@ -71,7 +72,15 @@ class SingleBuild:
         network_inputs = model_inputs(network)
         check_profiles(network_inputs, self.profiles)
         calibration = calibration_request(network, chosen, config, self.profiles, self.scales, self.feeds)
-        given, rewritten = network_to_build(network, precision, chosen, observations=self.observations)
+        # What cannot run where it was asked for is refused before the library is.
+        targets = targets_of(precision, chosen, config) if runs_by_type(precision) else None
+        given, rewritten = network_to_build(
+            network,
+            precision,
+            chosen,
+            observations=self.observations,
+            block_size=config.weight_block_size,
+        )
         plugins = [checked_plugin(plugin) for plugin in config.plugin_files]
         gpu = next(iter(gpus()), None)
         timings = timing_cache_for(config, chosen, gpu)
@@ -108,7 +117,7 @@ class SingleBuild:
         manifest = Manifest(
             library=chosen.name,
             library_version=chosen.version,
-            compute_capabilities=chosen.built_for(config.compute_capabilities, config.hardware_compatibility),
+            compute_capabilities=targets or targets_of(precision, chosen, config),
             gpu=gpu.name if gpu else None,
             driver=gpu.driver if gpu else None,
             system=system_name(),

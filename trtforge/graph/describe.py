@@ -45,6 +45,12 @@ class LayerPrecision:
     weight_dtype: str
     num_parameters: int
 
+    @property
+    def stored_narrow(self) -> str | None:
+        """What the weight is stored in, where that is INT8 or INT4 and the layer multiplies in more."""
+        is_narrow = self.weight_dtype in ("int4", "int8") and self.precision != self.weight_dtype
+        return self.weight_dtype if is_narrow else None
+
 
 @dataclass(frozen=True)
 class GraphSummary:
@@ -84,6 +90,11 @@ class GraphSummary:
         """Number of compute layers by precision, the most frequent first."""
         return dict(Counter(layer.precision for layer in self.layers).most_common())
 
+    @property
+    def stored_narrow(self) -> Mapping[str, int]:
+        """Number of compute layers whose weight is stored narrower than they multiply, by its type."""
+        return dict(Counter(layer.stored_narrow for layer in self.layers if layer.stored_narrow))
+
     def to_json(self) -> dict[str, Any]:
         """Return the summary as plain JSON values."""
         return {
@@ -96,6 +107,7 @@ class GraphSummary:
             "num_quantizers": self.num_quantizers,
             "num_dequantizers": self.num_dequantizers,
             "counts": dict(self.counts),
+            "stored_narrow": dict(self.stored_narrow),
             "layers": [vars(layer) for layer in self.layers],
             "float32_nodes": dict(self.float32_nodes),
             "raised_scales": dict(self.raised_scales),

@@ -22,7 +22,7 @@ _WORDS = {
 _PATTERNS = tuple((name, re.compile(rf"\b(?:{'|'.join(words)})\b")) for name, words in _WORDS.items())
 _LAYER_LINE = re.compile(
     r"^Name: (?P<name>.*?), LayerType: (?P<kind>.*?), "
-    r"Inputs: \[(?P<inputs>.*?)\], (?:Constants|Outputs): \["
+    r"Inputs: \[(?P<inputs>.*?)\], (?:Constants: \[(?P<constants>.*?)\], )?Outputs: \["
 )
 _DATATYPE = re.compile(r"(?:Datatype|Format/Datatype): ([^,}]+)")
 # As TensorRT 8.6 has it: "Layer(KIND): NAME, Tactic: T, x (Int8[-1,8:32,1,-1]) -> y (Half[...])".
@@ -44,12 +44,15 @@ class EngineLayer:
     kind : the library's word for what it is, such as ``CaskConvolution``, ``gemm`` or ``kgen``.
     reads : narrowest type that it reads, or None where it reads none or the library does not tell.
     nodes : the network's nodes that it is said to stem from, where the library says.
+    holds : narrowest type of the constants that it reads, ``nothing`` where there are none, or None where the
+        library does not tell.
     """
 
     name: str
     kind: str
     reads: str | None
     nodes: tuple[str, ...] = ()
+    holds: str | None = None
 
 
 def layers_from_inspector(text: str) -> tuple[EngineLayer, ...] | None:
@@ -64,6 +67,7 @@ def layers_from_inspector(text: str) -> tuple[EngineLayer, ...] | None:
             str(layer.get("LayerType", "")),
             _narrowest(_told_types(layer)),
             tuple(_NODE.findall(str(layer.get("Metadata", "")))),
+            _held(_types_of(layer["Constants"])) if "Constants" in layer else None,
         )
         for layer in described
     )
@@ -80,6 +84,7 @@ def layers_from_log(text: str | None) -> tuple[EngineLayer, ...] | None:
                 match["kind"],
                 _narrowest(_DATATYPE.findall(match["inputs"])),
                 tuple(_NODE.findall(line)),
+                None if match["constants"] is None else _held(_DATATYPE.findall(match["constants"])),
             )
             for line, match in matches
         )
@@ -108,11 +113,20 @@ def count_types(layers: Sequence[EngineLayer] | None) -> dict[str, int] | None:
 
 def _told_types(layer: Mapping[str, Any]) -> list[str]:
     """List the types of what a layer reads; where TensorRT 8.6 keeps them back, that of its weights."""
-    told = [str(tensor.get("Format/Datatype") or tensor.get("Datatype") or "") for tensor in layer["Inputs"]]
+    told = _types_of(layer["Inputs"])
     weights = layer.get("Weights")
     if isinstance(weights, Mapping) and told and all(text.startswith("N/A") for text in told):
         return [str(weights.get("Type", ""))]
     return told
+
+
+def _types_of(tensors: Any) -> list[str]:
+    listed = [tensor for tensor in tensors or () if isinstance(tensor, Mapping)]
+    return [str(tensor.get("Format/Datatype") or tensor.get("Datatype") or "") for tensor in listed]
+
+
+def _held(types: Iterable[str]) -> str:
+    return _narrowest(types) or "nothing"
 
 
 def _narrowest(types: Iterable[str]) -> str | None:

@@ -8,6 +8,7 @@ from trtforge.pipeline.comparison import compare
 from trtforge.pipeline.compilation import compile  # noqa: A004 - named for what users look for
 from trtforge.pipeline.evaluation import evaluate, open_runner
 from trtforge.pipeline.fastest import Fastest, build_fastest
+from trtforge.pipeline.frontier_timing import FrontierTiming, choice_timer
 from trtforge.pipeline.linting import lint
 from trtforge.pipeline.quantization import calibrate, lower, observe, quantize, quantize_weights
 from trtforge.pipeline.searching import Search, search
@@ -17,12 +18,14 @@ __all__ = [
     "CLEAN",
     "Compilation",
     "Fastest",
+    "FrontierTiming",
     "Search",
     "Smoothing",
     "audit",
     "build_fastest",
     "calibrate",
     "check",
+    "choice_timer",
     "compare",
     "compile",
     "evaluate",

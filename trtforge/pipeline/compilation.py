@@ -17,6 +17,7 @@ from trtforge.calibration import Method, Observations
 from trtforge.calibration.collect import DEFAULT_ACTIVATION_BYTES
 from trtforge.engine import BuildConfig, Engine, build
 from trtforge.engine.attempts import describe_way
+from trtforge.engine.narrow_types import WEIGHT_ONLY, check_library, runs_by_type, targets_of
 from trtforge.engine.store import EngineStore, open_store
 from trtforge.graph import Attention, KeepFloat, describe, prepare
 from trtforge.model import ModelSource, load_model, model_digest
@@ -34,14 +35,16 @@ from trtforge.pipeline.compile_request import (
     name_of,
     tensors_to_know,
 )
+from trtforge.pipeline.engine_timing import require_timing_gpu
 from trtforge.pipeline.evaluation import Contender, can_run, check_texts, evaluate
-from trtforge.pipeline.fastest import build_fastest, require_timing_gpu
+from trtforge.pipeline.fastest import build_fastest
 from trtforge.pipeline.quantization import (
     CollectOn,
     check_collect_on,
     lower,
     observe,
     quantize,
+    quantize_weights,
     rest_for,
     scales_from,
     summarize_scales,
@@ -49,6 +52,7 @@ from trtforge.pipeline.quantization import (
 from trtforge.pipeline.reporting import make_report
 from trtforge.pipeline.smoothing import smooth as smooth_network
 from trtforge.profiles import OptimizationProfile
+from trtforge.report.formatting import precision_name
 from trtforge.scales import Scales
 from trtforge.speech import CtcDecoder
 from trtforge.units import format_bytes
@@ -56,8 +60,6 @@ from trtforge.units import format_bytes
 if TYPE_CHECKING:
     import onnx
     from rich.console import Console
-
-LABELS = {"int8": "INT8", "float16": "FP16", "bfloat16": "BF16", "float32": "FP32"}
 
 
 def compile(  # noqa: A001 - the word users look for
@@ -93,11 +95,12 @@ def compile(  # noqa: A001 - the word users look for
     model : path of an ``.onnx`` file, or a network in memory, in FP32, that says in its metadata how its
         input is made (``trtforge.features``) and, to be evaluated, how its output is read
         (``trtforge.decoder``).
-    clips : clip set to calibrate on, or its folder; needed for ``int8``. For libraries that run the types of
-        the network it also tells, where activations are counted on the CPU, which tensors FP16 cannot hold;
-        their makers and readers stay in FP32, and the report and the manifest name them.
+    clips : clip set to calibrate on, or its folder; needed for ``int8`` and ``float8``. For libraries that
+        run the types of the network it also tells, where activations are counted on the CPU, which tensors
+        FP16 cannot hold; their makers and readers stay in FP32, and the report and the manifest name them.
     precision : ``int8``, ``float16``, ``bfloat16`` (for libraries that run the types of the network),
-        ``float32``, or ``fastest``: ``int8`` where engines timed on the GPU here say that it beats
+        ``float32``, ``float8``, ``int8_weight_only`` or ``int4_weight_only`` (`BuildConfig` says what these
+        need), or ``fastest``: ``int8`` where engines timed on the GPU here say that it beats
         ``float16``, of the whole network or parts of it, else ``float16``. The manifest's option ``fastest``
         and the report then say what was tried.
     evaluate : clip set to count word errors on, or its folder; with other speakers and texts than ``clips``.
@@ -142,7 +145,12 @@ def compile(  # noqa: A001 - the word users look for
         percentile,
         max_batch,
         activation_bytes,
-        {"assignment": assignment is not None, "smooth": smooth},
+        {
+            "assignment": assignment is not None,
+            "smooth": smooth,
+            "keep_float": keep_float != "none",
+            "attention": attention != "float",
+        },
     )
     check_collect_on(collect_on)
     name = checked_name(name or name_of(model))
@@ -152,9 +160,11 @@ def compile(  # noqa: A001 - the word users look for
     hits = kept.hits if kept else 0
     chosen = select(flavor)
     check_options(chosen, settings.asked())
-    if settings.strongly_typed:
+    check_library(precision, chosen)
+    if settings.strongly_typed or runs_by_type(precision):
         chosen = chosen.strongly_typed()
     chosen.check_can_build()
+    targets_of(precision, chosen, settings)
     if fastest:
         require_timing_gpu()
     check_keep_float32(keep_float32, precision, chosen)
@@ -209,12 +219,11 @@ def compile(  # noqa: A001 - the word users look for
                 )
             stage.note(summarize_scales(scales) if scales else repr(observations))
     if not fastest:
-        with stages.stage("quantize" if scales else "prepare") as stage:
+        with stages.stage("quantize" if scales or precision in WEIGHT_ONLY else "prepare") as stage:
             network = _network_for(
-                source, scales, observations, precision, chosen, exclude, keep_float, attention, keep_float32
+                source, scales, observations, settings, chosen, exclude, keep_float, attention, keep_float32
             )
-            counts = describe(network).counts
-            stage.note(", ".join(f"{n} layers {LABELS.get(kind, kind)}" for kind, n in counts.items()))
+            stage.note(_count_layers(network))
     if profiles is None:
         sets = [clips for clips in (calibration_set, test_set) if clips is not None]
         profiles = plan_for_clips(source, features, sets, max_batch=max_batch)
@@ -238,7 +247,7 @@ def compile(  # noqa: A001 - the word users look for
             engine, network = won.engine, won.network
         else:
             # A calibration cache cannot leave layers in floating point.
-            by_cache = scales is not None and not exclude and keep_float == "none"
+            by_cache = precision == "int8" and not exclude and keep_float == "none"
             engine = build(
                 network,
                 profiles=profiles,
@@ -288,7 +297,7 @@ def _network_for(
     source: onnx.ModelProto,
     scales: Scales | None,
     observations: Observations | None,
-    precision: str,
+    config: BuildConfig,
     flavor: Flavor,
     exclude: Sequence[str],
     keep_float: KeepFloat,
@@ -296,6 +305,16 @@ def _network_for(
     keep_float32: Sequence[str],
 ) -> onnx.ModelProto:
     """Write the network in the form that the library wants for this precision."""
+    precision = str(config.precision)
+    if precision in WEIGHT_ONLY:
+        return quantize_weights(
+            source,
+            WEIGHT_ONLY[precision],
+            block_size=config.weight_block_size,
+            exclude=exclude,
+            keep_float32=keep_float32,
+            observations=observations,
+        )
     if scales is not None:
         rest = rest_for(flavor)
         return quantize(
@@ -307,12 +326,20 @@ def _network_for(
             attention=attention,
             keep_float32=keep_float32,
             observations=observations if rest == "float16" else None,
+            to="float8" if precision == "float8" else "int8",
         )
     if flavor.strongly_typed_only and precision == "float16":
         return lower(source, "float16", keep_float32=keep_float32, observations=observations)
     if flavor.strongly_typed_only and precision == "bfloat16":
         return lower(source, "bfloat16", keep_float32=keep_float32)
     return prepare(source)
+
+
+def _count_layers(network: onnx.ModelProto) -> str:
+    found = describe(network)
+    text = ", ".join(f"{n} layers {precision_name(kind)}" for kind, n in found.counts.items())
+    narrow = [f"{n} with weights in {precision_name(kind)}" for kind, n in found.stored_narrow.items()]
+    return ", ".join([text, *narrow])
 
 
 def _describe_engine(engine: Engine) -> str:
@@ -336,9 +363,9 @@ def _evaluate(
 ) -> AccuracyReport:
     contenders: dict[str, Contender] = {"FP32": source}
     if precision != "float32":
-        contenders[LABELS[precision]] = network
+        contenders[precision_name(precision)] = network
     if can_run(engine):
-        contenders[f"{LABELS[precision]} engine"] = engine
+        contenders[f"{precision_name(precision)} engine"] = engine
     return evaluate(contenders, clips, on_progress=on_progress)
 
 

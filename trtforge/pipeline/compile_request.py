@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 from trtforge.calibration.activations import check_activation_bytes
 from trtforge.engine import BuildConfig
 from trtforge.engine.config import Precision
+from trtforge.engine.narrow_types import WEIGHT_ONLY
 from trtforge.errors import ConfigError
 from trtforge.model import ModelSource
 from trtforge.nvidia import Flavor
@@ -19,8 +20,8 @@ from trtforge.profiles import OptimizationProfile
 
 CompilePrecision: TypeAlias = Precision | Literal["fastest"]
 
-# Those that need INT8 ranges.
-CALIBRATED = ("int8", "fastest")
+# Those that need INT8 ranges, which FP8 is written from too.
+CALIBRATED = ("int8", "float8", "fastest")
 
 
 def build_settings(precision: CompilePrecision, config: BuildConfig | None) -> BuildConfig:
@@ -60,8 +61,8 @@ def check_request(
     for setting, asked in for_int8.items():
         if asked and precision not in CALIBRATED:
             raise ConfigError(
-                f"{setting} is about INT8, and the precision is {precision!r}",
-                hint=f"leave {setting} out, or ask for int8",
+                f"{setting} is about INT8 and FP8, and the precision is {precision!r}",
+                hint=f"leave {setting} out, or ask for int8 or float8",
                 settings=(setting, "precision"),
             )
     if precision in CALIBRATED and clips is None:
@@ -107,4 +108,5 @@ def tensors_to_know(precision: str, flavor: Flavor, collect_on: CollectOn) -> Ob
     typed_by_data = flavor.strongly_typed_only and collect_on == "cpu"
     if precision in CALIBRATED:
         return "all" if typed_by_data else "int8"
-    return "float16" if precision == "float16" and typed_by_data else None
+    computes_in_half = precision == "float16" or precision in WEIGHT_ONLY
+    return "float16" if computes_in_half and typed_by_data else None

@@ -4,38 +4,32 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from trtforge._progress import OnProgress
 from trtforge.assignment import find_groups
 from trtforge.calibration import Observations
-from trtforge.checks import Timings
-from trtforge.checks.timings import time_side_by_side
 from trtforge.engine import BuildConfig, Engine, build
 from trtforge.engine.race import Ratios, Verdict, Way, race
-from trtforge.errors import BuildError, ConfigError, NoGpuError
-from trtforge.feeds import Arrays
+from trtforge.errors import BuildError
 from trtforge.graph import Attention, KeepFloat, prepare
-from trtforge.model import model_inputs
-from trtforge.nvidia import Flavor, gpus
-from trtforge.pipeline.evaluation import can_run
+from trtforge.nvidia import Flavor
+from trtforge.pipeline.engine_timing import (
+    TimePair,
+    require_running,
+    require_timing_gpu,
+    timer_on_gpu,
+    tuned_feed,
+)
 from trtforge.pipeline.quantization import lower, quantize, rest_for
 from trtforge.profiles import OptimizationProfile
-from trtforge.runtime import Session
 from trtforge.scales import Scales
 
 if TYPE_CHECKING:
     import onnx
 
-# Times a candidate beside FP16 at every shape.
-TimePair: TypeAlias = Callable[[Engine, Engine], Mapping[str, Timings]]
-
-_CALLS_A_ROUND = 5
-_NUM_ROUNDS = 30
+_DEFAULT_LEVEL = 3
 
 
 @dataclass(frozen=True)
@@ -100,23 +94,15 @@ def build_fastest(
     if time_pair is None:
         require_timing_gpu()
     typed = flavor.strongly_typed_only
-    half = (
-        lower(source, "float16", keep_float32=keep_float32, observations=observations)
-        if typed
-        else prepare(source)
-    )
+    half = network_in_half(source, flavor, keep_float32=keep_float32, observations=observations)
     settings = {"profiles": profiles, "flavor": flavor}
     baseline = build_engine(half, config=replace(config, precision="float16"), **settings)
-    if time_pair is None and not can_run(baseline):
-        raise ConfigError(
-            f"engines of {flavor} do not run on the GPU here, so that none can be timed",
-            hint="ask for int8 or float16, or take another flavor",
-            settings=("flavor", "precision"),
-        )
+    if time_pair is None:
+        require_running(baseline, flavor)
     engines: dict[Way, tuple[Engine, onnx.ModelProto]] = {}
     groups = find_groups(
         prepare(source),
-        _feed(source, profiles[:1], smallest=True),
+        tuned_feed(source, profiles[:1], smallest=True),
         by="block",
         exclude=exclude,
         attention=attention,
@@ -161,7 +147,7 @@ def build_fastest(
             if on_progress is not None:
                 on_progress(num_built, max_builds + 1)
         engines[way] = engine, network
-        timings = (time_pair or _timer(source, profiles))(baseline, engine)
+        timings = (time_pair or timer_on_gpu(source, profiles))(baseline, engine)
         ratios = {shape: found.ratios for shape, found in timings.items()}
         if not (way.settings or way.by_cache or way.float_blocks):
             # Where the library found no implementation at its default level, others were tried on the way.
@@ -183,20 +169,23 @@ def build_fastest(
     return Fastest(replace(engine, manifest=replace(engine.manifest, options=options)), network, verdict)
 
 
+def network_in_half(
+    source: onnx.ModelProto,
+    flavor: Flavor,
+    *,
+    keep_float32: Sequence[str] = (),
+    observations: Observations | None = None,
+) -> onnx.ModelProto:
+    """Return what a library is given to build FP16 of: typed so, or as it is for a builder flag."""
+    if flavor.strongly_typed_only:
+        return lower(source, "float16", keep_float32=keep_float32, observations=observations)
+    return prepare(source)
+
+
 def _first_like(verdict: Verdict, engines: Mapping[Way, object]) -> Way:
     """Return the way that was built for the chosen trial: its own, or the first, where that is the same."""
     assert verdict.chosen is not None  # noqa: S101 - narrows the type
     return verdict.chosen.way if verdict.chosen.way in engines else verdict.trials[0].way
-
-
-def require_timing_gpu() -> None:
-    """Raise NoGpuError where there is no GPU to time engines on."""
-    if not gpus():
-        raise NoGpuError(
-            "the fastest precision is found by timing engines, and CUDA finds no GPU here",
-            hint="ask for int8 or float16, or run this on the machine that will serve the engine",
-            settings=("precision",),
-        )
 
 
 def ways_of(flavor: Flavor, config: BuildConfig, *, by_cache: bool = True) -> tuple[Way, ...]:
@@ -218,49 +207,3 @@ def ways_of(flavor: Flavor, config: BuildConfig, *, by_cache: bool = True) -> tu
         levels = [level for level in flavor.other_levels if level != _DEFAULT_LEVEL]
         ways += [Way(f"Q/DQ, optimization level {level}", {"optimization_level": level}) for level in levels]
     return tuple(ways)
-
-
-_DEFAULT_LEVEL = 3
-
-
-def _timer(source: onnx.ModelProto, profiles: Sequence[OptimizationProfile]) -> TimePair:
-    def time_pair(baseline: Engine, candidate: Engine) -> dict[str, Timings]:
-        found = {}
-        with ExitStack() as stack:
-            sessions = [stack.enter_context(Session(engine)) for engine in (baseline, candidate)]
-            for profile in profiles:
-                feed = _feed(source, [profile])
-                given = {name: sessions[0].to_device(np.asarray(array)) for name, array in feed.items()}
-
-                def run(session: Session, given: Mapping[str, Any] = given) -> None:
-                    for _ in range(_CALLS_A_ROUND):
-                        session.run(given, outputs="device")
-
-                calls = [lambda session=session, run=run: run(session) for session in sessions]
-                found[_shape_text(feed)] = time_side_by_side(*calls, num_rounds=_NUM_ROUNDS)
-                given.clear()
-        return found
-
-    return time_pair
-
-
-def _shape_text(feed: Arrays) -> str:
-    return ", ".join(f"{name} {tuple(array.shape)}" for name, array in feed.items())
-
-
-def _feed(
-    source: onnx.ModelProto, profiles: Sequence[OptimizationProfile], *, smallest: bool = False
-) -> dict[str, Any]:
-    """Make input of the shapes that a profile is tuned for: noise, and zeros where numbers are whole."""
-    rng, feed = np.random.default_rng(0), dict[str, Any]()
-    for spec in model_inputs(source):
-        shape = tuple(size for size in spec.shape if isinstance(size, int))
-        for profile in profiles:
-            if spec.name in profile.shapes:
-                ranges = profile.shapes[spec.name]
-                shape = ranges.min if smallest else ranges.opt
-        if spec.dtype in ("float32", "float16"):
-            feed[spec.name] = rng.standard_normal(shape, np.float32).astype(spec.dtype)
-        else:
-            feed[spec.name] = np.zeros(shape, spec.dtype)
-    return feed

@@ -25,6 +25,7 @@ from trtforge.assignment import (
     find_groups,
     make_scorer,
     rank,
+    time_frontier,
 )
 from trtforge.audio import ClipSet, Features, features_for_model
 from trtforge.engine.single_build import scales_digest
@@ -34,7 +35,9 @@ from trtforge.feeds import Arrays, Feeds, as_feeds
 from trtforge.graph import Attention, prepare
 from trtforge.model import DECODER_KEY, ModelSource, load_model, model_digest, model_metadata
 from trtforge.pipeline.clips import as_clip_set
+from trtforge.pipeline.engine_timing import require_timing_gpu
 from trtforge.pipeline.evaluation import check_texts
+from trtforge.pipeline.frontier_timing import FrontierTiming, choice_timer
 from trtforge.report.frontier import draw_frontier
 from trtforge.scales import Scales
 from trtforge.speech import CtcDecoder
@@ -52,7 +55,7 @@ class Search:
 
     Parameters
     ----------
-    assignment : the choice with the most work in INT8 that meets the budget.
+    assignment : the choice with the most work in INT8 that meets the budget, or a faster one that does.
     everything : score with all layers in INT8.
     sensitivity : what each group costs, in graph order.
     order : groups, those first that are better left out.
@@ -106,6 +109,7 @@ def search(
     journal: str | os.PathLike[str] | None = None,
     max_points: int = 32,
     num_processes: int = 1,
+    timing: FrontierTiming | None = None,
     on_progress: OnProgress | None = None,
 ) -> Search:
     """Measure what each layer costs in INT8, and find the assignment that a budget allows.
@@ -131,12 +135,15 @@ def search(
     max_points : most points of the frontier.
     num_processes : networks run side by side, each in a process of its own; 1 runs them in this one. With
         more, a script that calls this needs ``if __name__ == "__main__"``.
+    timing : times each choice of the frontier beside FP16 on the GPU here, and lets time decide among those
+        that meet the budget (`trtforge.assignment.time_frontier`); None measures no time.
     on_progress : called with networks run, and how many it will be at most.
 
     Raises
     ------
     ConfigError : the budget is about words, and words cannot be counted; or the journal is of another search.
     ScalesError : the scales belong to another network.
+    NoGpuError, BuildError : ``timing`` was asked for where there is no GPU, or not even FP16 can be built.
     ModelError, QuantizationError, InputError : as for `trtforge.quantize` and `trtforge.evaluate`.
 
     References
@@ -147,6 +154,8 @@ def search(
     for setting, value in (("max_points", max_points - 1), ("num_processes", num_processes)):
         if value < 1:
             raise ConfigError(f"{setting} is too small", settings=(setting,))
+    if timing is not None:
+        require_timing_gpu()
     source = load_model(model)
     digest = model_digest(source)
     if scales.model_sha256 != digest:
@@ -182,6 +191,10 @@ def search(
             shares = {row.group.name: row.share for row in rows}
             order = rank(rows, everything)
             frontier = choose_assignment(shares, order, budget, score_all, max_points=max_points)
+    if timing is not None:
+        nodes = {group.name: group.nodes for group in groups}
+        time_choice = choice_timer(source, scales, nodes, timing, exclude=exclude, attention=attention)
+        frontier = time_frontier(frontier, time_choice, margin=timing.margin)
     left_out = set(frontier.chosen.left_out)
     assignment = Assignment(
         int8=tuple(node for group in groups if group.name not in left_out for node in group.nodes),

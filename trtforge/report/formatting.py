@@ -7,6 +7,18 @@ from collections.abc import Sequence
 
 DASH = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
+_PRECISIONS = {
+    "int4": "INT4",
+    "int8": "INT8",
+    "fp8": "FP8",
+    "float8": "FP8",
+    "float8e4m3fn": "FP8",
+    "float16": "FP16",
+    "bfloat16": "BF16",
+    "float32": "FP32",
+    "int8_weight_only": "INT8 weights",
+    "int4_weight_only": "INT4 weights",
+}
 
 
 def percent(share: float | None, digits: int = 2) -> str:
@@ -55,6 +67,4 @@ def plural(value: int, noun: str) -> str:
 
 def precision_name(name: str) -> str:
     """Write a precision as people say it: ``INT8``, ``FP16``."""
-    return {"int8": "INT8", "float16": "FP16", "float32": "FP32", "bfloat16": "BF16", "fp8": "FP8"}.get(
-        name, name
-    )
+    return _PRECISIONS.get(name, name)

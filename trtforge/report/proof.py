@@ -30,6 +30,10 @@ def proof_section(report: Mapping[str, Any]) -> dict[str, Any] | None:
     parts = [f"{proof['delivered']} of {plural(total, 'layer')} as asked"]
     parts += [f"{proof['fell_back']} fell back"] if proof["fell_back"] else []
     parts += [f"of {proof['unknown']} the library does not tell"] if proof["unknown"] else []
+    if "stored_narrow" in proof:
+        parts.append(
+            f"{proof['stored_narrow']} with narrow weights, of which {proof['read_narrow']} read them so"
+        )
     by_engine = sum(bool(layer["engine_layer"]) for layer in proof["layers"])
     origin = f"{by_engine} were found among the layers of the built engine"
     if proof["by_graph"]:

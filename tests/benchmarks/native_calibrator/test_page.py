@@ -3,10 +3,9 @@ import re
 
 import pytest
 
-from benchmarks.bench_native_calibrator import PAGE, RESULT, load, merge
+from benchmarks.bench_native_calibrator import PAGE, RESULT, fill, load, merge
 from benchmarks.native_calibrator.compare import compare
 from benchmarks.native_calibrator.measure import compared_rows
-from benchmarks.native_calibrator.page import NOT_MEASURED, fill
 from benchmarks.native_calibrator.statistics import summarise_times
 from benchmarks.pages import BEGIN, END, to_text
 from tests.benchmarks.native_calibrator.cases import evidence, laplace, own_amax
@@ -80,11 +79,6 @@ def test_the_result_names_no_folder_of_a_machine():
     assert not re.search(r'[" =]/', RESULT.read_text("utf-8"))
 
 
-def test_without_a_result_the_page_has_no_tables():
-    page = fill(f"before\n{BEGIN}\nstale\n{END}\nafter\n", None)
-    assert page == f"before\n{BEGIN}\n\n{NOT_MEASURED}\n\n{END}\nafter\n"
-
-
 def test_tables_by_hand():
     page = fill(f"before\n{BEGIN}\nstale\n{END}\nafter\n", json.loads(to_text(make_result())))
     for line in (
@@ -111,4 +105,4 @@ def test_tables_by_hand():
         assert line in page, line
     assert "stale" not in page
     with pytest.raises(ConfigError, match="the page must hold"):
-        fill("no markers", None)
+        fill("no markers", make_result())

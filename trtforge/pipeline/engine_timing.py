@@ -1,0 +1,94 @@
+"""Time engines beside one in FP16 on the GPU here, at the shapes that their profiles are tuned for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from trtforge.checks import Timings
+from trtforge.checks.timings import time_side_by_side
+from trtforge.engine import Engine
+from trtforge.errors import ConfigError, NoGpuError
+from trtforge.feeds import Arrays
+from trtforge.model import model_inputs
+from trtforge.nvidia import Flavor, gpus
+from trtforge.pipeline.evaluation import can_run
+from trtforge.profiles import OptimizationProfile
+from trtforge.runtime import Session
+
+if TYPE_CHECKING:
+    import onnx
+
+# Times a candidate beside FP16 at every shape, by the shape in words.
+TimePair: TypeAlias = Callable[[Engine, Engine], Mapping[str, Timings]]
+
+_CALLS_A_ROUND = 5
+_NUM_ROUNDS = 30
+
+
+def require_timing_gpu() -> None:
+    """Raise NoGpuError where there is no GPU to time engines on."""
+    if not gpus():
+        raise NoGpuError(
+            "engines are to be timed, and CUDA finds no GPU here",
+            hint="ask for int8 or float16, or run this on the machine that will serve the engine",
+            settings=("precision",),
+        )
+
+
+def require_running(engine: Engine, flavor: Flavor) -> None:
+    """Raise ConfigError where an engine cannot be timed, as it does not run on the GPU here."""
+    if not can_run(engine):
+        raise ConfigError(
+            f"engines of {flavor} do not run on the GPU here, so that none can be timed",
+            hint="ask for int8 or float16, or take another flavor",
+            settings=("flavor", "precision"),
+        )
+
+
+def timer_on_gpu(source: onnx.ModelProto, profiles: Sequence[OptimizationProfile]) -> TimePair:
+    """Return what times two engines in sessions here, in turns, inputs and outputs staying on the GPU."""
+
+    def time_pair(baseline: Engine, candidate: Engine) -> dict[str, Timings]:
+        found = {}
+        with ExitStack() as stack:
+            sessions = [stack.enter_context(Session(engine)) for engine in (baseline, candidate)]
+            for profile in profiles:
+                feed = tuned_feed(source, [profile])
+                given = {name: sessions[0].to_device(np.asarray(array)) for name, array in feed.items()}
+
+                def run(session: Session, given: Mapping[str, Any] = given) -> None:
+                    for _ in range(_CALLS_A_ROUND):
+                        session.run(given, outputs="device")
+
+                calls = [lambda session=session, run=run: run(session) for session in sessions]
+                found[_shape_text(feed)] = time_side_by_side(*calls, num_rounds=_NUM_ROUNDS)
+                given.clear()
+        return found
+
+    return time_pair
+
+
+def _shape_text(feed: Arrays) -> str:
+    return ", ".join(f"{name} {tuple(array.shape)}" for name, array in feed.items())
+
+
+def tuned_feed(
+    source: onnx.ModelProto, profiles: Sequence[OptimizationProfile], *, smallest: bool = False
+) -> dict[str, Any]:
+    """Make input of the shapes that a profile is tuned for: noise, and zeros where numbers are whole."""
+    rng, feed = np.random.default_rng(0), dict[str, Any]()
+    for spec in model_inputs(source):
+        shape = tuple(size for size in spec.shape if isinstance(size, int))
+        for profile in profiles:
+            if spec.name in profile.shapes:
+                ranges = profile.shapes[spec.name]
+                shape = ranges.min if smallest else ranges.opt
+        if spec.dtype in ("float32", "float16"):
+            feed[spec.name] = rng.standard_normal(shape, np.float32).astype(spec.dtype)
+        else:
+            feed[spec.name] = np.zeros(shape, spec.dtype)
+    return feed

@@ -1,0 +1,94 @@
+"""Time the choices of a search on the GPU here."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from trtforge.assignment import TimeChoice
+from trtforge.assignment.times import Ratios
+from trtforge.engine import BuildConfig, Engine, build
+from trtforge.graph import Attention
+from trtforge.nvidia import Flavor
+from trtforge.pipeline.engine_timing import TimePair, require_running, require_timing_gpu, timer_on_gpu
+from trtforge.pipeline.fastest import network_in_half
+from trtforge.pipeline.quantization import quantize
+from trtforge.profiles import OptimizationProfile
+from trtforge.scales import Scales
+
+if TYPE_CHECKING:
+    import onnx
+
+
+@dataclass(frozen=True)
+class FrontierTiming:
+    """How the choices of a search are built and timed.
+
+    Parameters
+    ----------
+    profiles : the shapes that engines accept; they are timed at those that each is tuned for.
+    flavor : the library.
+    config : how to build; its precision is not set.
+    margin : what another choice that meets the budget must gain on the one with most work in INT8, a share of
+        the time of FP16.
+    """
+
+    profiles: Sequence[OptimizationProfile]
+    flavor: Flavor
+    config: BuildConfig | None = None
+    margin: float = 0.02
+
+
+def choice_timer(
+    source: onnx.ModelProto,
+    scales: Scales,
+    nodes: Mapping[str, Sequence[str]],
+    how: FrontierTiming,
+    *,
+    exclude: Sequence[str] = (),
+    attention: Attention = "float",
+    build_engine: Callable[..., Engine] = build,
+    time_pair: TimePair | None = None,
+) -> TimeChoice:
+    """Build FP16, and return what builds a choice and times it beside that.
+
+    Parameters
+    ----------
+    source : the float32 network.
+    scales : its INT8 ranges.
+    nodes : group to the names of its layers.
+    how : how engines are built.
+    exclude, attention : as for `trtforge.quantize`.
+    build_engine, time_pair : what builds and what times; by default `trtforge.build`, and sessions here.
+
+    Raises
+    ------
+    NoGpuError : there is no GPU to time engines on.
+    ConfigError : the library's engines do not run on the GPU here.
+    BuildError : FP16 cannot be built.
+    """
+    if time_pair is None:
+        require_timing_gpu()
+    config, flavor = how.config or BuildConfig(), how.flavor
+    half = network_in_half(source, flavor)
+    settings = {"profiles": how.profiles, "flavor": flavor}
+    baseline = build_engine(half, config=replace(config, precision="float16"), **settings)
+    if time_pair is None:
+        require_running(baseline, flavor)
+
+    def time_choice(left_out: tuple[str, ...]) -> Ratios:
+        kept = [glob.escape(node) for group in left_out for node in nodes[group]]
+        network = quantize(
+            source,
+            scales,
+            rest="float16" if flavor.strongly_typed_only else "float32",
+            exclude=[*exclude, *kept],
+            attention=attention,
+        )
+        engine = build_engine(network, config=replace(config, precision="int8"), scales=scales, **settings)
+        timings = (time_pair or timer_on_gpu(source, how.profiles))(baseline, engine)
+        return {shape: found.ratios for shape, found in timings.items()}
+
+    return time_choice
