@@ -14,6 +14,8 @@ from trtforge.errors import ConfigError, InputError
 from trtforge.runtime import Session
 from trtforge.speech.generation import Generated, Request, RowDecoder, Seat, Suppress, generate
 from trtforge.speech.generation.decoder import Network
+from trtforge.speech.generation.engine_profiles import largest_size
+from trtforge.speech.generation.loop import common_prefix
 from trtforge.speech.translation.constrained import Constraint, Found, Tokens, max_rows, search
 
 _PREFILL = 8
@@ -57,9 +59,9 @@ class SequenceTranslator:
         self.max_source = num_positions
         self._rows: RowDecoder | None = None
         if isinstance(decoder, Session):
-            self.max_batch = _most(decoder, "tokens", 0)
-            self.num_positions = _most(decoder, "self_key_0", 2)
-            self.max_source = _most(decoder, "cross_key_0", 2)
+            self.max_batch = largest_size(decoder.profiles, "tokens", 0)
+            self.num_positions = largest_size(decoder.profiles, "self_key_0", 2)
+            self.max_source = largest_size(decoder.profiles, "cross_key_0", 2)
 
     @property
     def max_new_tokens(self) -> int:
@@ -225,7 +227,7 @@ class _PrefixScorer:
 
     def _score(self, prefixes: Sequence[Tokens]) -> NDArray[np.float32]:
         rows = [(*self._prompt, *prefix) for prefix in prefixes]
-        common = [_common(held, row) for held, row in zip(self._held, rows, strict=False)]
+        common = [common_prefix(held, row) for held, row in zip(self._held, rows, strict=False)]
         begin = min(*common, len(rows[0]) - 1)
         choices = [self._rules.allow(prefixes[0])] * self._decoder.num_rows
         positions = np.full(self._decoder.num_rows, -1, np.int32)
@@ -237,16 +239,3 @@ class _PrefixScorer:
             scored = self._decoder.extend(tokens, positions, choices)
         self._held[: len(rows)] = rows
         return scored.scores[: len(rows)]
-
-
-def _most(session: Session, tensor: str, axis: int) -> int:
-    """Return the largest size of an input's axis that an engine accepts."""
-    return max(profile.shapes[tensor].max[axis] for profile in session.profiles)
-
-
-def _common(one: Tokens, other: Tokens) -> int:
-    """Count the symbols that both begin with."""
-    for index, (left, right) in enumerate(zip(one, other, strict=False)):
-        if left != right:
-            return index
-    return min(len(one), len(other))
