@@ -18,7 +18,6 @@ from trtforge.errors import TrtforgeError
 from trtforge.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
-    from examples.podcast.recognition import Recognizer
     from examples.podcast.translating import Interpreter
 
 
@@ -80,19 +79,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _recognizer(args: argparse.Namespace) -> Recognizer | None:
-    from examples.podcast.recognition import CtcRecognizer
-    from trtforge.errors import ConfigError
-
-    if args.recognizer and args.whisper:
-        raise ConfigError("--recognizer and --whisper exclude each other")
-    if args.whisper:
-        from examples.podcast.whisper_recognizer import WhisperRecognizer
-
-        return WhisperRecognizer(args.whisper, language=args.language)
-    return CtcRecognizer(args.recognizer, language=args.language) if args.recognizer else None
-
-
 def _interpreters(args: argparse.Namespace) -> list[Interpreter]:
     from trtforge.errors import ConfigError
 
@@ -109,6 +95,7 @@ def _interpreters(args: argparse.Namespace) -> list[Interpreter]:
 
 def _run(args: argparse.Namespace, console: Console) -> int:
     from examples.podcast.pipeline import Tools, run
+    from examples.podcast.recognizers import chosen_recognizer
     from examples.podcast.sentiment_checkpoint import SentimentCheckpoint
     from examples.podcast.settings import Settings, Show, load_terms
 
@@ -120,7 +107,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         terms=load_terms(args.terms) if args.terms else {},
     )
     tools = Tools(
-        recognizer=_recognizer(args),
+        recognizer=chosen_recognizer(args.recognizer, args.whisper, args.language),
         sentiment=SentimentCheckpoint(args.sentiment) if args.sentiment else None,
         interpreters=_interpreters(args),
     )

@@ -22,8 +22,8 @@ from trtforge.speech import Word as SpokenWord
 
 BUNDLED = Path(__file__).parents[1] / "models/asr_en/asr_en.onnx"
 
-_MIN_JUDGED_WORDS = 10
-_MIN_KNOWN_SHARE = 0.55
+MIN_JUDGED_WORDS = 10
+MIN_KNOWN_SHARE = 0.55
 
 Samples = NDArray[np.float32]
 
@@ -112,7 +112,7 @@ def transcribe(
     passages = []
     words = recognizer.recognise(_pieces(audio, regions, recognizer.sampling_rate))
     for number, (region, found) in enumerate(zip(regions, words, strict=True), 1):
-        passages.append(Passage(region.start, region.end, tuple(_placed(found, region))))
+        passages.append(Passage(region.start, region.end, tuple(placed(found, region))))
         on_progress(number, len(regions))
     kept = tuple(passage for passage in passages if passage.words)
     if not kept:
@@ -131,7 +131,8 @@ def _pieces(audio: Path, regions: Sequence[Region], sampling_rate: int) -> Itera
             yield sound.read(round(region.end * sampling_rate) - start, dtype="float32")
 
 
-def _placed(words: Sequence[SpokenWord], region: Region) -> Iterator[Word]:
+def placed(words: Sequence[SpokenWord], region: Region) -> Iterator[Word]:
+    """Yield words of a region with their times in the recording."""
     for word in words:
         start = min(region.start + word.start, region.end)
         yield Word(word.text, round(start, 3), round(min(region.start + word.end, region.end), 3))
@@ -141,10 +142,10 @@ def _require_language(passages: Sequence[Passage], recognizer: Recognizer) -> fl
     words = [word.text for passage in passages for word in passage.words]
     language = recognizer.language
     share = known_share(words, language)
-    if len(words) >= _MIN_JUDGED_WORDS and share < _MIN_KNOWN_SHARE:
+    if len(words) >= MIN_JUDGED_WORDS and share < MIN_KNOWN_SHARE:
         raise ClipError(
             f"what was recognised is not {language!r}: {100 * share:.0f} % of its letters stand in known "
-            f"words, at least {100 * _MIN_KNOWN_SHARE:.0f} % are wanted",
+            f"words, at least {100 * MIN_KNOWN_SHARE:.0f} % are wanted",
             hint="the speech is in another language, or too noisy for this recogniser; no transcript was "
             "written",
         )

@@ -14,12 +14,12 @@ from trtforge._progress import OnProgress
 
 SAMPLING_RATE = 16_000
 CHUNK = 512
-_STEP = CHUNK / SAMPLING_RATE
+STEP = CHUNK / SAMPLING_RATE
 
-_ENTER, _LEAVE = 0.5, 0.35
-_MIN_SPEECH_SECONDS, _MIN_MEAN = 0.25, 0.7
+ENTER, LEAVE = 0.5, 0.35
+MIN_SPEECH_SECONDS, MIN_MEAN = 0.25, 0.7
 # Both detector and recogniser need to hear how a word begins.
-_BEFORE_SECONDS, _AFTER_SECONDS = 0.24, 0.16
+BEFORE_SECONDS, AFTER_SECONDS = 0.24, 0.16
 _CHUNKS_AT_A_TIME = 4096
 
 
@@ -91,24 +91,24 @@ def regions(
     ----------
     Two thresholds, a least duration and a least pause are those of Silero's ``get_speech_timestamps``.
     """
-    pause = max(1, round(pause_seconds / _STEP))
-    longest = max(2, int((max_seconds - _BEFORE_SECONDS - _AFTER_SECONDS) / _STEP))
+    pause = max(1, round(pause_seconds / STEP))
+    longest = max(2, int((max_seconds - BEFORE_SECONDS - AFTER_SECONDS) / STEP))
     spans = [
         part
         for start, stop in _spans(probabilities, pause)
-        if (stop - start) * _STEP >= _MIN_SPEECH_SECONDS and probabilities[start:stop].mean() >= _MIN_MEAN
+        if (stop - start) * STEP >= MIN_SPEECH_SECONDS and probabilities[start:stop].mean() >= MIN_MEAN
         for part in _parted(probabilities, start, stop, longest)
     ]
-    return _with_margins(spans, len(probabilities) * _STEP)
+    return _with_margins(spans, len(probabilities) * STEP)
 
 
 def _spans(probabilities: NDArray[np.float32], pause: int) -> Iterator[tuple[int, int]]:
     start, last = -1, -1
     for index, probability in enumerate(probabilities.tolist()):
         if start < 0:
-            if probability >= _ENTER:
+            if probability >= ENTER:
                 start = last = index
-        elif probability >= _LEAVE:
+        elif probability >= LEAVE:
             last = index
         elif index - last >= pause:
             yield start, last + 1
@@ -131,12 +131,12 @@ def _parted(
 
 def _with_margins(spans: Sequence[tuple[int, int]], duration: float) -> tuple[Region, ...]:
     """Widen each span, at most to the middle of the pause to its neighbour."""
-    times = [(start * _STEP, stop * _STEP) for start, stop in spans]
+    times = [(start * STEP, stop * STEP) for start, stop in spans]
     found = []
     for index, (start, end) in enumerate(times):
         before = (times[index - 1][1] + start) / 2 if index else 0.0
         after = (end + times[index + 1][0]) / 2 if index + 1 < len(times) else duration
         found.append(
-            Region(round(max(before, start - _BEFORE_SECONDS), 3), round(min(after, end + _AFTER_SECONDS), 3))
+            Region(round(max(before, start - BEFORE_SECONDS), 3), round(min(after, end + AFTER_SECONDS), 3))
         )
     return tuple(found)

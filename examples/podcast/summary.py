@@ -38,6 +38,28 @@ def summarise(
     language : BCP 47 tag; statements in words that it knows, or that are ``terms``, are preferred.
     terms : as for `find_keywords`.
     """
+    sentences = key_sentences(segments, num_sentences, language=language, terms=terms)
+    title = title or _title(keywords)
+    return Summary(
+        title=title,
+        slug=slug(title),
+        description=_cut(" ".join(sentences) or title, MAX_DESCRIPTION_CHARS),
+        sentences=tuple(sentences),
+        tags=tuple(keyword.text for keyword in keywords),
+    )
+
+
+def key_sentences(
+    segments: Sequence[Segment], limit: int, *, language: str, terms: Collection[str] = ()
+) -> list[str]:
+    """Return the most central statements in known words; of all sentences where those are too few.
+
+    Parameters
+    ----------
+    segments : of the episode.
+    limit : most sentences.
+    language, terms : as for `summarise`.
+    """
     named = {word for term in terms for word in term.lower().split()}
 
     def is_readable(segment: Segment) -> bool:
@@ -47,16 +69,8 @@ def summarise(
         return all(word in named or is_known(word, language) for word in words)
 
     readable = [segment.text for segment in segments if is_readable(segment)]
-    texts = readable if len(readable) >= num_sentences else [segment.text for segment in segments]
-    sentences = central_sentences(texts, num_sentences)
-    title = title or _title(keywords)
-    return Summary(
-        title=title,
-        slug=slug(title),
-        description=_cut(" ".join(sentences) or title, MAX_DESCRIPTION_CHARS),
-        sentences=tuple(sentences),
-        tags=tuple(keyword.text for keyword in keywords),
-    )
+    texts = readable if len(readable) >= limit else [segment.text for segment in segments]
+    return central_sentences(texts, limit)
 
 
 def central_sentences(texts: Sequence[str], limit: int) -> list[str]:

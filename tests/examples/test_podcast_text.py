@@ -67,6 +67,7 @@ def test_a_long_sentence_is_parted_at_its_longest_pause() -> None:
         ("is the engine good", "?"),
         ("what we learned is simple", "."),
         ("how nice", "."),
+        ("how many clips do you need for calibration", "?"),
         ("do not wait", "."),
     ],
 )
