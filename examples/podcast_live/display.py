@@ -80,7 +80,7 @@ def screen(heard: Heard, title: str) -> RenderableType:
     for one in heard.segments[-_LINES:]:
         said.add_row(clock(one.start), Text(one.text))
     points = Group(*(Text(f"• {text}") for text in heard.points.texts))
-    notes = [head, Panel(said, title="transcript", title_align="left")]
+    notes: list[RenderableType] = [head, Panel(said, title="transcript", title_align="left")]
     caption = f"key points ({heard.points.note})" if heard.points.note else "key points"
     notes.append(Panel(points, title=caption, title_align="left"))
     notes.append(latency_table(heard.latencies))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from examples.podcast_live.sources import BLOCK_SECONDS, SAMPLING_RATE, Samples
+from trtforge._optional import require
 from trtforge.errors import ConfigError, MissingExtraError
 
 _MAX_WAITING_SECONDS = 60.0
@@ -104,15 +105,9 @@ class Microphone:
 
 def _sounddevice() -> Any:
     try:
-        import sounddevice
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            "sounddevice is needed to record from a microphone, and it is not installed",
-            hint='python -m pip install "trtforge[live]"',
-        ) from error
+        return require("sounddevice", "record from a microphone")
     except OSError as error:
         raise MissingExtraError(
             f"sounddevice is installed, but not the PortAudio library that it needs: {error}",
             hint="apt-get install libportaudio2, or what brings PortAudio to your system",
         ) from error
-    return sounddevice
