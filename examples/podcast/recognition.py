@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -74,18 +77,29 @@ class CtcRecognizer:
         network = load_model(model)
         self.name, self.digest, self.language = model.stem, model_digest(network), language
         self._features, self._decoder = LogMel.for_model(network), CtcDecoder.for_model(network)
-        self._runner = OnnxRunner(network)
+        # Pieces are short: each on a core of its own is faster than all cores on one.
+        self._runner = OnnxRunner(network, num_threads=1)
         self.sampling_rate = self._features.sampling_rate
 
     def recognise(self, pieces: Iterable[Samples]) -> Iterator[tuple[SpokenWord, ...]]:
-        """Yield the words of each piece."""
+        """Yield the words of each piece; a few are recognised at a time."""
+        num_workers = len(os.sched_getaffinity(0))
+        under_way: deque[Future[tuple[SpokenWord, ...]]] = deque()
+        with ThreadPoolExecutor(num_workers) as workers:
+            for piece in pieces:
+                under_way.append(workers.submit(self._words, piece))
+                if len(under_way) > num_workers:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+
+    def _words(self, piece: Samples) -> tuple[SpokenWord, ...]:
         features, decoder = self._features, self._decoder
         step = decoder.frames_per_output * features.hop_length / features.sampling_rate
-        for piece in pieces:
-            scores = self._runner({features.input_name: features(piece)[None]})[decoder.output][0]
-            stream = CtcStream(decoder, step)
-            words = stream.push(scores)
-            yield (*words, *stream.finish())
+        scores = self._runner({features.input_name: features(piece)[None]})[decoder.output][0]
+        stream = CtcStream(decoder, step)
+        words = stream.push(scores)
+        return (*words, *stream.finish())
 
 
 def transcribe(

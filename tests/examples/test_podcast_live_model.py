@@ -75,8 +75,8 @@ def test_a_block_that_is_full_keeps_its_points(model: LanguageModel) -> None:
     points = ModelPoints(model, name="taught", limit=1, max_new_tokens=90)
     texts = ["the calibration clips are short"] * 30
     found = points.update(said(*texts))
-    assert found.texts[:2] == ("calibration clips are short",) * 2
-    assert len(found.texts) == len(points._kept) + 1
+    assert set(found.texts) <= {"calibration clips are short", "clips are short"}
+    assert len(found.texts) == len(points._kept) + 1 >= 3
 
 
 def test_rows_that_hold_no_sentence_are_named(model: LanguageModel) -> None:

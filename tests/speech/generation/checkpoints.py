@@ -84,6 +84,37 @@ def m2m100(seed: int) -> Any:
     return loud(transformers.M2M100ForConditionalGeneration(config))
 
 
+@functools.cache
+def bart(seed: int) -> Any:
+    torch.manual_seed(seed)
+    config = transformers.BartConfig(
+        **SIZES,
+        vocab_size=NUM_SYMBOLS,
+        max_position_embeddings=64,
+        pad_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=2,
+        forced_eos_token_id=None,
+    )
+    return loud(transformers.BartForConditionalGeneration(config))
+
+
+@functools.cache
+def pegasus(seed: int) -> Any:
+    torch.manual_seed(seed)
+    config = transformers.PegasusConfig(
+        **SIZES,
+        vocab_size=NUM_SYMBOLS,
+        max_position_embeddings=64,
+        pad_token_id=0,
+        eos_token_id=2,
+        decoder_start_token_id=0,
+        forced_eos_token_id=None,
+        scale_embedding=True,
+    )
+    return loud(transformers.PegasusForConditionalGeneration(config))
+
+
 CAUSAL_SIZES = {
     "vocab_size": NUM_SYMBOLS,
     "hidden_size": 32,

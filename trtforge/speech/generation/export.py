@@ -45,7 +45,7 @@ def export_networks(
 
     Parameters
     ----------
-    model : a Whisper, Marian or M2M100 checkpoint (see `layout_of`), in FP32 on the CPU.
+    model : a checkpoint of Whisper, Marian, M2M100, BART or Pegasus (see `layout_of`), in FP32 on the CPU.
     num_masks : sets of forbidden symbols that rows can choose from; 1 or more.
     ranged : whether rows may forbid ranges of symbols, as Whisper's times need.
     kv_dtype : of keys and values in memory; ``float16`` halves what every step must read.

@@ -9,7 +9,7 @@ import torch
 
 from trtforge.speech.generation.allowing import allowed
 from trtforge.speech.generation.attention import NEVER, attend_in_parts
-from trtforge.speech.generation.layouts import CheckpointLayout
+from trtforge.speech.generation.layouts import CheckpointLayout, StackLayout
 
 
 class AudioEncoder(torch.nn.Module):
@@ -51,7 +51,7 @@ class TextEncoder(torch.nn.Module):
         part = self.layout.encoder
         places = torch.arange(tokens.shape[1], device=tokens.device)
         hidden = self.stack.embed_tokens(tokens) * part.embed_scale
-        hidden = hidden + part.position_table[places + part.first_position]
+        hidden = _normalized(hidden + part.position_table[places + part.first_position], part)
         is_padding = places[None, :] >= lengths[:, None]
         mask = torch.zeros_like(is_padding, dtype=hidden.dtype).masked_fill(is_padding, NEVER)
         for layer in self.stack.layers:
@@ -134,6 +134,7 @@ class CachedDecoder(_DecoderLayers):
         places = torch.arange(tokens.shape[1], device=tokens.device)
         rows = positions[:, None] + places[None, :] + part.first_position
         hidden = self.stack.embed_tokens(tokens) * part.embed_scale + part.position_table[rows]
+        hidden = _normalized(hidden, part)
         cached = rest[-1].shape[2]
         is_empty = torch.arange(cached, device=tokens.device)[None, :] >= positions[:, None]
         is_later = places[None, :] > places[:, None]
@@ -208,7 +209,7 @@ class Aligner(_DecoderLayers):
         states = states.to(self.output.weight.dtype)
         places = torch.arange(tokens.shape[1], device=tokens.device)
         hidden = self.stack.embed_tokens(tokens) * part.embed_scale
-        hidden = hidden + part.position_table[places + part.first_position]
+        hidden = _normalized(hidden + part.position_table[places + part.first_position], part)
         is_later = (places[None, :] > places[:, None])[None, None]
         found = []
         for index, layer in enumerate(self.stack.layers):
@@ -250,6 +251,11 @@ def _cross(hidden: torch.Tensor, layout: CheckpointLayout, kv_dtype: torch.dtype
     keys = [heads(layer.encoder_attn.k_proj(hidden)) for layer in layout.decoder.stack.layers]
     values = [heads(layer.encoder_attn.v_proj(hidden)) for layer in layout.decoder.stack.layers]
     return (*keys, *values)
+
+
+def _normalized(embedded: torch.Tensor, part: StackLayout) -> torch.Tensor:
+    result: torch.Tensor = embedded if part.embedding_norm is None else part.embedding_norm(embedded)
+    return result
 
 
 def _hidden(result: Any) -> torch.Tensor:
