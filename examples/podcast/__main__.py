@@ -18,6 +18,7 @@ from trtforge.errors import TrtforgeError
 from trtforge.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
+    from examples.podcast.summary import Summariser
     from examples.podcast.translating import Interpreter
 
 
@@ -50,6 +51,12 @@ def make_parser() -> argparse.ArgumentParser:
         help="a text-classification checkpoint; VADER's lexicon by default",
     )
     parser.add_argument(
+        "--summary",
+        type=Path,
+        metavar="FOLDER",
+        help="a checkpoint of BART, Pegasus or a causal language model; central sentences by default",
+    )
+    parser.add_argument(
         "--translate",
         type=Path,
         metavar="FOLDER",
@@ -77,6 +84,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.hint:
             complaints.print(f"[bold]hint[/]  {error.hint}", soft_wrap=True, highlight=False)
         return 2
+
+
+def _summariser(args: argparse.Namespace) -> Summariser | None:
+    if not args.summary:
+        return None
+    from examples.podcast.summary_checkpoint import SummaryCheckpoint
+
+    return SummaryCheckpoint(args.summary)
 
 
 def _interpreters(args: argparse.Namespace) -> list[Interpreter]:
@@ -109,6 +124,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     tools = Tools(
         recognizer=chosen_recognizer(args.recognizer, args.whisper, args.language),
         sentiment=SentimentCheckpoint(args.sentiment) if args.sentiment else None,
+        summariser=_summariser(args),
         interpreters=_interpreters(args),
     )
     result = run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -19,6 +20,21 @@ _FAINT = 0.1
 _MARKS = ".,?!…;:\"'()"
 
 
+class Summariser(Protocol):
+    """What writes a summary.
+
+    Attributes
+    ----------
+    digest : of all that its answers depend on.
+    """
+
+    digest: str
+
+    def sentences(self, segments: Sequence[Segment], limit: int) -> list[str]:
+        """Return at most so many sentences about an episode; none where it has nothing to say."""
+        ...
+
+
 def summarise(
     segments: Sequence[Segment],
     keywords: Sequence[Keyword],
@@ -27,8 +43,9 @@ def summarise(
     num_sentences: int,
     language: str,
     terms: Collection[str] = (),
+    summariser: Summariser | None = None,
 ) -> Summary:
-    """Choose the most central sentences, and write title, slug, description and tags.
+    """Choose the most central sentences, or have them written; make title, slug, description and tags.
 
     Parameters
     ----------
@@ -37,8 +54,10 @@ def summarise(
     num_sentences : how many sentences; none is much like another.
     language : BCP 47 tag; statements in words that it knows, or that are ``terms``, are preferred.
     terms : as for `find_keywords`.
+    summariser : writes the sentences; where it is None or writes none, they are chosen.
     """
-    sentences = key_sentences(segments, num_sentences, language=language, terms=terms)
+    written = summariser.sentences(segments, num_sentences) if summariser else []
+    sentences = written or key_sentences(segments, num_sentences, language=language, terms=terms)
     title = title or _title(keywords)
     return Summary(
         title=title,

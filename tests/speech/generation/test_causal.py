@@ -39,8 +39,9 @@ def prompts_of(seed, lengths=(1, 2, 5, 11, 23)):
     return [tuple(random.integers(3, 110, length).tolist()) for length in lengths]
 
 
-def expected(kind, seed, prompts, new=NEW):
+def expected(kind, seed, prompts, new=NEW, *, ruled=True):
     """What transformers gives for each prompt by itself, without what follows the end."""
+    forbidden = {"suppress_tokens": sorted(RULES.always), "begin_suppress_tokens": sorted(RULES.first)}
     found = []
     for prompt in prompts:
         with torch.no_grad():
@@ -51,8 +52,7 @@ def expected(kind, seed, prompts, new=NEW):
                     attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
                     max_new_tokens=new,
                     do_sample=False,
-                    suppress_tokens=sorted(RULES.always),
-                    begin_suppress_tokens=sorted(RULES.first),
+                    **(forbidden if ruled else {}),
                 )[0]
                 .tolist()[len(prompt) :]
             )

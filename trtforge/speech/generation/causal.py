@@ -23,7 +23,7 @@ class _Rows:
 
     past: Sequence[tuple[torch.Tensor, torch.Tensor]]
     is_empty: torch.Tensor
-    is_later: torch.Tensor
+    places: torch.Tensor
     kv_dtype: torch.dtype
     new: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
 
@@ -65,7 +65,7 @@ class CausalDecoder(torch.nn.Module):
         rows = _Rows(
             past,
             is_empty=(cached[None, :] >= positions[:, None])[:, None, None, :],
-            is_later=places[None, :] > places[:, None],
+            places=places,
             kv_dtype=self.kv_dtype,
         )
         with attending(self.model, self.rotary):
@@ -149,7 +149,8 @@ def _attend(
     groups = query.shape[1] // key.shape[1]
     shape = query.shape[0], key.shape[1], -1, query.shape[3]
     num_new = query.shape[2]
-    is_later = rows.is_later[None].expand(groups, -1, -1).reshape(-1, num_new)[None, None]
+    of_query = rows.places[None].expand(groups, -1).reshape(-1)
+    is_later = (rows.places[None, :] > of_query[:, None])[None, None]
     past_key, past_value = rows.past[module.layer_idx]
     parts = [
         (past_key, past_value, rows.is_empty),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from trtforge._progress import OnProgress
 from trtforge.errors import ConfigError, InputError
 from trtforge.runtime import Session
-from trtforge.speech.generation import Generated, Request, RowDecoder, Seat, Suppress, generate
+from trtforge.speech.generation import Generated, Pick, Request, RowDecoder, Seat, Suppress, generate
 from trtforge.speech.generation.decoder import Network
 from trtforge.speech.generation.engine_profiles import largest_size
 from trtforge.speech.generation.loop import common_prefix
@@ -79,14 +79,16 @@ class SequenceTranslator:
         sources: Sequence[Sequence[int]],
         max_new_tokens: Sequence[int],
         *,
+        pick: Pick | None = None,
         on_progress: OnProgress | None = None,
     ) -> list[Generated]:
-        """Translate greedily, sequences of like length together.
+        """Translate greedily unless ``pick`` chooses otherwise, sequences of like length together.
 
         Parameters
         ----------
         sources : symbols of each, one or more, the end symbol among them.
         max_new_tokens : most symbols for each translation.
+        pick : chooses each symbol on the host; None takes the likeliest.
         on_progress : called with the number of finished translations and of all.
 
         Returns
@@ -108,7 +110,7 @@ class SequenceTranslator:
         for group in groups_by_length([len(source) for source in sources], self.max_batch):
             longest = max(len(sources[index]) for index in group)
             with self._decoder(min(self.max_batch, len(group)), longest) as decoder:
-                seats = self._seats(sources, group, max_new_tokens)
+                seats = self._seats(sources, group, max_new_tokens, pick)
                 for generated in generate(decoder, seats, max_prefill=_PREFILL):
                     done[generated.request.key] = generated
                     if on_progress is not None:
@@ -181,7 +183,11 @@ class SequenceTranslator:
         return self.encoder.run(feeds)
 
     def _seats(
-        self, sources: Sequence[Sequence[int]], group: Sequence[int], max_new_tokens: Sequence[int]
+        self,
+        sources: Sequence[Sequence[int]],
+        group: Sequence[int],
+        max_new_tokens: Sequence[int],
+        pick: Pick | None,
     ) -> Iterator[Seat]:
         """Encode a batch when its first row is asked for."""
         for start in range(0, len(group), self.max_batch):
@@ -189,7 +195,7 @@ class SequenceTranslator:
             memory = self._encode([sources[row] for row in rows])
             for place, row in enumerate(rows):
                 limit = min(max_new_tokens[row], self.max_new_tokens)
-                request = Request(self.prompt, limit, self.stop, self.rules, key=row)
+                request = Request(self.prompt, limit, self.stop, self.rules, pick, key=row)
                 yield Seat(request, memory, place, len(sources[row]))
 
 
