@@ -136,7 +136,10 @@ def _title(keywords: Sequence[Keyword]) -> str:
 
 
 def _cut(text: str, limit: int) -> str:
-    """Cut at a word, with an ellipsis."""
+    """Cut after a sentence in the later half; else at a word, with an ellipsis."""
     if len(text) <= limit:
         return text
+    ends = [hit.end() for hit in re.finditer(r"[.!?](?= )", text[: limit + 1])]
+    if ends and 2 * ends[-1] >= limit:
+        return text[: ends[-1]]
     return text[: limit - 1].rpartition(" ")[0].rstrip(".,;:") + "…"

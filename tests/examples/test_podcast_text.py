@@ -124,6 +124,7 @@ def test_a_summary_keeps_the_order_and_repeats_nothing() -> None:
     assert found.title == "Engine, quantization and calibration"
     assert found.slug == "engine-quantization-and-calibration"
     assert 60 < len(found.description) <= MAX_DESCRIPTION_CHARS
+    assert found.description.endswith(".")  # of two sentences, and none is cut
 
 
 @pytest.mark.parametrize(("text", "wanted"), [("Ünïque: 8-bit!", "unique-8-bit"), ("…", "episode")])

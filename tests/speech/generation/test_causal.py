@@ -80,6 +80,35 @@ def test_tokens_are_those_of_transformers_in_any_number_of_rows(kind, seed):
         assert ours(kind, seed, prompts, num_rows) == wanted
 
 
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("Qwen2", {"num_key_value_heads": 2}),
+        ("Qwen3", {"num_key_value_heads": 2, "head_dim": 16}),
+        ("Mistral", {"num_key_value_heads": 1, "sliding_window": None}),
+        ("GPTNeoX", {"rotary_pct": 0.5}),
+    ],
+)
+def test_other_architectures_need_no_code_of_their_own(kind, settings):
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(**checkpoints.CAUSAL_SIZES, **settings)
+    model = checkpoints.loud(getattr(transformers, f"{kind}ForCausalLM")(config), 3)
+    exported = export_causal(model)
+    rows = RowDecoder(OnnxRunner(exported.decoder, num_threads=1), num_rows=2, num_positions=64)
+    prompts = prompts_of(7, (3, 12, 6))
+    found = {
+        one.request.key: list(one.tokens)
+        for one in generate(rows, [Seat(Request(prompt, 12, frozenset(), key=prompt)) for prompt in prompts])
+    }
+    for prompt in prompts:
+        with torch.no_grad():
+            tokens = model.generate(
+                torch.tensor([prompt]), min_new_tokens=12, max_new_tokens=12, do_sample=False,
+                eos_token_id=[],
+            )[0].tolist()[len(prompt) :]  # fmt: skip
+        assert found[prompt] == tokens
+
+
 def test_prompts_given_at_once_or_symbol_by_symbol_are_the_same():
     prompts = prompts_of(5, (30, 30, 17))
     wanted = expected("llama", 2, prompts)
