@@ -8,15 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from examples.podcast.speech_probabilities import CHUNK, SAMPLING_RATE
 from examples.podcast.speech_regions import (
     AFTER_SECONDS,
     BEFORE_SECONDS,
-    CHUNK,
     ENTER,
     LEAVE,
     MIN_MEAN,
     MIN_SPEECH_SECONDS,
-    SAMPLING_RATE,
     STEP,
 )
 

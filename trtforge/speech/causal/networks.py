@@ -87,6 +87,11 @@ def positions_of(folder: Path) -> int:
     return read_positions(folder / _SIDECAR, format=_FORMAT, written_by="export_language_model")
 
 
+def describe_network(folder: Path, num_positions: int) -> None:
+    """Write beside a network how many symbols a row can hold."""
+    write_json(folder / _SIDECAR, {"format": _FORMAT, "num_positions": num_positions})
+
+
 def export_language_model(
     checkpoint: str | os.PathLike[str],
     folder: str | os.PathLike[str],
@@ -112,7 +117,7 @@ def export_language_model(
     network = network_of(name, max_positions=max_positions, kv_dtype=kv_dtype)
     target.mkdir(parents=True, exist_ok=True)
     save_model(network.decoder, target / DECODER)
-    write_json(target / _SIDECAR, {"format": _FORMAT, "num_positions": network.num_positions})
+    describe_network(target, network.num_positions)
     transformers = require("transformers", "read checkpoints of language models")
     transformers.AutoConfig.from_pretrained(name).save_pretrained(target)
     side.tokenizer.save_pretrained(target)
