@@ -4,8 +4,8 @@
     python -m benchmarks.bench_language_model --work out/tiny --shape tiny --device cpu
 
 An update reads what was added to a prompt whose rest the row holds, and writes symbols; it is told beside the
-same text from nothing. The weights are random, and never end a text. The network is written by the interpreter
-that has PyTorch, once. The first pass is not counted.
+same text from nothing. The weights are random, and never end a text. The network is written by the
+interpreter that has PyTorch, once. The first pass is not counted.
 """
 
 from __future__ import annotations

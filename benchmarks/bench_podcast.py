@@ -127,11 +127,15 @@ def summary(result: Mapping[str, Any]) -> str:
 
 def memory_summary(result: Mapping[str, Any]) -> str:
     """Write the peaks as the page's paragraph."""
-    runs = [
-        f"{one['minutes']:g} minutes ({one['sentences']} sentences): {one['peak_bytes'] / 2**20:.0f} MiB, "
-        f"and {one['largest_child_bytes'] / 2**20:.0f} MiB in the largest process that looks for speech"
-        for one in result["runs"]
-    ]
+    runs = []
+    for one in result["runs"]:
+        told = (
+            f"{one['minutes']:g} minutes ({one['sentences']} sentences): {one['peak_bytes'] / 2**20:.0f} MiB"
+        )
+        if one["largest_child_bytes"]:
+            child = one["largest_child_bytes"] / 2**20
+            told += f", and {child:.0f} MiB in each process that looks for speech"
+        runs.append(told)
     return (
         f"Peak of resident memory of whole runs: {'; '.join(runs)}. Measured by "
         f"`{result['run']['command']}` on {result['run']['machine']['processor']}, "

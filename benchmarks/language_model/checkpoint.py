@@ -74,7 +74,8 @@ def main() -> None:
     if args.time:
         on_gpu = torch.cuda.is_available()
         model = model.half().cuda() if on_gpu else model
-        seconds = round(time_text(model, *args.time, args.repeats), 4)
+        num_prompt, num_new = args.time
+        seconds = round(time_text(model, num_prompt, num_new, args.repeats), 4)
         versions = {"torch": torch.__version__, "transformers": transformers.__version__}
         precision = "float16" if on_gpu else "float32"
         print(json.dumps({"precision": precision, "seconds": seconds, **versions}))
