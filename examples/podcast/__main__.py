@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from examples.podcast.complaints import complain
 from trtforge.errors import TrtforgeError
 from trtforge.units import format_bytes, format_duration
 
@@ -76,13 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wrong.
     """
     args = make_parser().parse_args(arguments)
-    console, complaints = Console(), Console(stderr=True)
+    console = Console()
     try:
         return _run(args, console)
     except TrtforgeError as error:
-        complaints.print(f"[red]error[/] {error.message}", soft_wrap=True, highlight=False)
-        if error.hint:
-            complaints.print(f"[bold]hint[/]  {error.hint}", soft_wrap=True, highlight=False)
+        complain(error)
         return 2
 
 

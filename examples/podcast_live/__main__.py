@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from examples.podcast.complaints import complain
 from trtforge._files import write_json
 from trtforge.errors import ConfigError, TrtforgeError
 
@@ -69,13 +70,11 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Listen; 2 where the request or its input is wrong."""
     args = make_parser().parse_args(arguments)
-    console, complaints = Console(), Console(stderr=True)
+    console = Console()
     try:
         _listen(args, console)
     except TrtforgeError as error:
-        complaints.print(f"[red]error[/] {error.message}", soft_wrap=True, highlight=False)
-        if error.hint:
-            complaints.print(f"[bold]hint[/]  {error.hint}", soft_wrap=True, highlight=False, markup=False)
+        complain(error)
         return 2
     return 0
 
