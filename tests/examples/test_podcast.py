@@ -313,6 +313,26 @@ def test_a_translation_has_its_own_files_and_counts(result: Result) -> None:
     assert (translation.terms, translation.terms_kept) == (4, 2)
 
 
+class Brief:
+    """A summariser that says one thing of every episode."""
+
+    digest = "1"
+
+    def sentences(self, segments: Any, limit: int) -> list[str]:
+        return [f"{len(segments)} sentences in short."][:limit]
+
+
+def test_a_summary_may_be_written_by_a_network(result: Result) -> None:
+    recording, folder = result.folder.parent / "part.wav", result.folder.parent / "brief"
+    found = run(recording, folder, settings=SETTINGS, tools=Tools(summariser=Brief()))
+    assert found.episode.summary.sentences == ("2 sentences in short.",)
+    assert found.episode.summary.title == result.episode.summary.title
+    plain = run(recording, folder, settings=SETTINGS)
+    assert "keywords" in plain.kept
+    assert "summary" not in plain.kept
+    assert plain.episode.summary == result.episode.summary
+
+
 @pytest.mark.slow
 def test_the_demo_episode_is_read_well(tmp_path: Path) -> None:
     from trtforge.accuracy.wer import word_errors

@@ -282,7 +282,7 @@ MICROPHONE = """
 
     microphone = Microphone()
     def stop(heard):
-        if heard.seconds > 8:
+        if heard.seconds > 6.5:
             microphone.stop()
     heard = listen(microphone, CtcRecognizer(), CentralSentences(3), LiveSettings(), on_change=stop)
     print(microphone.name, "|", " ".join(one.text for one in heard.segments))

@@ -19,7 +19,7 @@ from tests.speech.causal import small
 from trtforge.errors import ConfigError
 from trtforge.speech.causal import LanguageModel
 
-ANSWER = "- calibration clips are short \n - we say it fast \n so \n - clips are short"
+ANSWER = "- calibration clips are short \n we say it fast ."
 
 
 def prompt(talk: str) -> str:
@@ -30,7 +30,7 @@ def prompt(talk: str) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    talks = [prompt(talk) for talk in small.talks(16, longest=50)]
+    talks = [prompt(talk) for talk in small.talks(8, longest=50)]
     return small.taught(tmp_path_factory.mktemp("taught"), talks, ANSWER, positions=192)
 
 
@@ -46,10 +46,10 @@ def said(*texts: str) -> list[Segment]:
 def test_points_that_were_said_are_kept_and_others_are_counted(model: LanguageModel) -> None:
     points = ModelPoints(model, name="taught", limit=5, max_new_tokens=24)
     found = points.update(said("the calibration clips are short", "an engine runs"))
-    assert found.texts == ("calibration clips are short", "clips are short")
+    assert found.texts == ("calibration clips are short",)
     assert found.num_unsaid == 1  # nobody said it fast
     later = points.update(said("the calibration clips are short", "an engine runs", "we say it fast"))
-    assert later.texts == ("calibration clips are short", "we say it fast", "clips are short")
+    assert later.texts == ("calibration clips are short", "we say it fast .")
     assert later.num_unsaid == 0
 
 
@@ -58,7 +58,7 @@ def test_no_point_is_made_of_words_that_nobody_said(model: LanguageModel) -> Non
         said("the engine of the talk")
     )
     assert found.texts == ()
-    assert found.num_unsaid == 3
+    assert found.num_unsaid == 2
 
 
 def test_an_update_reads_only_what_is_new(model: LanguageModel) -> None:
@@ -75,7 +75,7 @@ def test_a_block_that_is_full_keeps_its_points(model: LanguageModel) -> None:
     points = ModelPoints(model, name="taught", limit=1, max_new_tokens=90)
     texts = ["the calibration clips are short"] * 30
     found = points.update(said(*texts))
-    assert set(found.texts) <= {"calibration clips are short", "clips are short"}
+    assert set(found.texts) == {"calibration clips are short"}
     assert len(found.texts) == len(points._kept) + 1 >= 3
 
 
@@ -87,7 +87,7 @@ def test_rows_that_hold_no_sentence_are_named(model: LanguageModel) -> None:
 def test_the_command_takes_a_checkpoint(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    soundfile.write(tmp_path / "part.wav", demo_part(10.7, 16.5), SAMPLING_RATE)
+    soundfile.write(tmp_path / "part.wav", demo_part(10.7, 14.2), SAMPLING_RATE)
     arguments = [str(tmp_path / "part.wav"), "--fast", "--terms", str(DEMO / "terms.json")]
     assert main([*arguments, "--model", str(folder)]) == 2
     assert "rows of 192 symbols do not hold" in capsys.readouterr().err

@@ -58,8 +58,8 @@ def taught(folder: Path, prompts: list[str], answer: str, *, positions: int) -> 
     tokens = torch.tensor([[0] * (longest - len(row)) + row for row in rows])
     labels = tokens.clone()
     labels[:, : longest - len(wanted)] = -100
-    optimizer = torch.optim.Adam(model.parameters(), 5e-3)
-    for _ in range(120):
+    optimizer = torch.optim.Adam(model.parameters(), 8e-3)
+    for _ in range(100):
         optimizer.zero_grad()
         model(input_ids=tokens, attention_mask=(tokens != 0).long(), labels=labels).loss.backward()
         optimizer.step()
