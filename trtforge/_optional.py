@@ -29,6 +29,7 @@ EXTRA_OF = {
     "pynvml": "bench",
     "ray": "ray",
     "sentencepiece": "transformers",
+    "sounddevice": "live",
     "soundfile": "speech",
     "soxr": "speech",
     "tensorrt": "tensorrt",

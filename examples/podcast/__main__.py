@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from examples.podcast.complaints import complain
 from trtforge.errors import TrtforgeError
 from trtforge.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
-    from examples.podcast.recognition import Recognizer
+    from examples.podcast.summary import Summariser
     from examples.podcast.translating import Interpreter
 
 
@@ -51,6 +52,12 @@ def make_parser() -> argparse.ArgumentParser:
         help="a text-classification checkpoint; VADER's lexicon by default",
     )
     parser.add_argument(
+        "--summary",
+        type=Path,
+        metavar="FOLDER",
+        help="a checkpoint of BART, Pegasus or a causal language model; central sentences by default",
+    )
+    parser.add_argument(
         "--translate",
         type=Path,
         metavar="FOLDER",
@@ -70,27 +77,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wrong.
     """
     args = make_parser().parse_args(arguments)
-    console, complaints = Console(), Console(stderr=True)
+    console = Console()
     try:
         return _run(args, console)
     except TrtforgeError as error:
-        complaints.print(f"[red]error[/] {error.message}", soft_wrap=True, highlight=False)
-        if error.hint:
-            complaints.print(f"[bold]hint[/]  {error.hint}", soft_wrap=True, highlight=False)
+        complain(error)
         return 2
 
 
-def _recognizer(args: argparse.Namespace) -> Recognizer | None:
-    from examples.podcast.recognition import CtcRecognizer
-    from trtforge.errors import ConfigError
+def _summariser(args: argparse.Namespace) -> Summariser | None:
+    if not args.summary:
+        return None
+    from examples.podcast.summary_checkpoint import SummaryCheckpoint
 
-    if args.recognizer and args.whisper:
-        raise ConfigError("--recognizer and --whisper exclude each other")
-    if args.whisper:
-        from examples.podcast.whisper_recognizer import WhisperRecognizer
-
-        return WhisperRecognizer(args.whisper, language=args.language)
-    return CtcRecognizer(args.recognizer, language=args.language) if args.recognizer else None
+    return SummaryCheckpoint(args.summary)
 
 
 def _interpreters(args: argparse.Namespace) -> list[Interpreter]:
@@ -109,6 +109,7 @@ def _interpreters(args: argparse.Namespace) -> list[Interpreter]:
 
 def _run(args: argparse.Namespace, console: Console) -> int:
     from examples.podcast.pipeline import Tools, run
+    from examples.podcast.recognizers import chosen_recognizer
     from examples.podcast.sentiment_checkpoint import SentimentCheckpoint
     from examples.podcast.settings import Settings, Show, load_terms
 
@@ -120,8 +121,9 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         terms=load_terms(args.terms) if args.terms else {},
     )
     tools = Tools(
-        recognizer=_recognizer(args),
+        recognizer=chosen_recognizer(args.recognizer, args.whisper, args.language),
         sentiment=SentimentCheckpoint(args.sentiment) if args.sentiment else None,
+        summariser=_summariser(args),
         interpreters=_interpreters(args),
     )
     result = run(

@@ -13,6 +13,8 @@ from examples.podcast.keywords import find_keywords, stop_words
 from examples.podcast.records import Chapter, Segment
 
 MAX_TITLE_CHARS = 39
+# An ID3 table of contents counts its chapters in a byte.
+MAX_CHAPTERS = 255
 _BLOCK = 6
 _WORD = r"(?u)\b[^\W\d_]\w\w+\b"
 _MANY = 200
@@ -30,7 +32,7 @@ def find_chapters(
     """Part an episode where the words before and after a gap differ most, and name the parts.
 
     The first chapter begins at 0 and the last ends with the episode. Gaps with a long pause are preferred.
-    A chapter's title is made of the keywords that it has and the others have less.
+    There are at most 255. A chapter's title is made of the keywords that it has and the others have less.
 
     Parameters
     ----------
@@ -55,6 +57,8 @@ def find_chapters(
             start = segments[gap + 1].start
             if depths[gap] > threshold and min(abs(start - edge) for edge in edges) >= min_seconds:
                 chosen.append(gap)
+            if len(chosen) == MAX_CHAPTERS - 1:
+                break
     bounds = [0, *(gap + 1 for gap in sorted(chosen)), len(segments)]
     starts = [0.0, *(round(segments[first].start, 3) for first in bounds[1:-1]), duration]
     titles = _titles([segments[a:b] for a, b in itertools.pairwise(bounds)], language, terms)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from examples.podcast.digests import checkpoint_digest
 from examples.podcast.translating import Translated
-from trtforge._files import file_sha256, sha256
 from trtforge._progress import OnProgress
 from trtforge.speech.translation import Glossary, Translator
 
@@ -39,10 +39,7 @@ class CheckpointInterpreter:
         self._translator = Translator.load(
             folder, source_language=source_language, target_language=target_language
         )
-        files = sorted(path for path in folder.iterdir() if path.is_file())
-        told = [f"{path.name} {file_sha256(path)}" for path in files]
-        told += [repr(glossary), str(source_language), str(target_language)]
-        self.digest = sha256("\n".join(told).encode())
+        self.digest = checkpoint_digest(folder, glossary, source_language, target_language)
 
     def translate(self, sentences: Sequence[str], on_progress: OnProgress) -> Sequence[Translated]:
         """Return one translation for each sentence."""

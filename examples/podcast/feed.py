@@ -164,5 +164,6 @@ def _url(show: Show, name: str) -> str:
 
 
 def _cut(text: str) -> str:
-    """Keep what fits Apple's 4000 bytes."""
-    return text.encode()[:_MAX_DESCRIPTION_BYTES].decode(errors="ignore")
+    """Keep what fits Apple's 4000 bytes, whole lines where there are several."""
+    kept = text.encode()[:_MAX_DESCRIPTION_BYTES].decode(errors="ignore")
+    return kept if kept == text else kept.rpartition("\n")[0] or kept

@@ -34,7 +34,7 @@ from examples.podcast.settings import Settings, Show
 from examples.podcast.speech_regions import find_speech
 from examples.podcast.stage_store import StageStore
 from examples.podcast.subtitles import make_subtitles, translated_subtitles
-from examples.podcast.summary import summarise
+from examples.podcast.summary import Summariser, summarise
 from examples.podcast.translating import Interpreter, translate
 from examples.podcast.validate import Check, validate_bundle
 from trtforge._files import file_sha256
@@ -54,11 +54,13 @@ class Tools:
     ----------
     recognizer : the bundled one where None.
     sentiment : VADER's lexicon where None.
+    summariser : writes the summary; the most central sentences are taken where None.
     interpreters : one for each language to translate into; none leaves translation out.
     """
 
     recognizer: Recognizer | None = None
     sentiment: Sentiment | None = None
+    summariser: Summariser | None = None
     interpreters: Sequence[Interpreter] = ()
 
 
@@ -233,7 +235,9 @@ def _understood(
     summary = store.stage(
         "summary",
         Summary,
-        about | {"keywords": keywords, "title": settings.title, "sentences": settings.num_sentences},
+        about
+        | {"keywords": keywords, "title": settings.title, "sentences": settings.num_sentences}
+        | ({"summariser": tools.summariser.digest} if tools.summariser else {}),
         lambda _: summarise(
             segments,
             keywords,
@@ -241,6 +245,7 @@ def _understood(
             num_sentences=settings.num_sentences,
             language=language,
             terms=terms,
+            summariser=tools.summariser,
         ),
         note=lambda found: found.title,
     )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -22,8 +25,8 @@ from trtforge.speech import Word as SpokenWord
 
 BUNDLED = Path(__file__).parents[1] / "models/asr_en/asr_en.onnx"
 
-_MIN_JUDGED_WORDS = 10
-_MIN_KNOWN_SHARE = 0.55
+MIN_JUDGED_WORDS = 10
+MIN_KNOWN_SHARE = 0.55
 
 Samples = NDArray[np.float32]
 
@@ -74,18 +77,29 @@ class CtcRecognizer:
         network = load_model(model)
         self.name, self.digest, self.language = model.stem, model_digest(network), language
         self._features, self._decoder = LogMel.for_model(network), CtcDecoder.for_model(network)
-        self._runner = OnnxRunner(network)
+        # Pieces are short: each on a core of its own is faster than all cores on one.
+        self._runner = OnnxRunner(network, num_threads=1)
         self.sampling_rate = self._features.sampling_rate
 
     def recognise(self, pieces: Iterable[Samples]) -> Iterator[tuple[SpokenWord, ...]]:
-        """Yield the words of each piece."""
+        """Yield the words of each piece; a few are recognised at a time."""
+        num_workers = len(os.sched_getaffinity(0))
+        under_way: deque[Future[tuple[SpokenWord, ...]]] = deque()
+        with ThreadPoolExecutor(num_workers) as workers:
+            for piece in pieces:
+                under_way.append(workers.submit(self._words, piece))
+                if len(under_way) > num_workers:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+
+    def _words(self, piece: Samples) -> tuple[SpokenWord, ...]:
         features, decoder = self._features, self._decoder
         step = decoder.frames_per_output * features.hop_length / features.sampling_rate
-        for piece in pieces:
-            scores = self._runner({features.input_name: features(piece)[None]})[decoder.output][0]
-            stream = CtcStream(decoder, step)
-            words = stream.push(scores)
-            yield (*words, *stream.finish())
+        scores = self._runner({features.input_name: features(piece)[None]})[decoder.output][0]
+        stream = CtcStream(decoder, step)
+        words = stream.push(scores)
+        return (*words, *stream.finish())
 
 
 def transcribe(
@@ -112,7 +126,7 @@ def transcribe(
     passages = []
     words = recognizer.recognise(_pieces(audio, regions, recognizer.sampling_rate))
     for number, (region, found) in enumerate(zip(regions, words, strict=True), 1):
-        passages.append(Passage(region.start, region.end, tuple(_placed(found, region))))
+        passages.append(Passage(region.start, region.end, tuple(placed(found, region))))
         on_progress(number, len(regions))
     kept = tuple(passage for passage in passages if passage.words)
     if not kept:
@@ -131,7 +145,8 @@ def _pieces(audio: Path, regions: Sequence[Region], sampling_rate: int) -> Itera
             yield sound.read(round(region.end * sampling_rate) - start, dtype="float32")
 
 
-def _placed(words: Sequence[SpokenWord], region: Region) -> Iterator[Word]:
+def placed(words: Sequence[SpokenWord], region: Region) -> Iterator[Word]:
+    """Yield words of a region with their times in the recording."""
     for word in words:
         start = min(region.start + word.start, region.end)
         yield Word(word.text, round(start, 3), round(min(region.start + word.end, region.end), 3))
@@ -141,10 +156,10 @@ def _require_language(passages: Sequence[Passage], recognizer: Recognizer) -> fl
     words = [word.text for passage in passages for word in passage.words]
     language = recognizer.language
     share = known_share(words, language)
-    if len(words) >= _MIN_JUDGED_WORDS and share < _MIN_KNOWN_SHARE:
+    if len(words) >= MIN_JUDGED_WORDS and share < MIN_KNOWN_SHARE:
         raise ClipError(
             f"what was recognised is not {language!r}: {100 * share:.0f} % of its letters stand in known "
-            f"words, at least {100 * _MIN_KNOWN_SHARE:.0f} % are wanted",
+            f"words, at least {100 * MIN_KNOWN_SHARE:.0f} % are wanted",
             hint="the speech is in another language, or too noisy for this recogniser; no transcript was "
             "written",
         )

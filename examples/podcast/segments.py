@@ -13,7 +13,7 @@ _AUXILIARY = "is|are|was|were|do|does|did|can|could|will|would|should|has|have|h
 _SUBJECT = "i|you|he|she|it|we|they|there|this|that|the|a|an|your|our|my"
 _QUESTION = re.compile(
     rf"(?:(?:and|but|so|or|well) )?"
-    rf"(?:(?:what|why|who|whom|where|when|which|how)(?: \w+)? (?:{_AUXILIARY})\b"
+    rf"(?:(?:what|why|who|whom|where|when|which|how)(?: (?:many|much))?(?: \w+)? (?:{_AUXILIARY})\b"
     rf"|(?:{_AUXILIARY}) (?:{_SUBJECT})\b)",
     re.IGNORECASE,
 )

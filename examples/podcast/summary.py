@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -19,6 +20,21 @@ _FAINT = 0.1
 _MARKS = ".,?!…;:\"'()"
 
 
+class Summariser(Protocol):
+    """What writes a summary.
+
+    Attributes
+    ----------
+    digest : of all that its answers depend on.
+    """
+
+    digest: str
+
+    def sentences(self, segments: Sequence[Segment], limit: int) -> list[str]:
+        """Return at most so many sentences about an episode; none where it has nothing to say."""
+        ...
+
+
 def summarise(
     segments: Sequence[Segment],
     keywords: Sequence[Keyword],
@@ -27,8 +43,9 @@ def summarise(
     num_sentences: int,
     language: str,
     terms: Collection[str] = (),
+    summariser: Summariser | None = None,
 ) -> Summary:
-    """Choose the most central sentences, and write title, slug, description and tags.
+    """Choose the most central sentences, or have them written; make title, slug, description and tags.
 
     Parameters
     ----------
@@ -37,6 +54,30 @@ def summarise(
     num_sentences : how many sentences; none is much like another.
     language : BCP 47 tag; statements in words that it knows, or that are ``terms``, are preferred.
     terms : as for `find_keywords`.
+    summariser : writes the sentences; where it is None or writes none, they are chosen.
+    """
+    written = summariser.sentences(segments, num_sentences) if summariser else []
+    sentences = written or key_sentences(segments, num_sentences, language=language, terms=terms)
+    title = title or _title(keywords)
+    return Summary(
+        title=title,
+        slug=slug(title),
+        description=_cut(" ".join(sentences) or title, MAX_DESCRIPTION_CHARS),
+        sentences=tuple(sentences),
+        tags=tuple(keyword.text for keyword in keywords),
+    )
+
+
+def key_sentences(
+    segments: Sequence[Segment], limit: int, *, language: str, terms: Collection[str] = ()
+) -> list[str]:
+    """Return the most central statements in known words; of all sentences where those are too few.
+
+    Parameters
+    ----------
+    segments : of the episode.
+    limit : most sentences.
+    language, terms : as for `summarise`.
     """
     named = {word for term in terms for word in term.lower().split()}
 
@@ -47,16 +88,8 @@ def summarise(
         return all(word in named or is_known(word, language) for word in words)
 
     readable = [segment.text for segment in segments if is_readable(segment)]
-    texts = readable if len(readable) >= num_sentences else [segment.text for segment in segments]
-    sentences = central_sentences(texts, num_sentences)
-    title = title or _title(keywords)
-    return Summary(
-        title=title,
-        slug=slug(title),
-        description=_cut(" ".join(sentences) or title, MAX_DESCRIPTION_CHARS),
-        sentences=tuple(sentences),
-        tags=tuple(keyword.text for keyword in keywords),
-    )
+    texts = readable if len(readable) >= limit else [segment.text for segment in segments]
+    return central_sentences(texts, limit)
 
 
 def central_sentences(texts: Sequence[str], limit: int) -> list[str]:
@@ -103,7 +136,10 @@ def _title(keywords: Sequence[Keyword]) -> str:
 
 
 def _cut(text: str, limit: int) -> str:
-    """Cut at a word, with an ellipsis."""
+    """Cut after a sentence in the later half; else at a word, with an ellipsis."""
     if len(text) <= limit:
         return text
+    ends = [hit.end() for hit in re.finditer(r"[.!?](?= )", text[: limit + 1])]
+    if ends and 2 * ends[-1] >= limit:
+        return text[: ends[-1]]
     return text[: limit - 1].rpartition(" ")[0].rstrip(".,;:") + "…"

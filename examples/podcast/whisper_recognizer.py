@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from trtforge._files import file_sha256, sha256
+from examples.podcast.digests import checkpoint_digest
 from trtforge.errors import ClipError
 from trtforge.speech import Whisper, Word
 from trtforge.speech.whisper import TranscribeSettings
@@ -51,12 +51,7 @@ class WhisperRecognizer:
         self.name, self.language = folder.name, language
         self._whisper = whisper or Whisper.load(folder)
         self._settings = replace(settings or TranscribeSettings(), language=language)
-        told = [
-            f"{path.relative_to(folder)} {file_sha256(path)}"
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        ]
-        self.digest = sha256("\n".join([*told, repr(self._settings)]).encode())
+        self.digest = checkpoint_digest(folder, self._settings)
 
     def recognise(self, pieces: Iterable[Samples]) -> Iterator[tuple[Word, ...]]:
         """Yield the words of each piece; sixteen of them share the rows of the decoder."""

@@ -9,7 +9,7 @@ pytest.importorskip("soundfile")
 
 import soundfile
 
-from benchmarks.bench_podcast import BEGIN, END, PAGE, fill, summary, write_recording
+from benchmarks.bench_podcast import PAGE, memory_summary, summary, write_recording
 
 RESULT = {
     "audio_seconds": 309.4,
@@ -35,12 +35,19 @@ def test_counts_become_rates() -> None:
     assert "| transcribe | 4.50 |" in text
 
 
-def test_only_what_stands_between_the_markers_changes() -> None:
+def test_the_page_has_each_section_once() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    assert page.count(BEGIN) == page.count(END) == 1
-    assert fill("a\n<!-- measured: begin -->\nold\n<!-- measured: end -->\nb", "new") == (
-        "a\n<!-- measured: begin -->\nnew\n<!-- measured: end -->\nb"
-    )
+    for section in ("measured", "memory"):
+        assert page.count(f"<!-- {section}: begin -->") == page.count(f"<!-- {section}: end -->") == 1
+
+
+def test_peaks_are_told_by_length() -> None:
+    runs = [
+        {"minutes": 10.0, "sentences": 120, "peak_bytes": 400 * 2**20, "largest_child_bytes": 0},
+        {"minutes": 180.0, "sentences": 2200, "peak_bytes": 500 * 2**20, "largest_child_bytes": 91 * 2**20},
+    ]
+    text = memory_summary({"runs": runs, "run": RESULT["run"]})
+    assert "10 minutes (120 sentences): 400 MiB; 180 minutes (2200 sentences): 500 MiB, and 91 MiB in" in text
 
 
 def test_a_long_recording_has_the_length_asked_for(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from examples.podcast.settings import load_terms
 from examples.podcast.speech_regions import regions
 from examples.podcast.validate import validate_bundle
 from tests.examples.podcast_clips import DEMO, SAMPLING_RATE, demo_part
-from trtforge.errors import ClipError, ConfigError
+from trtforge.errors import ClipError, ConfigError, ExecutionError
 
 PUBLISHED = "2026-01-31T08:00:00+00:00"
 SETTINGS = Settings(published=PUBLISHED, terms=load_terms(DEMO / "terms.json"), episode=1)
@@ -313,6 +313,26 @@ def test_a_translation_has_its_own_files_and_counts(result: Result) -> None:
     assert (translation.terms, translation.terms_kept) == (4, 2)
 
 
+class Brief:
+    """A summariser that says one thing of every episode."""
+
+    digest = "1"
+
+    def sentences(self, segments: Any, limit: int) -> list[str]:
+        return [f"{len(segments)} sentences in short."][:limit]
+
+
+def test_a_summary_may_be_written_by_a_network(result: Result) -> None:
+    recording, folder = result.folder.parent / "part.wav", result.folder.parent / "brief"
+    found = run(recording, folder, settings=SETTINGS, tools=Tools(summariser=Brief()))
+    assert found.episode.summary.sentences == ("2 sentences in short.",)
+    assert found.episode.summary.title == result.episode.summary.title
+    plain = run(recording, folder, settings=SETTINGS)
+    assert "keywords" in plain.kept
+    assert "summary" not in plain.kept
+    assert plain.episode.summary == result.episode.summary
+
+
 @pytest.mark.slow
 def test_the_demo_episode_is_read_well(tmp_path: Path) -> None:
     from trtforge.accuracy.wer import word_errors
@@ -324,3 +344,23 @@ def test_the_demo_episode_is_read_well(tmp_path: Path) -> None:
     said = " ".join(word.text for passage in found.transcript.passages for word in passage.words)
     counts = word_errors(" ".join(sentence["words"] for sentence in sentences), said)
     assert counts.rate < 0.10
+
+
+def test_parts_of_a_long_recording_are_heard_as_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from examples.podcast import speech_probabilities as heard
+
+    path = write(tmp_path / "part.wav", demo_part(5.0, 29.0))
+    told: list[tuple[int, int]] = []
+    whole = heard.speech_probabilities(path, lambda *at: told.append(at))
+    monkeypatch.setattr(heard, "_PART_CHUNKS", 250)
+    parts = heard.speech_probabilities(path, lambda *at: told.append(at))
+    assert told == [(750, 750), (250, 750), (500, 750), (750, 750)]
+    np.testing.assert_array_equal(parts[:250], whole[:250])
+    np.testing.assert_allclose(parts, whole, atol=0.1)
+    found = [regions(one, pause_seconds=0.4, max_seconds=20) for one in (parts, whole)]
+    assert found[0] == found[1]
+    (tmp_path / "part.wav").write_bytes(b"no audio")
+    with pytest.raises(ExecutionError, match="looking for speech failed in a process of its own: "):
+        heard._heard_elsewhere(path, 0, 250)

@@ -9,7 +9,8 @@ pytest.importorskip("wordfreq")
 pytest.importorskip("sklearn")
 pytest.importorskip("networkx")
 
-from examples.podcast.chapters import MAX_TITLE_CHARS, find_chapters
+from examples.podcast.chapters import MAX_CHAPTERS, MAX_TITLE_CHARS, find_chapters
+from examples.podcast.complaints import complain
 from examples.podcast.keywords import find_keywords
 from examples.podcast.known_words import known_share
 from examples.podcast.records import Passage, Segment, Transcript, Word
@@ -67,6 +68,7 @@ def test_a_long_sentence_is_parted_at_its_longest_pause() -> None:
         ("is the engine good", "?"),
         ("what we learned is simple", "."),
         ("how nice", "."),
+        ("how many clips do you need for calibration", "?"),
         ("do not wait", "."),
     ],
 )
@@ -123,6 +125,7 @@ def test_a_summary_keeps_the_order_and_repeats_nothing() -> None:
     assert found.title == "Engine, quantization and calibration"
     assert found.slug == "engine-quantization-and-calibration"
     assert 60 < len(found.description) <= MAX_DESCRIPTION_CHARS
+    assert found.description.endswith(".")  # of two sentences, and none is cut
 
 
 @pytest.mark.parametrize(("text", "wanted"), [("Ünïque: 8-bit!", "unique-8-bit"), ("…", "episode")])
@@ -198,3 +201,35 @@ def test_srt_and_vtt_are_read_back_by_their_parsers() -> None:
 def test_limits_that_cannot_be_kept_are_refused() -> None:
     with pytest.raises(ConfigError, match="lines must have 16 to 65 characters, got 32 and 80"):
         Limits(line_chars=80)
+
+
+def test_there_are_no_more_chapters_than_a_tag_can_count() -> None:
+    topics = ["kernel", "garden", "orchestra", "battery", "river", "harbour"]
+    said = [
+        Segment(6.0 * at, 6.0 * at + 5, f"The {topics[at // 8 % 6]} is a {topics[at // 8 % 6]}.", ())
+        for at in range(6000)
+    ]
+    found = find_chapters(said, duration=36_000.0, language="en", min_seconds=10)
+    assert len(found) == MAX_CHAPTERS
+    assert found[-1].end == 36_000.0
+
+
+def test_a_description_that_is_too_long_ends_with_a_whole_line() -> None:
+    pytest.importorskip("lxml")
+    from examples.podcast.feed import _cut
+
+    lines = [f"{number:05d} A chapter" for number in range(400)]
+    kept = _cut("\n".join(lines))
+    assert 3980 < len(kept.encode()) <= 4000
+    assert kept.split("\n") == lines[: kept.count("\n") + 1]
+    assert _cut("ü" * 3000) == "ü" * 2000
+    assert _cut("short\ntext") == "short\ntext"
+
+
+def test_what_an_error_quotes_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    complain(ConfigError("no [bold]model[/] here", hint='python -m pip install "trtforge[transformers]"'))
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "error no [bold]model[/] here",
+        'hint  python -m pip install "trtforge[transformers]"',
+    ]

@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from tests.speech.generation import checkpoints, test_greedy
+from tests.speech.causal import small as small_language_model
+from tests.speech.generation import checkpoints, test_causal, test_greedy
 from tests.speech.whisper import expected, small
 from trtforge._files import write_json
 from trtforge.external_data import save_model
+from trtforge.speech.causal import export_language_model
 from trtforge.speech.generation import export_networks
 from trtforge.speech.whisper import export_whisper
 
@@ -62,12 +64,29 @@ def pack_text(folder: Path, kind: str, seed: int) -> None:
     write_json(folder / "case.json", case)
 
 
+def pack_causal(folder: Path, kind: str, seed: int) -> None:
+    """Write a causal language model and its texts; the rules of its tests are not among them."""
+    checkpoint = small_language_model.write(folder / "checkpoint", kind, seed)
+    export_language_model(checkpoint, folder)
+    prompts = test_causal.prompts_of(seed)
+    case = {
+        "kind": "causal",
+        "new": test_causal.NEW,
+        "stop": test_causal.STOP,
+        "prompts": prompts,
+        "tokens": test_causal.expected(kind, seed, prompts, ruled=False),
+    }
+    write_json(folder / "causal.json", case)
+
+
 def main(folder: Path) -> None:
     """Write every case."""
     for seed in range(3):
         pack_whisper(folder / f"whisper-{seed}", seed)
         for kind in ("marian", "m2m100"):
             pack_text(folder / f"{kind}-{seed}", kind, seed)
+        for kind in ("llama", "phi3"):
+            pack_causal(folder / f"{kind}-{seed}", kind, seed)
 
 
 if __name__ == "__main__":

@@ -82,3 +82,81 @@ def m2m100(seed: int) -> Any:
         decoder_start_token_id=2,
     )
     return loud(transformers.M2M100ForConditionalGeneration(config))
+
+
+@functools.cache
+def bart(seed: int) -> Any:
+    torch.manual_seed(seed)
+    config = transformers.BartConfig(
+        **SIZES,
+        vocab_size=NUM_SYMBOLS,
+        max_position_embeddings=64,
+        pad_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=2,
+        forced_eos_token_id=None,
+    )
+    return loud(transformers.BartForConditionalGeneration(config))
+
+
+@functools.cache
+def pegasus(seed: int) -> Any:
+    torch.manual_seed(seed)
+    config = transformers.PegasusConfig(
+        **SIZES,
+        vocab_size=NUM_SYMBOLS,
+        max_position_embeddings=64,
+        pad_token_id=0,
+        eos_token_id=2,
+        decoder_start_token_id=0,
+        forced_eos_token_id=None,
+        scale_embedding=True,
+    )
+    return loud(transformers.PegasusForConditionalGeneration(config))
+
+
+CAUSAL_SIZES = {
+    "vocab_size": NUM_SYMBOLS,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 64,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "tie_word_embeddings": False,
+}
+
+
+@functools.cache
+def llama(seed: int) -> Any:
+    """Of TinyLlama's shape: two query heads share the keys of one."""
+    torch.manual_seed(seed)
+    config = transformers.LlamaConfig(**CAUSAL_SIZES, num_key_value_heads=2)
+    return loud(transformers.LlamaForCausalLM(config), 3)
+
+
+@functools.cache
+def phi3(seed: int) -> Any:
+    """Joined projections, rotary angles on a part of the width, a sliding window."""
+    torch.manual_seed(seed)
+    config = transformers.Phi3Config(
+        **CAUSAL_SIZES,
+        num_key_value_heads=4,
+        partial_rotary_factor=0.5,
+        sliding_window=40,
+        original_max_position_embeddings=64,
+    )
+    return loud(transformers.Phi3ForCausalLM(config), 3)
+
+
+@functools.cache
+def gpt2(seed: int) -> Any:
+    """Learned positions, no rotary angles."""
+    torch.manual_seed(seed)
+    config = transformers.GPT2Config(
+        vocab_size=NUM_SYMBOLS, n_embd=32, n_layer=2, n_head=4, n_positions=64,
+        bos_token_id=1, eos_token_id=2, pad_token_id=0, tie_word_embeddings=False,
+    )  # fmt: skip
+    return loud(transformers.GPT2LMHeadModel(config), 5)

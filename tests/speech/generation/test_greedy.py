@@ -84,7 +84,7 @@ def ours(kind, seed, feeds, lengths, prompts, *, num_rows, new=NEW, **settings):
     return [done[row] for row in range(len(prompts))]
 
 
-@pytest.mark.parametrize("kind", ["whisper", "marian", "m2m100"])
+@pytest.mark.parametrize("kind", ["whisper", "marian", "m2m100", "bart", "pegasus"])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_tokens_are_those_of_transformers_in_any_number_of_rows(kind, seed):
     feeds, given, lengths = inputs_of(kind, seed, 5)

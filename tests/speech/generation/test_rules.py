@@ -85,7 +85,7 @@ def test_a_decoder_is_known_by_its_inputs():
     assert (signature.num_symbols, signature.num_masks, signature.memory_length) == (50, 2, None)
     assert signature.kv_dtype == np.float16
     assert not signature.is_ranged
-    with pytest.raises(ModelError, match=r"it lacks \['cross_key_0'"):
+    with pytest.raises(ModelError, match=r"it lacks \['self_key_0'\]"):
         DecoderSignature.of(SPECS[:4])
 
 

@@ -81,7 +81,7 @@ class RowDecoder:
 
     Parameters
     ----------
-    network : the decoder that `export_networks` wrote, in an `OnnxRunner` or a `Session`.
+    network : the decoder that `export_networks` or `export_causal` wrote, in an `OnnxRunner` or a `Session`.
     num_rows : rows, 1 or more.
     num_positions : symbols that a row can hold, prompt and text together (`Networks.num_positions`).
     rules : whose masks the rows use.
@@ -110,7 +110,7 @@ class RowDecoder:
         for name, size in (("num_rows", num_rows), ("num_positions", num_positions), ("bucket", bucket)):
             if size < 1:
                 raise ConfigError(f"{name} must be 1 or more, got {size}", settings=(name,))
-        length = signature.memory_length or memory_length
+        length = memory_length if signature.memory_length is None else signature.memory_length
         if length is None:
             raise ConfigError(
                 "memory_length is missing, and this network's inputs differ in length",
@@ -142,7 +142,7 @@ class RowDecoder:
         self._lengths = np.ones(num_rows, np.int32)
 
     def seat(self, row: int, memory: Mapping[str, Any], index: int, length: int | None = None) -> None:
-        """Give a row its input: what the encoder made of it.
+        """Give a row its input: what the encoder made of it; without an encoder there is nothing to give.
 
         Parameters
         ----------
@@ -155,6 +155,8 @@ class RowDecoder:
         ------
         InputError : the input is longer than the rows' memory, or its length is missing.
         """
+        if not self.signature.has_memory:
+            return
         if self.signature.memory_length is None:
             if length is None or not 1 <= length <= self.memory_length:
                 raise InputError(

@@ -18,6 +18,11 @@ def cache_sizes(num_positions: int, bucket: int = 64) -> tuple[int, ...]:
     return tuple(sizes)
 
 
+def largest_size(profiles: Sequence[OptimizationProfile], tensor: str, axis: int) -> int:
+    """Return the largest size of an input's axis that an engine accepts in any of its profiles."""
+    return max(profile.shapes[tensor].max[axis] for profile in profiles)
+
+
 def decoder_profiles(
     inputs: Sequence[TensorSpec],
     *,
@@ -28,11 +33,13 @@ def decoder_profiles(
     bucket: int = 64,
     max_prefill: int = 8,
 ) -> tuple[OptimizationProfile, ...]:
-    """Return the profiles of a decoder: one for steps at each cache size, one for prompts, one for looks.
+    """Return the profiles of a decoder: for steps at each cache size, for prompts, and for looks.
+
+    Without an encoder there are no looks.
 
     Parameters
     ----------
-    inputs : of the decoder that `export_networks` wrote.
+    inputs : of the decoder that `export_networks` or `export_causal` wrote.
     num_rows, num_positions, memory_length, bucket : as for `RowDecoder`.
     max_look : most inputs of `RowDecoder.look`.
     max_prefill : most symbols at once, as for `generate`; above 1.
@@ -51,7 +58,7 @@ def decoder_profiles(
         )
     if max_prefill < 2:
         raise ConfigError(f"max_prefill must be 2 or more, got {max_prefill}", settings=("max_prefill",))
-    longest = signature.memory_length or memory_length or 1
+    longest = memory_length or 1 if signature.memory_length is None else signature.memory_length
     sizes = cache_sizes(num_positions, bucket)
 
     def profile(
@@ -76,5 +83,6 @@ def decoder_profiles(
     whole = num_rows, num_rows
     steps = [profile(whole, (1, 1), (size, size), longest) for size in sizes]
     prompts = profile(whole, (2, max_prefill), (sizes[0], sizes[-1]), longest)
-    looks = profile((1, max_look), (1, 1), (1, 1), 1)
-    return (*steps, prompts, looks)
+    if not signature.has_memory:
+        return (*steps, prompts)
+    return (*steps, prompts, profile((1, max_look), (1, 1), (1, 1), 1))

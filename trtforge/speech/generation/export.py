@@ -45,7 +45,7 @@ def export_networks(
 
     Parameters
     ----------
-    model : a Whisper, Marian or M2M100 checkpoint (see `layout_of`), in FP32 on the CPU.
+    model : a checkpoint of Whisper, Marian, M2M100, BART or Pegasus (see `layout_of`), in FP32 on the CPU.
     num_masks : sets of forbidden symbols that rows can choose from; 1 or more.
     ranged : whether rows may forbid ranges of symbols, as Whisper's times need.
     kv_dtype : of keys and values in memory; ``float16`` halves what every step must read.
@@ -102,7 +102,7 @@ def export_aligner(
         "tokens": torch.ones(2, 3, dtype=torch.int32),
     }
     module = modules.Aligner(layout, getattr(torch, kv_dtype), heads)
-    return _export(module, examples, {"states": (0,), "tokens": (0, 1)}, ["attention"])
+    return export_traced(module, examples, {"states": (0,), "tokens": (0, 1)}, ["attention"])
 
 
 def _export_encoder(torch: Any, model: Any, layout: CheckpointLayout, numbers: Any) -> onnx.ModelProto:
@@ -122,7 +122,7 @@ def _export_encoder(torch: Any, model: Any, layout: CheckpointLayout, numbers: A
         }
         module = modules.TextEncoder(layout, numbers)
     dynamic = {name: (0, 1) if name == "tokens" else (0,) for name in examples}
-    return _export(module, examples, dynamic, names)
+    return export_traced(module, examples, dynamic, names)
 
 
 def _export_decoder(
@@ -158,17 +158,18 @@ def _export_decoder(
                 examples[full] = torch.zeros(batch, layout.num_heads, places, width, dtype=numbers)
                 dynamic[full] = (0, 2) if name == "self" or is_ragged else (0,)
     module = modules.CachedDecoder(layout, numbers, ragged=is_ragged, ranged=ranged)
-    return _export(
+    return export_traced(
         module, examples, dynamic, ["token", "log_probability", "scores", "new_keys", "new_values"]
     )
 
 
-def _export(
+def export_traced(
     module: Any,
     examples: Mapping[str, Any],
     dynamic: Mapping[str, Sequence[int]],
     output_names: Sequence[str],
 ) -> onnx.ModelProto:
+    """Trace a module whose inputs have the dynamic axes given."""
     shapes = {}
     for name, axes in dynamic.items():
         low = tuple(examples[name].shape)

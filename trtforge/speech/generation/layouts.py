@@ -7,7 +7,11 @@ from typing import Any
 
 from trtforge.errors import ModelError
 
-KINDS = ("whisper", "marian", "m2m_100")
+KINDS = ("whisper", "marian", "m2m_100", "bart", "pegasus")
+# These scale embeddings in the stack, others in the embedding itself or not at all.
+_SCALING = ("marian", "pegasus")
+# These normalize what comes out of a sub-layer, others what goes in.
+_AFTER = ("marian", "bart")
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,7 @@ class StackLayout:
     position_table : tensor [positions, width].
     first_position : row of the table for position 0.
     has_last_norm : whether a ``layer_norm`` follows the last layer.
+    embedding_norm : module that normalizes embeddings and positions together, or None.
     """
 
     stack: Any
@@ -28,6 +33,7 @@ class StackLayout:
     position_table: Any
     first_position: int
     has_last_norm: bool
+    embedding_norm: Any = None
 
     @property
     def num_positions(self) -> int:
@@ -66,7 +72,7 @@ def layout_of(model: Any) -> CheckpointLayout:
     Parameters
     ----------
     model : such as ``WhisperForConditionalGeneration``, ``MarianMTModel``, ``M2M100ForConditionalGeneration``
-        (NLLB is loaded as one too).
+        (NLLB is loaded as one too), ``BartForConditionalGeneration``, ``PegasusForConditionalGeneration``.
 
     Raises
     ------
@@ -79,24 +85,23 @@ def layout_of(model: Any) -> CheckpointLayout:
             hint="NLLB's dense checkpoints are of kind m2m_100",
         )
     encoder, decoder = model.model.encoder, model.model.decoder
-    is_marian = kind == "marian"
 
     def stack_of(stack: Any) -> StackLayout:
         if kind == "m2m_100":
             table, first = stack.embed_positions.weights, stack.embed_positions.padding_idx + 1
         else:
-            table, first = stack.embed_positions.weight, 0
-        # M2M100's embedding scales by itself, and Whisper's is not scaled.
-        scale = float(stack.embed_scale) if is_marian else 1.0
-        return StackLayout(stack, scale, table, first, has_last_norm=not is_marian)
+            table, first = stack.embed_positions.weight, getattr(stack.embed_positions, "offset", 0)
+        scale = float(stack.embed_scale) if kind in _SCALING else 1.0
+        norm = getattr(stack, "layernorm_embedding", None)
+        return StackLayout(stack, scale, table, first, has_last_norm=kind not in _AFTER, embedding_norm=norm)
 
     return CheckpointLayout(
         kind,
         stack_of(encoder),
         stack_of(decoder),
-        normalizes_before=not is_marian,
+        normalizes_before=kind not in _AFTER,
         scales_query=kind == "whisper",
         num_heads=int(model.config.decoder_attention_heads),
         output=model.proj_out if kind == "whisper" else model.lm_head,
-        output_bias=model.final_logits_bias if is_marian else None,
+        output_bias=getattr(model, "final_logits_bias", None),
     )

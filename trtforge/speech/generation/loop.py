@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,15 +22,27 @@ class Seat:
     Parameters
     ----------
     request : what to generate.
-    memory : outputs of the encoder network.
+    memory : outputs of the encoder network; none where there is no encoder.
     index : the input's place in its batch.
     length : true length of the input, where inputs differ in length.
+    num_held : first symbols of the prompt that the row it gets holds already, fewer than the prompt has. Only
+        where no more inputs wait than there are rows does a caller know which row that is: they are taken in
+        order.
     """
 
     request: Request
-    memory: Mapping[str, Any]
+    memory: Mapping[str, Any] = field(default_factory=dict)
     index: int = 0
     length: int | None = None
+    num_held: int = 0
+
+
+def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
+    """Count the symbols that both begin with."""
+    for index, (left, right) in enumerate(zip(one, other, strict=False)):
+        if left != right:
+            return index
+    return min(len(one), len(other))
 
 
 # Looks at what a row gave, and returns what the same input is asked for again, or None to accept it.
@@ -48,7 +60,7 @@ class _Row:
     log_probabilities: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.pending = list(self.request.prompt)
+        self.pending = list(self.request.prompt[self.position :])
 
 
 def generate(
@@ -61,7 +73,7 @@ def generate(
 
     Parameters
     ----------
-    decoder : the rows. What they held before is forgotten.
+    decoder : the rows. What they held before is forgotten, but for `Seat.num_held`.
     seats : the inputs, taken as rows become free; an iterator may encode them as they are asked for.
     retry : asked for each row that ended; the input stays in its row, so that a second attempt costs neither
         the encoder nor the other rows anything.
@@ -85,7 +97,7 @@ def generate(
                 if seat is None:
                     break
                 decoder.seat(index, seat.memory, seat.index, seat.length)
-                rows[index] = _Row(seat.request)
+                rows[index] = _Row(seat.request, position=seat.num_held)
         if not any(rows):
             return
         scored = _advance(decoder, rows, max_prefill)

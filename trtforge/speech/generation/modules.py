@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from trtforge.speech.generation.layouts import CheckpointLayout
-
-_NEVER = float("-inf")
+from trtforge.speech.generation.allowing import allowed
+from trtforge.speech.generation.attention import NEVER, attend_in_parts
+from trtforge.speech.generation.layouts import CheckpointLayout, StackLayout
 
 
 class AudioEncoder(torch.nn.Module):
@@ -51,9 +51,9 @@ class TextEncoder(torch.nn.Module):
         part = self.layout.encoder
         places = torch.arange(tokens.shape[1], device=tokens.device)
         hidden = self.stack.embed_tokens(tokens) * part.embed_scale
-        hidden = hidden + part.position_table[places + part.first_position]
+        hidden = _normalized(hidden + part.position_table[places + part.first_position], part)
         is_padding = places[None, :] >= lengths[:, None]
-        mask = torch.zeros_like(is_padding, dtype=hidden.dtype).masked_fill(is_padding, _NEVER)
+        mask = torch.zeros_like(is_padding, dtype=hidden.dtype).masked_fill(is_padding, NEVER)
         for layer in self.stack.layers:
             hidden = _hidden(layer(hidden, mask[:, None, None, :]))
         if part.has_last_norm:
@@ -92,22 +92,8 @@ class _DecoderLayers(torch.nn.Module):
         query = attention.q_proj(hidden)
         if self.layout.scales_query:
             query = query * attention.scaling
-        query = self._heads(query)
-        products = []
-        for key, _, hidden_places in parts:
-            # Keys are the left factor as they lie in memory, so that no runtime transposes a whole cache.
-            product = torch.matmul(key, query.transpose(2, 3)).transpose(2, 3)
-            if not self.layout.scales_query:
-                product = product * attention.scaling
-            products.append(product if hidden_places is None else product.masked_fill(hidden_places, _NEVER))
-        # Only the products are joined: joining keys and values would copy the cache.
-        shares = torch.softmax(torch.cat(products, dim=-1), dim=-1)
-        found: Any = 0
-        begin: Any = 0
-        for product, (_, value, _) in zip(products, parts, strict=True):
-            end = begin + product.shape[3]
-            found = found + torch.matmul(shares[..., begin:end], value)
-            begin = end
+        scaling = None if self.layout.scales_query else attention.scaling
+        found, shares = attend_in_parts(self._heads(query), parts, scaling=scaling)
         joined = found.transpose(1, 2).reshape(hidden.shape[0], hidden.shape[1], -1)
         return attention.out_proj(joined), shares
 
@@ -148,6 +134,7 @@ class CachedDecoder(_DecoderLayers):
         places = torch.arange(tokens.shape[1], device=tokens.device)
         rows = positions[:, None] + places[None, :] + part.first_position
         hidden = self.stack.embed_tokens(tokens) * part.embed_scale + part.position_table[rows]
+        hidden = _normalized(hidden, part)
         cached = rest[-1].shape[2]
         is_empty = torch.arange(cached, device=tokens.device)[None, :] >= positions[:, None]
         is_later = places[None, :] > places[:, None]
@@ -195,7 +182,7 @@ class CachedDecoder(_DecoderLayers):
         scores = self.output(hidden[:, -1]).float()
         if self.layout.output_bias is not None:
             scores = scores + self.layout.output_bias
-        scores = _allowed(scores, masks[mask_index] > 0.5, ranges)
+        scores = allowed(scores, masks[mask_index] > 0.5, ranges)
         best, token = scores.max(dim=-1)
         return token.to(torch.int32), best, scores, torch.stack(keys, dim=1), torch.stack(values, dim=1)
 
@@ -222,7 +209,7 @@ class Aligner(_DecoderLayers):
         states = states.to(self.output.weight.dtype)
         places = torch.arange(tokens.shape[1], device=tokens.device)
         hidden = self.stack.embed_tokens(tokens) * part.embed_scale
-        hidden = hidden + part.position_table[places + part.first_position]
+        hidden = _normalized(hidden + part.position_table[places + part.first_position], part)
         is_later = (places[None, :] > places[:, None])[None, None]
         found = []
         for index, layer in enumerate(self.stack.layers):
@@ -254,21 +241,6 @@ class Aligner(_DecoderLayers):
         return torch.cat(found, dim=1).float()
 
 
-def _allowed(scores: torch.Tensor, is_banned: torch.Tensor, ranges: Any) -> torch.Tensor:
-    symbols = torch.arange(scores.shape[1], device=scores.device, dtype=torch.int32)[None, :]
-    if ranges is not None:
-        ban_from, ban_to, group_from = (limit[:, None] for limit in ranges)
-        is_banned = is_banned | ((symbols >= ban_from) & (symbols < ban_to))
-    result = torch.log_softmax(scores.masked_fill(is_banned, _NEVER), dim=-1)
-    if ranges is None:
-        return result
-    is_in_group = symbols >= group_from
-    together = torch.where(is_in_group, result, _NEVER).exp().sum(dim=-1, keepdim=True)
-    best_before = torch.where(is_in_group, _NEVER, result).max(dim=-1, keepdim=True).values.exp()
-    is_outdone = (together > best_before) & ~is_in_group
-    return torch.log_softmax(result.masked_fill(is_outdone, _NEVER), dim=-1)
-
-
 def _cross(hidden: torch.Tensor, layout: CheckpointLayout, kv_dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
     batch, time, width = hidden.shape
     shape = batch, time, layout.num_heads, width // layout.num_heads
@@ -279,6 +251,11 @@ def _cross(hidden: torch.Tensor, layout: CheckpointLayout, kv_dtype: torch.dtype
     keys = [heads(layer.encoder_attn.k_proj(hidden)) for layer in layout.decoder.stack.layers]
     values = [heads(layer.encoder_attn.v_proj(hidden)) for layer in layout.decoder.stack.layers]
     return (*keys, *values)
+
+
+def _normalized(embedded: torch.Tensor, part: StackLayout) -> torch.Tensor:
+    result: torch.Tensor = embedded if part.embedding_norm is None else part.embedding_norm(embedded)
+    return result
 
 
 def _hidden(result: Any) -> torch.Tensor:

@@ -23,7 +23,8 @@ class DecoderSignature:
     ----------
     num_layers, num_heads, head_width : of its attention.
     num_symbols, num_masks : size of its vocabulary, and sets of forbidden symbols.
-    memory_length : places of the encoder's output, or None where inputs differ in length.
+    memory_length : places of the encoder's output; None where inputs differ in length, 0 where there is no
+        encoder.
     kv_dtype : of keys and values.
     is_ranged : whether it takes ranges of forbidden symbols.
     """
@@ -47,19 +48,19 @@ class DecoderSignature:
 
         Raises
         ------
-        ModelError : it is no decoder that `export_networks` made.
+        ModelError : it is no decoder that `export_networks` or `export_causal` made.
         """
         specs = {spec.name: spec for spec in inputs}
         num_layers = sum(1 for name in specs if _SELF_KEY.fullmatch(name))
-        needed = {"tokens", "positions", "mask_index", "masks", "cross_key_0", "self_key_0"}
+        needed = {"tokens", "positions", "mask_index", "masks", "self_key_0"}
         if not needed <= specs.keys():
             raise ModelError(
                 f"the network is no decoder with its cache outside: it lacks {sorted(needed - specs.keys())}",
-                hint="export_networks of trtforge.speech.generation writes such networks",
+                hint="export_networks and export_causal of trtforge.speech.generation write such networks",
             )
         _, heads, _, width = specs["self_key_0"].shape
         num_masks, num_symbols = specs["masks"].shape
-        memory = specs["cross_key_0"].shape[2]
+        memory = specs["cross_key_0"].shape[2] if "cross_key_0" in specs else 0
         return cls(
             num_layers,
             int(heads),
@@ -71,8 +72,15 @@ class DecoderSignature:
             "ban_from" in specs,
         )
 
+    @property
+    def has_memory(self) -> bool:
+        """Whether rows read the output of an encoder."""
+        return self.memory_length != 0
+
     def names(self, kind: str) -> tuple[str, ...]:
         """Return the names of the keys and values of ``cross`` or ``self`` attention."""
+        if kind == "cross" and not self.has_memory:
+            return ()
         return tuple(
             f"{kind}_{part}_{layer}" for part in ("key", "value") for layer in range(self.num_layers)
         )

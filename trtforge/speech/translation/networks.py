@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -15,6 +14,7 @@ from trtforge.external_data import save_model
 from trtforge.model import load_model
 from trtforge.runtime import OnnxRunner, Session
 from trtforge.speech.generation import Networks, export_networks
+from trtforge.speech.generation.checkpoints import STEP_GRAPHS, load_checkpoint, read_positions
 from trtforge.speech.translation.text import rules_of
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 _FORMAT = "trtforge.translator/1"
 _SIDECAR = "translator.json"
 _ENCODER, _DECODER = "encoder.onnx", "decoder.onnx"
-# Shapes and addresses of a step come again and again; those of two outputs in turn, for each cache size.
-_STEP_GRAPHS = 8
 
 Device = Literal["cpu", "gpu"]
 
@@ -67,7 +65,7 @@ def open_networks(
         )
     encoding = Session(paths[0], max_contexts=1)
     try:
-        return (encoding, Session(paths[1], max_contexts=1, cuda_graphs=_STEP_GRAPHS)), _positions(folder)
+        return (encoding, Session(paths[1], max_contexts=1, cuda_graphs=STEP_GRAPHS)), _positions(folder)
     except BaseException:
         encoding.close()
         raise
@@ -90,31 +88,7 @@ def networks_of(checkpoint: str, *, num_masks: int, kv_dtype: KvDtype = "float32
     folder = Path(checkpoint)
     if (folder / _SIDECAR).is_file():
         return _read(folder)
-    return export_networks(load_checkpoint(checkpoint), num_masks=num_masks, kv_dtype=kv_dtype)
-
-
-def load_checkpoint(checkpoint: str) -> Any:
-    """Load a translation checkpoint's weights as PyTorch module in FP32 on the CPU.
-
-    Raises
-    ------
-    MissingExtraError : PyTorch or `transformers` is not installed.
-    ModelError : the checkpoint cannot be read.
-    """
-    torch = require("torch", "trace a translation checkpoint")
-    transformers = require("transformers", "read translation checkpoints")
-    bars = transformers.utils.logging
-    had_bars = bars.is_progress_bar_enabled()
-    bars.disable_progress_bar()
-    try:
-        model = transformers.AutoModelForSeq2SeqLM.from_pretrained(checkpoint, dtype=torch.float32)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"the weights of {checkpoint} cannot be read: {reason}") from error
-    finally:
-        if had_bars:
-            bars.enable_progress_bar()
-    return model.eval()
+    return export_networks(load_checkpoint(checkpoint, "seq2seq"), num_masks=num_masks, kv_dtype=kv_dtype)
 
 
 def export_translator(
@@ -157,15 +131,4 @@ def _read(folder: Path) -> Networks:
 
 
 def _positions(folder: Path) -> int:
-    try:
-        told = json.loads((folder / _SIDECAR).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ModelError(f"{folder / _SIDECAR} cannot be read: {error}") from error
-    known = isinstance(told, dict) and told.get("format") == _FORMAT
-    positions = told.get("num_positions") if known else None
-    if type(positions) is not int or positions < 1:
-        raise ModelError(
-            f"{folder / _SIDECAR} is not what export_translator writes: it lacks "
-            f'"format": "{_FORMAT}" or a count num_positions'
-        )
-    return positions
+    return read_positions(folder / _SIDECAR, format=_FORMAT, written_by="export_translator")

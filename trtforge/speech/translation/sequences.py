@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from trtforge._progress import OnProgress
 from trtforge.errors import ConfigError, InputError
 from trtforge.runtime import Session
-from trtforge.speech.generation import Generated, Request, RowDecoder, Seat, Suppress, generate
+from trtforge.speech.generation import Generated, Pick, Request, RowDecoder, Seat, Suppress, generate
 from trtforge.speech.generation.decoder import Network
+from trtforge.speech.generation.engine_profiles import largest_size
+from trtforge.speech.generation.loop import common_prefix
 from trtforge.speech.translation.constrained import Constraint, Found, Tokens, max_rows, search
 
 _PREFILL = 8
@@ -57,9 +59,9 @@ class SequenceTranslator:
         self.max_source = num_positions
         self._rows: RowDecoder | None = None
         if isinstance(decoder, Session):
-            self.max_batch = _most(decoder, "tokens", 0)
-            self.num_positions = _most(decoder, "self_key_0", 2)
-            self.max_source = _most(decoder, "cross_key_0", 2)
+            self.max_batch = largest_size(decoder.profiles, "tokens", 0)
+            self.num_positions = largest_size(decoder.profiles, "self_key_0", 2)
+            self.max_source = largest_size(decoder.profiles, "cross_key_0", 2)
 
     @property
     def max_new_tokens(self) -> int:
@@ -77,14 +79,16 @@ class SequenceTranslator:
         sources: Sequence[Sequence[int]],
         max_new_tokens: Sequence[int],
         *,
+        pick: Pick | None = None,
         on_progress: OnProgress | None = None,
     ) -> list[Generated]:
-        """Translate greedily, sequences of like length together.
+        """Translate greedily unless ``pick`` chooses otherwise, sequences of like length together.
 
         Parameters
         ----------
         sources : symbols of each, one or more, the end symbol among them.
         max_new_tokens : most symbols for each translation.
+        pick : chooses each symbol on the host; None takes the likeliest.
         on_progress : called with the number of finished translations and of all.
 
         Returns
@@ -106,7 +110,7 @@ class SequenceTranslator:
         for group in groups_by_length([len(source) for source in sources], self.max_batch):
             longest = max(len(sources[index]) for index in group)
             with self._decoder(min(self.max_batch, len(group)), longest) as decoder:
-                seats = self._seats(sources, group, max_new_tokens)
+                seats = self._seats(sources, group, max_new_tokens, pick)
                 for generated in generate(decoder, seats, max_prefill=_PREFILL):
                     done[generated.request.key] = generated
                     if on_progress is not None:
@@ -179,7 +183,11 @@ class SequenceTranslator:
         return self.encoder.run(feeds)
 
     def _seats(
-        self, sources: Sequence[Sequence[int]], group: Sequence[int], max_new_tokens: Sequence[int]
+        self,
+        sources: Sequence[Sequence[int]],
+        group: Sequence[int],
+        max_new_tokens: Sequence[int],
+        pick: Pick | None,
     ) -> Iterator[Seat]:
         """Encode a batch when its first row is asked for."""
         for start in range(0, len(group), self.max_batch):
@@ -187,7 +195,7 @@ class SequenceTranslator:
             memory = self._encode([sources[row] for row in rows])
             for place, row in enumerate(rows):
                 limit = min(max_new_tokens[row], self.max_new_tokens)
-                request = Request(self.prompt, limit, self.stop, self.rules, key=row)
+                request = Request(self.prompt, limit, self.stop, self.rules, pick, key=row)
                 yield Seat(request, memory, place, len(sources[row]))
 
 
@@ -225,7 +233,7 @@ class _PrefixScorer:
 
     def _score(self, prefixes: Sequence[Tokens]) -> NDArray[np.float32]:
         rows = [(*self._prompt, *prefix) for prefix in prefixes]
-        common = [_common(held, row) for held, row in zip(self._held, rows, strict=False)]
+        common = [common_prefix(held, row) for held, row in zip(self._held, rows, strict=False)]
         begin = min(*common, len(rows[0]) - 1)
         choices = [self._rules.allow(prefixes[0])] * self._decoder.num_rows
         positions = np.full(self._decoder.num_rows, -1, np.int32)
@@ -237,16 +245,3 @@ class _PrefixScorer:
             scored = self._decoder.extend(tokens, positions, choices)
         self._held[: len(rows)] = rows
         return scored.scores[: len(rows)]
-
-
-def _most(session: Session, tensor: str, axis: int) -> int:
-    """Return the largest size of an input's axis that an engine accepts."""
-    return max(profile.shapes[tensor].max[axis] for profile in session.profiles)
-
-
-def _common(one: Tokens, other: Tokens) -> int:
-    """Count the symbols that both begin with."""
-    for index, (left, right) in enumerate(zip(one, other, strict=False)):
-        if left != right:
-            return index
-    return min(len(one), len(other))

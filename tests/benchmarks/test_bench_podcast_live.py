@@ -1,0 +1,34 @@
+"""The page's paragraph says what the result holds."""
+
+import pytest
+
+pytest.importorskip("msgspec")
+pytest.importorskip("soundfile")
+
+from benchmarks.bench_podcast_live import latencies, summary
+from examples.podcast.records import Segment
+from examples.podcast_live import Heard
+from examples.podcast_live.listening import Latency
+
+
+def test_percentiles_are_those_of_the_updates() -> None:
+    heard = Heard(
+        30.0,
+        (Segment(0.0, 1.0, "Hello there.", ()),) * 3,
+        latencies=(
+            *(Latency("text", float(at), at / 100, 0.4 + at / 100) for at in range(1, 102)),
+            Latency("points", 10.0, 0.2),
+        ),
+    )
+    found = latencies(heard)
+    assert found["text"] == {"count": 101, "p50_ms": 510.0, "p95_ms": 960.0}
+    assert found["after_speech"]["p50_ms"] == 910.0
+    assert found["points"] == {"count": 1, "p50_ms": 200.0, "p95_ms": 200.0}
+    run = {
+        "command": "python -m benchmarks.bench_podcast_live",
+        "date": "2026-01-31",
+        "machine": {"processor": "a processor", "num_cpus": 2},
+    }
+    text = summary(found | {"run": run})
+    assert text.startswith("30 s of the demo episode in real time, 3 sentences: the words")
+    assert "took p50 510 ms, p95 960 ms, and were there p50 910 ms" in text

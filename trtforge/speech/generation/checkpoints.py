@@ -1,0 +1,61 @@
+"""Checkpoints of `transformers`, and the descriptions that lie beside exported networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from trtforge._files import read_json
+from trtforge._optional import require
+from trtforge.errors import ModelError
+
+# Shapes and addresses of a step come again and again; those of two outputs in turn, for each cache size.
+STEP_GRAPHS = 8
+
+_LOADERS = {"seq2seq": "AutoModelForSeq2SeqLM", "causal": "AutoModelForCausalLM"}
+
+
+def load_checkpoint(checkpoint: str, kind: Literal["seq2seq", "causal"]) -> Any:
+    """Load a checkpoint's weights as PyTorch module in FP32 on the CPU.
+
+    Parameters
+    ----------
+    checkpoint : folder, or id of a model hub.
+    kind : with an encoder, or without.
+
+    Raises
+    ------
+    MissingExtraError : PyTorch or `transformers` is not installed.
+    ModelError : the checkpoint cannot be read.
+    """
+    torch = require("torch", "trace a checkpoint")
+    transformers = require("transformers", "read checkpoints")
+    bars = transformers.utils.logging
+    had_bars = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        model = getattr(transformers, _LOADERS[kind]).from_pretrained(checkpoint, dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"the weights of {checkpoint} cannot be read: {reason}") from error
+    finally:
+        if had_bars:
+            bars.enable_progress_bar()
+    return model.eval()
+
+
+def read_positions(path: Path, *, format: str, written_by: str) -> int:  # noqa: A002
+    """Read how many symbols a sequence can have from the description beside exported networks.
+
+    Raises
+    ------
+    ModelError : the file is missing or something else.
+    """
+    told = read_json(path, what="description of the networks", error=ModelError)
+    known = isinstance(told, dict) and told.get("format") == format
+    positions = told.get("num_positions") if known else None
+    if type(positions) is not int or positions < 1:
+        raise ModelError(
+            f'{path} is not what {written_by} writes: it lacks "format": "{format}" or a count num_positions'
+        )
+    return positions
