@@ -3,8 +3,8 @@
     python -m benchmarks.bench_serving
 
 The bundled recogniser is the full model. The lighter one is a stand-in of random weights with its interface:
-what it spells means nothing, and what is measured is what becomes of requests. Ten minutes of overload are
-simulated in ``tests/serving/test_policy.py``; here it is shorter and real.
+what it spells means nothing, and what is measured is what becomes of requests. Overload is simulated in
+``tests/serving/test_policy.py``, with service times that do what they will; here it is real.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ class Monitor:
         arrived, self.num_arrived = self.num_arrived, 0
         refused, self.num_refused = self.num_refused, 0
         for tier, backlog in self._backlogs.items():
-            seconds = worker.models[tier].service_seconds
+            seconds = worker.models[tier].service.mean
             backlog.advance(arrived, elapsed, service_seconds=seconds, workers=1, deadline=worker.deadline)
         before = self.state
         present = min(before.tier, Tier.LIGHTER)
@@ -138,8 +138,8 @@ class Monitor:
         sample = Sample(
             depth=max(waiting, self._backlogs[present].depth),
             full_depth=max(waiting, self._backlogs[Tier.FULL].depth),
-            service_seconds=worker.models[present].service_seconds,
-            full_service_seconds=worker.models[Tier.FULL].service_seconds,
+            service_seconds=worker.models[present].service.mean,
+            full_service_seconds=worker.models[Tier.FULL].service.mean,
             workers=1,
             deadline=worker.deadline,
             memory_share=self._memory_share(),
@@ -156,4 +156,4 @@ class Monitor:
 
     def _load(self, tier: Tier) -> float:
         worker = self._worker
-        return self._backlogs[tier].depth * worker.models[tier].service_seconds / worker.deadline
+        return self._backlogs[tier].depth * worker.models[tier].service.mean / worker.deadline

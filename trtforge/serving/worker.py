@@ -26,6 +26,7 @@ from trtforge.serving.models import ServedModel
 from trtforge.serving.monitor import Monitor
 from trtforge.serving.policy import DegradeRule, DegradeState, Tier
 from trtforge.serving.requests import Answer, Entry, WaitingRequests, outcome_of
+from trtforge.serving.service_time import Expected
 
 # Requests beyond those that run, so that the next batch is made ready meanwhile.
 _MOST_HANDLERS = 32
@@ -114,8 +115,7 @@ class Worker:
     @property
     def alive(self) -> bool:
         """Whether work goes on: the GPU was not lost, and no request has been worked on for a minute."""
-        begun = min((since for _, since in tuple(self._running.values())), default=time.monotonic())
-        return self._life != "lost" and time.monotonic() - begun < _STALLED_SECONDS
+        return self._life != "lost" and time.monotonic() - self._running_since() < _STALLED_SECONDS
 
     @property
     def state(self) -> DegradeState:
@@ -134,8 +134,8 @@ class Worker:
 
     @property
     def has_backlog(self) -> bool:
-        """Whether more requests wait than run."""
-        return len(self._waiting) > 0
+        """Whether there is more to do than one batch holds."""
+        return len(self._waiting) > 0 or len(self._running) > self._num_handlers // 2
 
     def start(self) -> None:
         """Warm all models up, then take requests."""
@@ -143,6 +143,7 @@ class Worker:
         self._handling = MovingMean(2 * longest)
         for model in self._loaded:
             model.has_backlog = lambda: self.has_backlog
+            model.turns_away = lambda: self._monitor.num_refused > 0
         for thread in self._threads:
             thread.start()
         self._life = "ready"
@@ -217,17 +218,21 @@ class Worker:
 
     def pace(self) -> Pace:
         """How fast requests are served now."""
-        tier = self.state.tier
-        model = self.models[min(tier, Tier.LIGHTER)]
-        each = model.service_seconds
+        tier, num_running = self.state.tier, len(self._running)
+        model, full = self.models[min(tier, Tier.LIGHTER)], self.models[Tier.FULL]
+        each, past = model.service, self._handling.value
+        # While more come than before, those that run say more than the past does; and one that is under way
+        # for longer than ever shows that all of them stand still.
+        oldest = time.monotonic() - self._running_since()
         return Pace(
             tier,
             each,
-            # While more come than before, those that run say more than the past does.
-            max(self._handling.value, each * (1 + len(self._running))),
-            1,
-            len(self._running) < self._num_handlers // 2,
-            model is not self.models[Tier.FULL],
+            full.service,
+            Expected(
+                max(past, each.mean * (1 + num_running)), max(past, each.high * (1 + num_running), oldest)
+            ),
+            num_running < self._num_handlers // 2,
+            model is not full,
         )
 
     def waiting(self, priority: Priority) -> tuple[Ticket, ...]:
@@ -287,6 +292,10 @@ class Worker:
                 thread.join()
         for model in self._loaded:
             model.close()
+
+    def _running_since(self) -> float:
+        """When work on the oldest of those that run began; now where none does."""
+        return min((since for _, since in tuple(self._running.values())), default=time.monotonic())
 
     def _handle(self) -> None:
         while (entry := self._next()) is not None:
