@@ -15,6 +15,7 @@ from trtforge.nvidia.device_memory import DeviceMemory, MemoryReader
 from trtforge.runtime import Bucket
 from trtforge.serving import Arrays, Transcription, Worker
 from trtforge.serving.assembly import (
+    LIMITS,
     PipelineSettings,
     ServiceSettings,
     assemble,
@@ -36,6 +37,11 @@ def double(tmp_path):
 def test_settings_are_plain_values_that_come_back():
     settings = ServiceSettings((PipelineSettings("a", "a.onnx", lighter="b.onnx", degrade={"ticks": 5}),))
     assert ServiceSettings.from_json(settings.to_json()) == settings
+
+
+def test_connections_outnumber_the_requests_that_may_wait_so_that_probes_get_in():
+    two = ServiceSettings((PipelineSettings("a", "a.onnx"), PipelineSettings("b", "b.onnx")))
+    assert two.max_connections == 2 * (LIMITS.waiting + LIMITS.batch_waiting + 128)
 
 
 def test_networks_of_arrays_and_their_versions_are_served(double):

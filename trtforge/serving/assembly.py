@@ -14,6 +14,7 @@ from trtforge.errors import ConfigError, EngineIncompatibleError, EngineIntegrit
 from trtforge.model import load_model
 from trtforge.nvidia import gpus
 from trtforge.runtime import BatchingRule, Bucket, OnnxRunner, Session, buckets_of
+from trtforge.serving.admission import Limits
 from trtforge.serving.gpu_watch import GpuWatch
 from trtforge.serving.metrics import MetricSink, PrometheusSink
 from trtforge.serving.models import ServedModel
@@ -24,6 +25,11 @@ from trtforge.serving.worker import Worker
 from trtforge.speech import CtcDecoder
 
 OnLost = Callable[[], None]
+
+# Over HTTP every request that waits holds a connection, and those must not run out before the queues do:
+# batch work that waits would shut out everybody else, and probes.
+LIMITS = Limits(waiting=256, batch_waiting=256)
+_MORE_CONNECTIONS = 128
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,10 @@ class PipelineSettings:
     device : GPU of engines.
     layer_samples : one inference in so many has its layers timed, on a GPU; 0 for none.
     degrade : settings of `DegradeRule` that differ from its defaults.
+
+    Raises
+    ------
+    ConfigError : a value is out of range.
     """
 
     name: str
@@ -58,12 +68,28 @@ class PipelineSettings:
     layer_samples: int = 1000
     degrade: Mapping[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        least = {"max_batch": 1, "max_frames": 1, "num_threads": 1, "device": 0, "layer_samples": 0}
+        for name, lowest in least.items():
+            value = getattr(self, name)
+            if value is not None and value < lowest:
+                raise ConfigError(f"{name} must be {lowest} or more, got {value}", settings=(name,))
+        if not self.deadline > 0:
+            raise ConfigError(f"deadline must be positive, got {self.deadline}", settings=("deadline",))
+        if not self.max_wait >= 0:
+            raise ConfigError(f"max_wait must be 0 or more, got {self.max_wait}", settings=("max_wait",))
+
 
 @dataclass(frozen=True)
 class ServiceSettings:
     """All pipelines of a process."""
 
     pipelines: tuple[PipelineSettings, ...] = field(default=())
+
+    @property
+    def max_connections(self) -> int:
+        """Connections to take: one for each request that may wait or run, and room for probes."""
+        return len(self.pipelines) * (LIMITS.waiting + LIMITS.batch_waiting + _MORE_CONNECTIONS)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -99,6 +125,7 @@ def assemble(settings: Mapping[str, Any], on_lost: OnLost) -> Service:
             full,
             lighter,
             deadline=each.deadline,
+            limits=LIMITS,
             rule=DegradeRule(**{"has_lighter": lighter is not None, **each.degrade}),  # type: ignore[arg-type]
             sink=sink,
             on_lost=on_lost,

@@ -80,6 +80,7 @@ class Worker:
         self._running: dict[int, tuple[Ticket, float]] = {}
         self._life = "starting"
         self._ran_out_of_memory = False
+        self._num_arrived = self._num_refused = 0
         self._handling = MovingMean(0.0)
         self._num_handlers = min(_MOST_HANDLERS, 2 * max(each.max_rows for each in self._loaded))
         rule = rule or DegradeRule(has_lighter=lighter is not None)
@@ -114,8 +115,9 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether work goes on: the GPU was not lost, and no request has been worked on for a minute."""
-        return self._life != "lost" and time.monotonic() - self._running_since() < _STALLED_SECONDS
+        """Whether work goes on: the GPU was not lost, the worker is watched, no request takes a minute."""
+        is_stalled = time.monotonic() - self._running_since() >= _STALLED_SECONDS
+        return self._life != "lost" and not is_stalled and not self._monitor.has_failed
 
     @property
     def state(self) -> DegradeState:
@@ -143,7 +145,7 @@ class Worker:
         self._handling = MovingMean(2 * longest)
         for model in self._loaded:
             model.has_backlog = lambda: self.has_backlog
-            model.turns_away = lambda: self._monitor.num_refused > 0
+            model.turns_away = lambda: self._num_refused > 0
         for thread in self._threads:
             thread.start()
         self._life = "ready"
@@ -199,14 +201,14 @@ class Worker:
                 error = UnavailableError(f"pipeline {self.name!r} takes no requests: it is {self._life}")
             else:
                 if not is_batch:
-                    self._monitor.num_arrived += 1
+                    self._num_arrived += 1
                 waiting = [each.ticket for each in self._waiting]
                 why = refusal(ticket, waiting, self.pace(), self.limits, now)
                 if why is None:
                     self._waiting.put(entry)
                     self._changed.notify()
                 else:
-                    self._monitor.num_refused += not is_batch
+                    self._num_refused += not is_batch
                     error = RefusedError(
                         why.reason, hint="try again later, or elsewhere", retry_after=why.retry_after
                     )
@@ -242,8 +244,16 @@ class Worker:
 
     def take_out_of_memory(self) -> bool:
         """Say whether a request ran out of memory since this was asked last."""
-        ran_out, self._ran_out_of_memory = self._ran_out_of_memory, False
+        with self._changed:
+            ran_out, self._ran_out_of_memory = self._ran_out_of_memory, False
         return ran_out
+
+    def take_arrivals(self) -> tuple[int, int]:
+        """Return how many requests with a deadline came, and were turned away, since this was asked last."""
+        with self._changed:
+            counts = self._num_arrived, self._num_refused
+            self._num_arrived = self._num_refused = 0
+        return counts
 
     def tick(self) -> None:
         """Fail what has expired, and wake what may go now."""
@@ -361,7 +371,8 @@ class Worker:
         if reason is not None:
             self._sink.count("audio_rejected_total", reason)
         if isinstance(error, OutOfMemoryError):
-            self._ran_out_of_memory = True
+            with self._changed:
+                self._ran_out_of_memory = True
         self._monitor.note_error(error)
 
     def _lose(self, error: DeviceLostError) -> None:
