@@ -35,9 +35,9 @@ from trtforge._progress import Stages
 from trtforge.audio import ClipSet
 from trtforge.runtime import BatchingRule, Bucket
 from trtforge.serving import ServedModel, Transcription, Worker
-from trtforge.serving.assembly import PipelineSettings, ServiceSettings
 from trtforge.serving.http_server import HttpServer
 from trtforge.serving.metrics import METRICS, MetricSink, NullSink, PrometheusSink
+from trtforge.serving.settings import PipelineSettings, ServiceSettings
 from trtforge.serving.supervisor import Supervisor
 
 ROOT = Path(__file__).parents[1]

@@ -14,17 +14,11 @@ from trtforge.nvidia import device_memory
 from trtforge.nvidia.device_memory import DeviceMemory, MemoryReader
 from trtforge.runtime import Bucket
 from trtforge.serving import Arrays, Transcription, Worker
-from trtforge.serving.assembly import (
-    LIMITS,
-    PipelineSettings,
-    ServiceSettings,
-    assemble,
-    load_factory,
-    load_served,
-)
+from trtforge.serving.assembly import assemble, load_factory, load_served
 from trtforge.serving.gpu_watch import GpuWatch
 from trtforge.serving.metrics import NullSink, PrometheusSink
 from trtforge.serving.models import NonfiniteError
+from trtforge.serving.settings import LIMITS, PipelineSettings, ServiceSettings
 
 
 @pytest.fixture

@@ -63,8 +63,8 @@ def run(args: argparse.Namespace) -> None:
     from trtforge._progress import Stages
     from trtforge.cli._options import make_console
     from trtforge.errors import ConfigError
-    from trtforge.serving.assembly import PipelineSettings, ServiceSettings
     from trtforge.serving.http_server import HttpServer
+    from trtforge.serving.settings import PipelineSettings, ServiceSettings
     from trtforge.serving.supervisor import Supervisor
 
     common = PipelineSettings(
