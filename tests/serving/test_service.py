@@ -2,6 +2,8 @@ import http.client
 import io
 import json
 import socket
+import threading
+import time
 import zipfile
 
 import numpy as np
@@ -190,6 +192,29 @@ def test_arrays_keep_their_order_and_names():
     found = read_arrays(write_arrays(given))
     np.testing.assert_array_equal(found["file"], given["file"])
     assert found["n"] == 3
+
+
+def test_several_workers_drain_together_within_one_timeout():
+    release = threading.Event()
+    armed = threading.Event()
+
+    def before(rows):
+        if armed.is_set():
+            release.wait(10)
+
+    workers = [Worker(name, doubler(before=before, max_rows=1), deadline=30) for name in ("a", "b", "c")]
+    for worker in workers:
+        worker.start()
+    armed.set()
+    taken = [worker.submit({"x": np.ones((2, 5), np.float32)}) for worker in workers for _ in range(4)]
+    service = Service(workers, NullSink())
+    begin = time.monotonic()
+    assert not service.drain(0.5)
+    assert time.monotonic() - begin < 1.2
+    release.set()
+    assert [future.exception(5) is None for future in taken].count(True) == 6  # two of each were begun
+    for worker in workers:
+        worker.close()
 
 
 def test_workers_need_names_of_their_own():

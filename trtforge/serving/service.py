@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -60,8 +61,9 @@ class Service:
         return _not_allowed("GET", path, "POST") if _names_work(path) else _no_such(path)
 
     def drain(self, timeout: float) -> bool:
-        """Drain all workers; see `Worker.drain`."""
-        drained = [worker.drain(timeout) for worker in self.workers.values()]
+        """Drain all workers at once; see `Worker.drain`."""
+        with ThreadPoolExecutor(len(self.workers)) as threads:
+            drained = list(threads.map(lambda worker: worker.drain(timeout), self.workers.values()))
         return all(drained)
 
     def _work(self, path: str, request: Request) -> Response:
