@@ -3,8 +3,8 @@
     python -m benchmarks.bench_serving
 
 The bundled recogniser is the full model. The lighter one is a stand-in of random weights with its interface:
-what it spells means nothing, and what is measured is what becomes of requests. Ten minutes of overload are
-simulated in ``tests/serving/test_policy.py``; here it is shorter and real.
+what it spells means nothing, and what is measured is what becomes of requests. Overload is simulated in
+``tests/serving/test_policy.py``, with service times that do what they will; here it is real.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from trtforge._progress import Stages
 from trtforge.audio import ClipSet
 from trtforge.runtime import BatchingRule, Bucket
 from trtforge.serving import ServedModel, Transcription, Worker
-from trtforge.serving.assembly import PipelineSettings, ServiceSettings
 from trtforge.serving.http_server import HttpServer
 from trtforge.serving.metrics import METRICS, MetricSink, NullSink, PrometheusSink
+from trtforge.serving.settings import PipelineSettings, ServiceSettings
 from trtforge.serving.supervisor import Supervisor
 
 ROOT = Path(__file__).parents[1]

@@ -2,6 +2,7 @@ import http.client
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 
@@ -62,9 +63,30 @@ def test_the_command_serves_transcripts_until_it_is_told_to_end():
 
 def test_a_model_that_is_not_there_is_told(capfd, tmp_path):
     assert main(["serve", str(tmp_path / "nothing.onnx"), "--port", "0"]) == 2
-    said = capfd.readouterr().err
-    assert "nothing.onnx" in said
-    assert "the worker refused its settings" in said
+    said = capfd.readouterr()
+    assert "nothing.onnx" in said.err
+    assert "the worker refused its settings" in said.err
+    assert "✓" not in said.out
+
+
+def test_a_setting_out_of_range_is_told_with_its_option_and_nothing_is_started(capsys):
+    assert main(["serve", "a=x.onnx", "--max-batch", "0"]) == 2
+    said = capsys.readouterr()
+    assert "max_batch must be 1 or more, got 0" in said.err
+    assert "option max_batch: --max-batch" in said.err
+    assert main(["serve", "a=x.onnx", "--deadline", "-1"]) == 2
+    assert "deadline must be positive, got -1.0" in capsys.readouterr().err
+
+
+def test_an_address_that_is_taken_is_told(capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["serve", "a=x.onnx", "--port", str(port)]) == 2
+    said = capsys.readouterr().err
+    assert f"cannot listen on 127.0.0.1:{port}" in said
+    assert "option port: --port" in said
 
 
 def test_models_are_called_by_their_files_or_as_was_said():

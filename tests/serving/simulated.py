@@ -1,4 +1,4 @@
-"""A worker of admission, order and policy alone, on a simulated clock."""
+"""A worker of admission, order, estimates and policy alone, on a simulated clock."""
 
 import heapq
 import random
@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from trtforge.serving.admission import Limits, Pace, Priority, Ticket, refusal
 from trtforge.serving.demand import Backlog
 from trtforge.serving.policy import DegradeRule, DegradeState, Sample, Tier, step
+from trtforge.serving.service_time import BatchCost, Expected, ServiceTime
+
+FRAMES = 100  # of every request
 
 
 @dataclass
@@ -16,56 +19,80 @@ class Outcome:
     accepted: int = 0
     refused: int = 0
     late: int = 0
+    most_seconds: float = 0.0  # from arrival to answer
     finished: list = field(default_factory=list)  # end, tier
     changes: list = field(default_factory=list)  # time, tier
 
 
-def simulate(rate_at, *, seconds, full=0.1, lighter=0.025, deadline=2.0, noise=0.2, seed=0):
+def jitter(seed, noise=0.2):
+    """Return a script of service times that differ from the mean by up to a share of it."""
+    random_ = random.Random(seed)  # noqa: S311 - a simulation
+    return lambda begin, mean: mean * random_.uniform(1 - noise, 1 + noise)
+
+
+def simulate(rate_at, *, seconds, full=0.1, lighter=0.025, deadline=2.0, took=None, seed=0):
     """Let requests come at random and be served one at a time.
 
     rate_at : time to requests a second.
-    full, lighter : mean service times; each request's own differs from it by up to ``noise``.
+    full, lighter : service times at warm-up.
+    took : what a request takes in truth, of the time at which it begins and its time at warm-up.
     """
     random_ = random.Random(seed)  # noqa: S311 - a simulation
+    took = took or jitter(seed)
     outcome, state, rule = Outcome(), DegradeState(), DegradeRule()
-    service = {Tier.FULL: full, Tier.LIGHTER: lighter}
+    at_warm_up = {Tier.FULL: full, Tier.LIGHTER: lighter}
+    service = {tier: ServiceTime({FRAMES: BatchCost(mean, mean, 1)}) for tier, mean in at_warm_up.items()}
     backlogs = {tier: Backlog() for tier in service}
-    waiting, number, arrived, free_at = [], 0, 0, 0.0
+    waiting, under_way, number, arrived, refused, free_at = [], None, 0, 0, 0, 0.0
     next_arrival, next_tick = 0.0, 1.0
     while True:
         now = min(next_arrival, next_tick)
         if now > seconds:
             return outcome
-        # Whatever could begin before this moment has begun.
-        while waiting and free_at <= now:
-            _, ticket = heapq.heappop(waiting)
-            tier = min(state.tier, Tier.LIGHTER)
-            begin = max(free_at, ticket.arrived)
-            free_at = begin + service[tier] * random_.uniform(1 - noise, 1 + noise)
-            outcome.finished.append((free_at, tier))
-            outcome.late += free_at > ticket.due
-        present = service[min(state.tier, Tier.LIGHTER)]
+        # Whatever has ended or could begin before this moment has.
+        while free_at <= now and (under_way or waiting):
+            if under_way is not None:
+                tier, cost, due, came = under_way
+                service[tier].note(FRAMES, 1, cost if waiting or refused else None)
+                outcome.finished.append((free_at, tier))
+                outcome.late += free_at > due
+                outcome.most_seconds = max(outcome.most_seconds, free_at - came)
+                under_way = None
+            if waiting:
+                _, ticket = heapq.heappop(waiting)
+                tier, begun = min(state.tier, Tier.LIGHTER), max(free_at, ticket.arrived)
+                cost = took(begun, at_warm_up[tier])
+                free_at, under_way = begun + cost, (tier, cost, ticket.due, ticket.arrived)
+        present = min(state.tier, Tier.LIGHTER)
+        each = service[present].value
         if now == next_arrival:
             arrived += 1
             ticket = Ticket(number, Priority.STANDARD, now, now + deadline, True)
-            left = max(0.0, free_at - now)
-            pace = Pace(state.tier, present, left + present, 1, left == 0, state.tier is not Tier.FULL)
+            running = under_way is not None
+            age = now - begun if running else 0.0
+            handling = Expected(each.mean * (1 + running), max(each.high * (1 + running), age))
+            is_lighter = state.tier is not Tier.FULL
+            pace = Pace(state.tier, each, service[Tier.FULL].value, handling, not running, is_lighter)
             if refusal(ticket, [each for _, each in waiting], pace, Limits(), now) is None:
                 heapq.heappush(waiting, (ticket.order, ticket))
                 outcome.accepted += 1
             else:
                 outcome.refused += 1
+                refused += 1
             number += 1
             next_arrival = now + random_.expovariate(rate_at(now))
             continue
         for tier, backlog in backlogs.items():
-            backlog.advance(arrived, 1.0, service_seconds=service[tier], workers=1, deadline=deadline)
-        before, arrived = state.tier, 0
+            mean = service[tier].value.mean
+            backlog.advance(arrived, 1.0, service_seconds=mean, workers=1, deadline=deadline)
+        if not waiting and not refused:
+            backlogs[present].depth = 0.0
+        before, arrived, refused = state.tier, 0, 0
         sample = Sample(
-            depth=max(len(waiting), backlogs[min(state.tier, Tier.LIGHTER)].depth),
+            depth=max(len(waiting), backlogs[present].depth),
             full_depth=max(len(waiting), backlogs[Tier.FULL].depth),
-            service_seconds=present,
-            full_service_seconds=full,
+            service_seconds=each.mean,
+            full_service_seconds=service[Tier.FULL].value.mean,
             workers=1,
             deadline=deadline,
         )

@@ -5,10 +5,13 @@ from hypothesis import strategies as st
 from trtforge.errors import ConfigError
 from trtforge.serving import Limits, Priority, Tier
 from trtforge.serving.admission import Pace, Ticket, refusal
+from trtforge.serving.service_time import Expected
 
 
-def pace(service=0.1, handling=0.1, tier=Tier.FULL, is_idle=False):
-    return Pace(tier, service, handling, 1, is_idle, tier is not Tier.FULL)
+def pace(service=0.1, handling=0.1, tier=Tier.FULL, is_idle=False, full=0.1, doubt=1.0):
+    """Return a pace whose high estimates are ``doubt`` times its means."""
+    service, full, handling = (Expected(each, doubt * each) for each in (service, full, handling))
+    return Pace(tier, service, full, handling, is_idle, tier is not Tier.FULL)
 
 
 def ticket(number, priority=Priority.STANDARD, due=2.0, **more):
@@ -20,7 +23,7 @@ def test_a_request_is_taken_while_its_turn_comes_in_time():
     waiting = [ticket(number) for number in range(8)]
     assert refusal(ticket(8), waiting, pace(), Limits(), 0.0) is None
     why = refusal(ticket(10), [*waiting, ticket(8), ticket(9)], pace(), Limits(), 0.0)
-    assert why.reason == "the answer is expected after 1.10 s, and it must come within 1.00 s"
+    assert why.reason == "the answer may take 1.10 s as things are, and 1.00 s are allowed for it"
     assert why.retry_after == 1.0
 
 
@@ -35,6 +38,28 @@ def test_nobody_in_a_hurry_makes_another_miss_a_deadline_it_was_promised():
     # The first is expected at 0.2 s. Another before it would make that 0.3 s.
     why = refusal(ticket(2, Priority.INTERACTIVE), waiting, pace(), Limits(), 0.0)
     assert why.reason == "a request that was taken before would miss its deadline"
+
+
+def test_the_high_estimate_is_what_a_promise_is_made_by():
+    waiting = [ticket(number) for number in range(4)]
+    # Four of 0.1 s, and 0.1 s of its own: 0.5 s if all goes well, 1.5 s if it goes badly, and 1 s allowed.
+    assert refusal(ticket(4), waiting, pace(), Limits(), 0.0) is None
+    assert refusal(ticket(4), waiting, pace(doubt=3.0), Limits(), 0.0) is not None
+
+
+def test_one_that_may_yet_be_in_time_is_not_given_up_for_another():
+    waiting = [ticket(0, due=0.25)]
+    new = ticket(1, Priority.INTERACTIVE, due=5.0)
+    # It is late by the high estimate, not by the mean.
+    assert "a request that was taken before" in refusal(new, waiting, pace(doubt=4.0), Limits(), 0.0).reason
+
+
+def test_those_that_wait_for_the_full_model_count_at_its_cost():
+    light = pace(service=0.01, handling=0.01, tier=Tier.LIGHTER, full=0.5)
+    assert refusal(ticket(9), [ticket(0), ticket(1)], light, Limits(), 0.0) is None
+    full = [ticket(0, accepts_lighter=False), ticket(1, accepts_lighter=False)]
+    why = refusal(ticket(9), full, light, Limits(), 0.0)
+    assert why.reason == "the answer may take 1.01 s as things are, and 1.00 s are allowed for it"
 
 
 def test_one_that_is_late_in_any_case_turns_nobody_away():

@@ -14,16 +14,11 @@ from trtforge.nvidia import device_memory
 from trtforge.nvidia.device_memory import DeviceMemory, MemoryReader
 from trtforge.runtime import Bucket
 from trtforge.serving import Arrays, Transcription, Worker
-from trtforge.serving.assembly import (
-    PipelineSettings,
-    ServiceSettings,
-    assemble,
-    load_factory,
-    load_served,
-)
+from trtforge.serving.assembly import assemble, load_factory, load_served
 from trtforge.serving.gpu_watch import GpuWatch
 from trtforge.serving.metrics import NullSink, PrometheusSink
 from trtforge.serving.models import NonfiniteError
+from trtforge.serving.settings import LIMITS, PipelineSettings, ServiceSettings
 
 
 @pytest.fixture
@@ -36,6 +31,11 @@ def double(tmp_path):
 def test_settings_are_plain_values_that_come_back():
     settings = ServiceSettings((PipelineSettings("a", "a.onnx", lighter="b.onnx", degrade={"ticks": 5}),))
     assert ServiceSettings.from_json(settings.to_json()) == settings
+
+
+def test_connections_outnumber_the_requests_that_may_wait_so_that_probes_get_in():
+    two = ServiceSettings((PipelineSettings("a", "a.onnx"), PipelineSettings("b", "b.onnx")))
+    assert two.max_connections == 2 * (LIMITS.waiting + LIMITS.batch_waiting + 128)
 
 
 def test_networks_of_arrays_and_their_versions_are_served(double):

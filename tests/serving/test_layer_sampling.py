@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.runtime.fake_gpu import ENGINE, install
-from trtforge.errors import OutOfMemoryError
+from trtforge.errors import DeviceLostError, OutOfMemoryError
 from trtforge.runtime import LayerTime, Session
 from trtforge.serving.layer_sampling import LayerSampler, group_layers
 from trtforge.serving.metrics import PrometheusSink
@@ -87,3 +87,22 @@ def test_a_session_tells_the_time_between_events_and_its_layers(monkeypatch):
         labels = {"engine": "fake", "layer_group": layer}
         value = sink.registry.get_sample_value("trtforge_layer_duration_seconds_sum", labels)
         assert value == pytest.approx(seconds)
+
+
+def test_closing_after_the_gpu_was_lost_waits_for_nobody():
+    begun, go_on = threading.Event(), threading.Event()
+
+    def profile(arrays, repeats):
+        begun.set()
+        assert go_on.wait(5)
+        raise DeviceLostError("lost")
+
+    sampler = LayerSampler(profile, "e", PrometheusSink(), every=1)
+    sampler.offer(ARRAYS)
+    assert begun.wait(5)
+    sampler.offer(ARRAYS)  # waits, and will never be taken
+    go_on.set()
+    closing = threading.Thread(target=sampler.close, daemon=True)
+    closing.start()
+    closing.join(5)
+    assert not closing.is_alive()

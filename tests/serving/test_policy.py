@@ -1,3 +1,4 @@
+import random
 from dataclasses import replace
 
 import pytest
@@ -162,3 +163,68 @@ def test_ten_minutes_of_three_times_what_the_full_model_can_do(seed):
     assert [tier for when, tier in outcome.changes if when <= 600] == [Tier.LIGHTER]
     assert outcome.refused < 0.01 * outcome.accepted
     assert outcome.changes[-1][1] is Tier.FULL
+
+
+def contended(seed):
+    """Whatever sends the load takes the cores: two and a half times the time at warm-up, from the start."""
+    random_ = random.Random(seed)  # noqa: S311 - a simulation
+    return lambda begin, mean: mean * 2.5 * random_.uniform(0.8, 1.2)
+
+
+def slow_first(seed):
+    """The first request sets something up."""
+    left = [0.9]
+    return lambda begin, mean: left.pop() if left else mean
+
+
+def pauses(seed):
+    """Every quarter of a minute all stands still for 0.8 s."""
+    random_ = random.Random(seed)  # noqa: S311 - a simulation
+    ahead = [random_.uniform(3, 15)]
+
+    def took(begin, mean):
+        pause = 0.8 if begin >= ahead[0] else 0.0
+        ahead[0] += 15.0 if pause else 0.0
+        return mean * random_.uniform(0.8, 1.2) + pause
+
+    return took
+
+
+def heavy_tailed(seed):
+    """One request in seven takes twice the mean or more."""
+    random_ = random.Random(seed)  # noqa: S311 - a simulation
+    return lambda begin, mean: mean * random_.expovariate(1)
+
+
+def other_work(seed):
+    """For seven seconds of fourteen somebody else has half of the machine."""
+    return lambda begin, mean: mean * (1 if int(begin / 7) % 2 else 2)
+
+
+@pytest.mark.parametrize("script", [contended, slow_first, pauses, heavy_tailed, other_work])
+def test_whoever_is_taken_is_in_time_whatever_service_does(script):
+    # Five calm seconds, then a rush of three times what the lighter model can do at best.
+    spent, took = [], script(1)
+
+    def noted(begin, mean):
+        spent.append((begin, took(begin, mean)))
+        return spent[-1][1]
+
+    def rate_at(now):
+        return 2.0 if now < 5 or now > 125 else 120.0
+
+    outcome = simulate(rate_at, seconds=300, took=noted, seed=1)
+    assert outcome.late == 0
+    assert [tier for when, tier in outcome.changes if when <= 125] == [Tier.LIGHTER, Tier.SHED]
+    assert outcome.changes[-1][1] is Tier.FULL
+    busy = sum(seconds for begin, seconds in spent if 15 <= begin < 125)
+    assert busy >= 0.99 * 110  # of the time; what is answered then is what can be
+
+
+def test_of_those_that_come_while_all_stands_still_none_is_promised_too_much():
+    def took(begin, mean):
+        return 4.0 if 60 <= begin < 60.1 else mean
+
+    outcome = simulate(lambda now: 120.0, seconds=100, took=took)
+    # Late are those that it caught: as many as 35 % of the deadline has room for, and no more.
+    assert 0 < outcome.late <= 0.35 * 2.0 / 0.025

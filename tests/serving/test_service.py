@@ -2,6 +2,8 @@ import http.client
 import io
 import json
 import socket
+import threading
+import time
 import zipfile
 
 import numpy as np
@@ -11,7 +13,7 @@ from tests.serving.serving_models import doubler
 from trtforge.errors import ConfigError, InputError
 from trtforge.serving import Worker
 from trtforge.serving.array_files import read_arrays, write_arrays
-from trtforge.serving.http_server import HttpServer, Response
+from trtforge.serving.http_server import HttpServer, Request, Response
 from trtforge.serving.metrics import NullSink, PrometheusSink
 from trtforge.serving.service import Service
 
@@ -72,6 +74,9 @@ def test_pages_tell_life_readiness_state_and_metrics(ask):
         (("POST", "/v1/transcribe", b"x"), 404, "no_such_path", "pipeline 'p' has no transcribe"),
         (("POST", "/v1/other/run", BODY), 404, "no_such_pipeline", "name one of ['p'], as in /v1/NAME/run"),
         (("GET", "/nothing"), 404, "no_such_path", 'there is no "/nothing"'),
+        (("GET", "/v1/run"), 405, "method_not_allowed", "/v1/run takes POST, not GET"),
+        (("POST", "/ready", b"x"), 405, "method_not_allowed", "/ready takes GET, not POST"),
+        (("PUT", "/v1/run", BODY), 501, "http", "Unsupported method ('PUT')"),
     ],
 )
 def test_bad_requests_are_told_what_is_wrong(ask, given, status, code, message):
@@ -87,8 +92,37 @@ def test_headers_are_checked(ask):
     assert (status, error(body)["code"]) == (400, "config")
     status, _, body = ask("POST", "/v1/run", BODY, X_Trtforge_Deadline_Ms="soon")
     assert error(body)["message"] == "X-Trtforge-Deadline-Ms must be 1 to 86400000 milliseconds, got 'soon'"
+    status, _, body = ask("POST", "/v1/run", BODY, X_Trtforge_Deadline_Ms="\u00b2")
+    assert (status, error(body)["code"]) == (400, "input")
     status, _, body = ask("POST", "/v1/run", BODY, X_Trtforge_Accept_Lighter="maybe")
     assert error(body)["message"] == "X-Trtforge-Accept-Lighter must be yes or no, got 'maybe'"
+
+
+def test_whatever_is_refused_before_a_worker_sees_it_is_counted():
+    sink = PrometheusSink()
+    with Worker("p", doubler(sink=sink), sink=sink) as worker:
+        service = Service([worker], sink)
+        for headers, body in (({}, b"no zip"), ({"x-trtforge-priority": "urgent"}, BODY)):
+            assert service(Request("POST", "/v1/run", headers, body)).status == 400
+    labels = {"pipeline": "p", "tier": "full", "outcome": "invalid"}
+    assert sink.registry.get_sample_value("trtforge_requests_total", labels) == 2
+
+
+def test_a_body_that_is_not_read_is_never_taken_for_a_request(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
+        hidden = b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n"
+        head = f"GET /live HTTP/1.1\r\nHost: x\r\nContent-Length: {len(hidden)}\r\n\r\n"
+        raw.sendall(head.encode() + hidden)
+        answers = b""
+        while part := raw.recv(1000):
+            answers += part
+    assert answers.startswith(b"HTTP/1.1 200 ")
+    assert answers.count(b"HTTP/1.1") == 1
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
+        raw.sendall(
+            b"POST /v1/run HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        )
+        assert raw.recv(100).startswith(b"HTTP/1.1 411 ")
 
 
 def test_bodies_are_bounded(port):
@@ -158,6 +192,29 @@ def test_arrays_keep_their_order_and_names():
     found = read_arrays(write_arrays(given))
     np.testing.assert_array_equal(found["file"], given["file"])
     assert found["n"] == 3
+
+
+def test_several_workers_drain_together_within_one_timeout():
+    release = threading.Event()
+    armed = threading.Event()
+
+    def before(rows):
+        if armed.is_set():
+            release.wait(10)
+
+    workers = [Worker(name, doubler(before=before, max_rows=1), deadline=30) for name in ("a", "b", "c")]
+    for worker in workers:
+        worker.start()
+    armed.set()
+    taken = [worker.submit({"x": np.ones((2, 5), np.float32)}) for worker in workers for _ in range(4)]
+    service = Service(workers, NullSink())
+    begin = time.monotonic()
+    assert not service.drain(0.5)
+    assert time.monotonic() - begin < 1.2
+    release.set()
+    assert [future.exception(5) is None for future in taken].count(True) == 6  # two of each were begun
+    for worker in workers:
+        worker.close()
 
 
 def test_workers_need_names_of_their_own():

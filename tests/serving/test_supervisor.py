@@ -126,6 +126,11 @@ def test_a_sticky_error_ends_the_process_and_another_takes_over(served, tmp_path
     assert client("POST", "/v1/run", BODY)[0] == 200
 
 
+def test_what_a_path_takes_is_told_through_the_process_in_front(served):
+    status, headers, _ = served[1]("GET", "/v1/run")
+    assert (status, headers["Allow"]) == (405, "POST")
+
+
 def test_closing_answers_what_was_taken(served, tmp_path):
     supervisor, client = served
     (tmp_path / "armed").touch()

@@ -147,6 +147,20 @@ def test_a_lost_gpu_fails_what_runs_and_refuses_what_waits_at_once(gate):
     assert sample(sink, "trt_errors_total", code="unspecified_error") == 2
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_worker_that_nobody_watches_any_more_is_not_alive():
+    def fail():
+        raise RuntimeError("NVML went away")
+
+    rule = DegradeRule(tick_seconds=0.05, has_lighter=False)
+    with Worker("p", doubler(), rule=rule, memory_share=fail) as worker:
+        end = time.monotonic() + 5
+        while worker.alive:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        assert worker.submit(ROW).result(5).tier == "full"  # it serves on until it is started again
+
+
 def test_draining_answers_what_was_taken_and_takes_no_more(gate):
     with Worker("p", doubler(before=gate, max_rows=1), deadline=60) as worker:
         gate.armed = True

@@ -42,6 +42,10 @@ def run(args: argparse.Namespace) -> int:
             "give either engines to lock, or --check alone",
             hint="trtforge lock asr.engine --file asr.onnx, or trtforge lock --check",
         )
+    if args.check and (args.file or args.constraints):
+        raise ConfigError("--file and --constraints write a lock, and go without --check")
+    if args.require_gpu and not args.check:
+        raise ConfigError("--require-gpu checks a lock, and goes with --check")
     return _check(args.check, require_gpu=args.require_gpu) if args.check else _write(args)
 
 

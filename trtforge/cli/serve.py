@@ -63,8 +63,8 @@ def run(args: argparse.Namespace) -> None:
     from trtforge._progress import Stages
     from trtforge.cli._options import make_console
     from trtforge.errors import ConfigError
-    from trtforge.serving.assembly import PipelineSettings, ServiceSettings
     from trtforge.serving.http_server import HttpServer
+    from trtforge.serving.settings import PipelineSettings, ServiceSettings
     from trtforge.serving.supervisor import Supervisor
 
     common = PipelineSettings(
@@ -92,7 +92,12 @@ def run(args: argparse.Namespace) -> None:
     console = make_console()
     ending = threading.Event()
     supervisor = Supervisor(settings.to_json(), tuple(models), drain_seconds=args.drain_seconds)
-    server = HttpServer(supervisor, (args.host, args.port))
+    try:
+        server = HttpServer(supervisor, (args.host, args.port), max_connections=settings.max_connections)
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"cannot listen on {args.host}:{args.port}: {error}", settings=("host", "port")
+        ) from error
     before = {
         number: signal.signal(number, lambda *_: ending.set()) for number in (signal.SIGTERM, signal.SIGINT)
     }
@@ -103,9 +108,9 @@ def run(args: argparse.Namespace) -> None:
         with Stages(console).stage("load") as stage:
             while not supervisor.ready and supervisor.failure is None and not ending.wait(0.1):
                 pass
-            stage.note(f"{len(models)} pipelines: {', '.join(models)}")
-        if supervisor.failure is not None:
-            raise ConfigError(supervisor.failure, hint="its own message stands above")
+            if supervisor.failure is not None:
+                raise ConfigError(supervisor.failure, hint="its own message stands above")
+            stage.note(", ".join(models))
         if not ending.is_set():
             console.print(f"[bold]serving[/]  http://{host}:{port}", soft_wrap=True)
         ending.wait()

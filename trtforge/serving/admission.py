@@ -9,9 +9,11 @@ from enum import IntEnum
 
 from trtforge.errors import ConfigError
 from trtforge.serving.policy import Tier
+from trtforge.serving.service_time import Expected
 
-# Share of its time that a request may be expected to take and still be admitted; the rest is for errors of
-# the estimate. Where requests are turned away early, those of lower priority go first.
+# Share of its time that a request may take by a high estimate and still be admitted; the rest is for what no
+# estimate foresees, such as a pause of the machine. Where requests are turned away early, those of lower
+# priority go first.
 _SHARE: Mapping[Tier, Mapping[int, float]] = {
     Tier.FULL: {0: 0.5, 1: 0.5},
     Tier.LIGHTER: {0: 0.5, 1: 0.5},
@@ -96,19 +98,22 @@ class Pace:
     Parameters
     ----------
     tier : the present one.
-    service_seconds : mean time that a request takes one of ``workers``.
-    handling_seconds : mean time from leaving the queue to the answer.
-    workers : batches that run at a time.
+    service, full_service : time that a request takes at this tier, and with the full model.
+    handling : time from leaving the queue to the answer, what is under way counted.
     is_idle : whether work could begin on a request at once.
     has_lighter : whether the present tier answers with a lighter model.
     """
 
     tier: Tier
-    service_seconds: float
-    handling_seconds: float
-    workers: int
+    service: Expected
+    full_service: Expected
+    handling: Expected
     is_idle: bool
     has_lighter: bool
+
+    def of(self, ticket: Ticket) -> Expected:
+        """Return the time that a request takes with the model that will serve it."""
+        return self.service if ticket.accepts_lighter else self.full_service
 
 
 @dataclass(frozen=True)
@@ -144,21 +149,23 @@ def refusal(new: Ticket, waiting: Sequence[Ticket], pace: Pace, limits: Limits, 
         return Refusal(f"{len(timed)} requests wait, as many as may", 1.0)
     if not timed and pace.is_idle:
         return None
-    each = pace.service_seconds / pace.workers
-    ahead = sum(ticket.order < new.order for ticket in timed)
-    expected = ahead * each + pace.handling_seconds
+    before = [pace.of(ticket) for ticket in timed if ticket.order < new.order]
+    expected = sum(each.high for each in before) + pace.handling.high
     if new.due is not None:
         allowed = (new.due - now) * _SHARE[pace.tier][new.priority]
         if expected > allowed:
             return Refusal(
-                f"the answer is expected after {expected:.2f} s, and it must come within {allowed:.2f} s",
+                f"the answer may take {expected:.2f} s as things are, and {allowed:.2f} s are allowed for it",
                 max(1.0, math.ceil(expected - allowed)),
             )
     behind = sorted((ticket for ticket in timed if ticket.order > new.order), key=lambda each: each.order)
-    for place, ticket in enumerate(behind, start=ahead):
-        finish = now + place * each + pace.handling_seconds
-        if ticket.due is not None and finish <= ticket.due < finish + each:
+    at_best = now + sum(each.mean for each in before) + pace.handling.mean
+    at_worst = now + expected + pace.of(new).high
+    for ticket in behind:
+        # Who is late in any case loses nothing.
+        if ticket.due is not None and at_best <= ticket.due < at_worst:
             return Refusal("a request that was taken before would miss its deadline", 1.0)
+        at_best, at_worst = at_best + pace.of(ticket).mean, at_worst + pace.of(ticket).high
     return None
 
 

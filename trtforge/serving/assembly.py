@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,60 +18,12 @@ from trtforge.serving.metrics import MetricSink, PrometheusSink
 from trtforge.serving.models import ServedModel
 from trtforge.serving.policy import DegradeRule
 from trtforge.serving.service import Service
+from trtforge.serving.settings import LIMITS, PipelineSettings, ServiceSettings
 from trtforge.serving.tasks import Arrays, Task, Transcription
 from trtforge.serving.worker import Worker
 from trtforge.speech import CtcDecoder
 
 OnLost = Callable[[], None]
-
-
-@dataclass(frozen=True)
-class PipelineSettings:
-    """One pipeline, in plain values that a child process can be given.
-
-    Parameters
-    ----------
-    name : in paths and metrics.
-    model, lighter : paths of a network (``.onnx``, run on the CPU) or an engine (on the GPU).
-    network : path of the network that says how audio becomes input and outputs become text, where the models
-        are engines; the model itself by default, arrays in and out where that says nothing.
-    deadline : in seconds, of requests that bring none.
-    max_batch, max_frames : largest batch and longest input of a network; engines have profiles.
-    max_wait : how long a request waits for others while nothing runs, in seconds.
-    num_threads : of ONNX Runtime; all cores by default.
-    device : GPU of engines.
-    layer_samples : one inference in so many has its layers timed, on a GPU; 0 for none.
-    degrade : settings of `DegradeRule` that differ from its defaults.
-    """
-
-    name: str
-    model: str
-    lighter: str | None = None
-    network: str | None = None
-    deadline: float = 2.0
-    max_batch: int = 8
-    max_frames: int = 3000
-    max_wait: float = 0.01
-    num_threads: int | None = None
-    device: int = 0
-    layer_samples: int = 1000
-    degrade: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ServiceSettings:
-    """All pipelines of a process."""
-
-    pipelines: tuple[PipelineSettings, ...] = field(default=())
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {"pipelines": [vars(each) for each in self.pipelines]}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> ServiceSettings:
-        """Read what `to_json` gave."""
-        return cls(tuple(PipelineSettings(**each) for each in value["pipelines"]))
 
 
 def assemble(settings: Mapping[str, Any], on_lost: OnLost) -> Service:
@@ -99,6 +50,7 @@ def assemble(settings: Mapping[str, Any], on_lost: OnLost) -> Service:
             full,
             lighter,
             deadline=each.deadline,
+            limits=LIMITS,
             rule=DegradeRule(**{"has_lighter": lighter is not None, **each.degrade}),  # type: ignore[arg-type]
             sink=sink,
             on_lost=on_lost,

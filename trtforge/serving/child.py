@@ -43,7 +43,8 @@ def main() -> int:
         return LOST if error.retryable else BAD_SETTINGS
     # Its parent holds the other end of standard input, which closes whatever ends it.
     threading.Thread(target=_end_with_parent, args=(ending,), daemon=True).start()
-    server = HttpServer(service, Path(args.socket), max_connections=1024)
+    # The process in front bounds the connections.
+    server = HttpServer(service, Path(args.socket), max_connections=1 << 16)
     server.start()
     ending.wait()
     if was_lost.is_set():

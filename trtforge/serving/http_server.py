@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -171,11 +172,14 @@ class _Handler(BaseHTTPRequestHandler):
         super().setup()
 
     def do_GET(self) -> None:
+        # A body is not read, so what follows on this connection would not be a request.
+        has_body = self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers
+        self.close_connection = self.close_connection or has_body
         self._serve(b"")
 
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "")
-        if not length.isdigit():
+        if not (length.isascii() and length.isdigit()) or "Transfer-Encoding" in self.headers:
             self._refuse(411, "length_required", "a request with a body must say its Content-Length")
         elif int(length) > self.server.max_body_bytes:
             limit = self.server.max_body_bytes
@@ -186,6 +190,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
             else:
                 self._serve(body)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Tell in JSON what the base class would tell in HTML, such as a method that there is not."""
+        self._refuse(int(code), "http", message or self.responses[HTTPStatus(code)][0])
 
     def address_string(self) -> str:
         return "client"

@@ -6,6 +6,7 @@ import queue
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,10 @@ class LayerSampler:
 
     def close(self) -> None:
         """End the thread, after the sample under way."""
-        self._samples.put(None)
+        while self._thread.is_alive():  # where it met an error it has ended, and takes nothing
+            with suppress(queue.Full):
+                self._samples.put(None, timeout=0.1)
+                break
         self._thread.join()
 
     def _work(self) -> None:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from trtforge.errors import ExecutionError
 from trtforge.runtime import Batcher, BatchingRule, Bucket, Session
-from trtforge.serving.demand import MovingMean
 from trtforge.serving.layer_sampling import LayerSampler
 from trtforge.serving.metrics import MetricSink, NullSink
+from trtforge.serving.service_time import BatchCost, Expected, ServiceTime
 from trtforge.serving.tasks import Task
 
 Runner = Callable[[Mapping[str, Any]], Mapping[str, NDArray[Any]]]
@@ -58,9 +58,11 @@ class ServedModel:
             if layer_samples:
                 self._sampler = LayerSampler(runner.profile, name, self._sink, every=layer_samples)
         self._lock = threading.Lock()
-        self._batch_seconds, self._rows = MovingMean(0.0), MovingMean(1.0)
+        self._preparing = 0.0
+        self._service = ServiceTime({each.num_frames: BatchCost(1e-6, 1e-6, 1) for each in rule.buckets})
         self._free_since: float | None = None
         self.has_backlog: Callable[[], bool] = lambda: False
+        self.turns_away: Callable[[], bool] = lambda: False
         self._batcher = Batcher(
             self._run, rule, input_name=task.input_name, output_lengths=task.output_lengths
         )
@@ -71,27 +73,24 @@ class ServedModel:
         return max(bucket.max_rows for bucket in self.rule.buckets)
 
     @property
-    def service_seconds(self) -> float:
-        """Mean time from request to request while others wait: what limits how many can be served."""
+    def service(self) -> Expected:
+        """Seconds from request to request while others wait: what limits how many can be served."""
         with self._lock:
-            return max(1e-6, self._batch_seconds.value / self._rows.value)
+            return self._service.value
 
     def warm_up(self) -> float:
         """Run every shape of batches, so that nothing is set up later; return the longest time in seconds."""
         preparing = self.task.warm_up() / min(len(os.sched_getaffinity(0)), self.max_rows)
-        spec = next(each for each in self.runner.inputs if each.name == self.task.input_name)
+        costs: dict[int, BatchCost] = {}
         longest = 0.0
-        for bucket in reversed(self.rule.buckets):
-            for rows in sorted({1, bucket.max_rows}):
-                sizes = [size if isinstance(size, int) else 1 for size in spec.shape[1:-1]]
-                arrays = {spec.name: np.zeros((rows, *sizes, bucket.num_frames), spec.dtype)}
-                self.runner(arrays)
-                begin = time.perf_counter()
-                self.runner(arrays)
-                took = time.perf_counter() - begin
-                longest = max(longest, took)
-        self._batch_seconds = MovingMean(took + preparing * rows)
-        self._rows = MovingMean(float(rows))
+        for bucket in self.rule.buckets:
+            one, full = (self._time_batch(bucket.num_frames, rows) for rows in (1, bucket.max_rows))
+            longest = max(longest, one, full)
+            cost = BatchCost(one + preparing, full + bucket.max_rows * preparing, bucket.max_rows)
+            known = costs.get(bucket.num_frames)
+            if known is None or known.max_rows < cost.max_rows:
+                costs[bucket.num_frames] = cost
+        self._preparing, self._service = preparing, ServiceTime(costs)
         return longest
 
     def answer(self, content: Any) -> Any:
@@ -147,17 +146,23 @@ class ServedModel:
             self._sampler.close()
         self.runner.close()
 
+    def _time_batch(self, num_frames: int, rows: int) -> float:
+        """Return the seconds of a batch of zeros, the second of two."""
+        spec = next(each for each in self.runner.inputs if each.name == self.task.input_name)
+        sizes = [size if isinstance(size, int) else 1 for size in spec.shape[1:-1]]
+        arrays = {spec.name: np.zeros((rows, *sizes, num_frames), spec.dtype)}
+        self.runner(arrays)
+        begin = time.perf_counter()
+        self.runner(arrays)
+        return time.perf_counter() - begin
+
     def _run(self, arrays: Mapping[str, Any]) -> Mapping[str, NDArray[Any]]:
-        rows = len(arrays[self.task.input_name])
+        rows, num_frames = len(arrays[self.task.input_name]), arrays[self.task.input_name].shape[-1]
         begin = time.perf_counter()
         outputs: Mapping[str, NDArray[Any]] = self.runner(arrays)
         end = time.perf_counter()
         with self._lock:
-            # What a request costs shows only where others waited all along since the last batch: then that
-            # batch's end is when this one could have begun, and whatever delayed it is part of the cost.
-            if self._free_since is not None:
-                self._batch_seconds.add(end - self._free_since)
-                self._rows.add(rows)
+            self._service.note(num_frames, rows, self._seconds_under_load(begin, end, rows))
             self._free_since = end if self.has_backlog() else None
         self._sink.observe("batch_size", self.name, value=rows)
         if not self._times_itself:
@@ -165,6 +170,16 @@ class ServedModel:
         if self._sampler is not None:
             self._sampler.offer(arrays)
         return outputs
+
+    def _seconds_under_load(self, begin: float, end: float, rows: int) -> float | None:
+        """Return what a batch took, or None where it does not show what batches take under load."""
+        # Others waited all along since the last batch: its end is when this one could have begun, and
+        # whatever delayed it is part of the cost.
+        if self._free_since is not None:
+            return end - self._free_since
+        # Where admission lets nobody wait, those that it turns away show the load, and a batch's own time is
+        # what there is to learn from.
+        return end - begin + rows * self._preparing if self.turns_away() else None
 
     def _note_inference(self, milliseconds: float, profile: int | None) -> None:
         self._sink.observe("infer_duration_seconds", self.name, str(profile or 0), value=milliseconds / 1000)

@@ -49,8 +49,7 @@ class Monitor:
     Attributes
     ----------
     state : what the policy said last.
-    num_arrived, num_refused : requests with a deadline that came, and that were turned away, since the last
-        tick.
+    has_failed : whether an error ended it, as one of ``memory_share``: the tier would change no more.
     """
 
     def __init__(
@@ -63,7 +62,7 @@ class Monitor:
         self._worker, self._rule, self._sink = worker, rule, sink
         self._memory_share = memory_share or (lambda: None)
         self.state = DegradeState()
-        self.num_arrived = self.num_refused = 0
+        self.has_failed = False
         self._backlogs = {tier: Backlog() for tier in (Tier.FULL, Tier.LIGHTER)}
         self._ticked = time.monotonic()
         self._stopping = threading.Event()
@@ -118,17 +117,20 @@ class Monitor:
         self.report_ready()
 
     def _watch(self) -> None:
-        while not self._stopping.wait(self._rule.tick_seconds):
-            self._worker.tick()
-            self._tick(time.monotonic())
-            self.report()
+        try:
+            while not self._stopping.wait(self._rule.tick_seconds):
+                self._worker.tick()
+                self._tick(time.monotonic())
+                self.report()
+        except BaseException:
+            self.has_failed = True
+            raise
 
     def _tick(self, now: float) -> None:
         worker, elapsed, self._ticked = self._worker, now - self._ticked, now
-        arrived, self.num_arrived = self.num_arrived, 0
-        refused, self.num_refused = self.num_refused, 0
+        arrived, refused = worker.take_arrivals()
         for tier, backlog in self._backlogs.items():
-            seconds = worker.models[tier].service_seconds
+            seconds = worker.models[tier].service.mean
             backlog.advance(arrived, elapsed, service_seconds=seconds, workers=1, deadline=worker.deadline)
         before = self.state
         present = min(before.tier, Tier.LIGHTER)
@@ -138,8 +140,8 @@ class Monitor:
         sample = Sample(
             depth=max(waiting, self._backlogs[present].depth),
             full_depth=max(waiting, self._backlogs[Tier.FULL].depth),
-            service_seconds=worker.models[present].service_seconds,
-            full_service_seconds=worker.models[Tier.FULL].service_seconds,
+            service_seconds=worker.models[present].service.mean,
+            full_service_seconds=worker.models[Tier.FULL].service.mean,
             workers=1,
             deadline=worker.deadline,
             memory_share=self._memory_share(),
@@ -156,4 +158,4 @@ class Monitor:
 
     def _load(self, tier: Tier) -> float:
         worker = self._worker
-        return self._backlogs[tier].depth * worker.models[tier].service_seconds / worker.deadline
+        return self._backlogs[tier].depth * worker.models[tier].service.mean / worker.deadline

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from trtforge.errors import (
@@ -54,23 +56,20 @@ class Service:
         path = request.path.partition("?")[0]
         if request.method == "POST":
             return self._work(path, request)
-        pages = {
-            "/live": self._live,
-            "/ready": self._ready,
-            "/metrics": self._metrics,
-            "/status": self._status,
-        }
-        return pages[path]() if path in pages else _no_such(path)
+        if path in _PAGES:
+            return _PAGES[path](self)
+        return _not_allowed("GET", path, "POST") if _names_work(path) else _no_such(path)
 
     def drain(self, timeout: float) -> bool:
-        """Drain all workers; see `Worker.drain`."""
-        drained = [worker.drain(timeout) for worker in self.workers.values()]
+        """Drain all workers at once; see `Worker.drain`."""
+        with ThreadPoolExecutor(len(self.workers)) as threads:
+            drained = list(threads.map(lambda worker: worker.drain(timeout), self.workers.values()))
         return all(drained)
 
     def _work(self, path: str, request: Request) -> Response:
+        if not _names_work(path):
+            return _not_allowed("POST", path, "GET") if path in _PAGES else _no_such(path)
         parts = path.strip("/").split("/")
-        if parts[0] != "v1" or len(parts) not in (2, 3) or parts[-1] not in ("transcribe", "run"):
-            return _no_such(path)
         name = parts[1] if len(parts) == 3 else next(iter(self.workers))
         if name not in self.workers or (len(parts) == 2 and len(self.workers) > 1):
             return error_response(
@@ -91,17 +90,22 @@ class Service:
 
     def _submit(self, worker: Worker, request: Request, takes_audio: bool) -> Answer:
         headers, body = request.headers, request.body
-        priority = Priority.of(headers.get("x-trtforge-priority", Priority.STANDARD.label))
-        if takes_audio and not body:
-            self._sink.count("audio_rejected_total", "empty")
+        try:
+            priority = Priority.of(headers.get("x-trtforge-priority", Priority.STANDARD.label))
+            deadline = _seconds(headers.get("x-trtforge-deadline-ms"))
+            accepts_lighter = _yes_or_no(headers.get("x-trtforge-accept-lighter"))
+            if takes_audio and not body:
+                self._sink.count("audio_rejected_total", "empty")
+                raise ClipError("the body is empty, and should be an audio file")
+            content: Any = body if takes_audio else read_arrays(body)
+        except TrtforgeError:  # the worker never sees it
             self._sink.count("requests_total", worker.name, worker.state.tier.label, "invalid")
-            raise ClipError("the body is empty, and should be an audio file")
-        content: Any = body if takes_audio else read_arrays(body)
+            raise
         return worker.submit(
             content,
             priority=priority,
-            deadline=_seconds(headers.get("x-trtforge-deadline-ms")),
-            accepts_lighter=_yes_or_no(headers.get("x-trtforge-accept-lighter")),
+            deadline=deadline,
+            accepts_lighter=accepts_lighter,
             num_bytes=len(body),
         ).result()
 
@@ -137,6 +141,14 @@ class Service:
         )
 
 
+_PAGES: Mapping[str, Callable[[Service], Response]] = {
+    "/live": Service._live,
+    "/ready": Service._ready,
+    "/metrics": Service._metrics,
+    "/status": Service._status,
+}
+
+
 def _about(answer: Answer) -> dict[str, Any]:
     return {
         "tier": answer.tier,
@@ -166,7 +178,7 @@ def _told(error: TrtforgeError) -> Response:
 def _seconds(text: str | None) -> float | None:
     if text is None:
         return None
-    if not text.isdigit() or not 0 < int(text) <= 86_400_000:
+    if not (text.isascii() and text.isdigit()) or not 0 < int(text) <= 86_400_000:
         raise InputError(f"X-Trtforge-Deadline-Ms must be 1 to 86400000 milliseconds, got {text!r}")
     return int(text) / 1000
 
@@ -177,6 +189,16 @@ def _yes_or_no(text: str | None) -> bool | None:
     if text not in ("yes", "no"):
         raise InputError(f"X-Trtforge-Accept-Lighter must be yes or no, got {text!r}")
     return text == "yes"
+
+
+def _names_work(path: str) -> bool:
+    parts = path.strip("/").split("/")
+    return parts[0] == "v1" and len(parts) in (2, 3) and parts[-1] in ("transcribe", "run")
+
+
+def _not_allowed(method: str, path: str, allowed: str) -> Response:
+    told = error_response(405, "method_not_allowed", f"{path} takes {allowed}, not {method}")
+    return replace(told, headers={"Allow": allowed})
 
 
 def _no_such(path: str) -> Response:

@@ -27,7 +27,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0
 # A child that ran for so long counts as well, and what ends it then as new trouble.
 _WELL_SECONDS = 60.0
 _PASSED_ON = ("content-type", "x-trtforge-priority", "x-trtforge-deadline-ms", "x-trtforge-accept-lighter")
-_SENT_BACK = ("Retry-After", "X-Trtforge-Tier", "X-Trtforge-Model")
+_SENT_BACK = ("Allow", "Retry-After", "X-Trtforge-Tier", "X-Trtforge-Model")
 
 
 class Supervisor:

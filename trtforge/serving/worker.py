@@ -26,6 +26,7 @@ from trtforge.serving.models import ServedModel
 from trtforge.serving.monitor import Monitor
 from trtforge.serving.policy import DegradeRule, DegradeState, Tier
 from trtforge.serving.requests import Answer, Entry, WaitingRequests, outcome_of
+from trtforge.serving.service_time import Expected
 
 # Requests beyond those that run, so that the next batch is made ready meanwhile.
 _MOST_HANDLERS = 32
@@ -79,6 +80,7 @@ class Worker:
         self._running: dict[int, tuple[Ticket, float]] = {}
         self._life = "starting"
         self._ran_out_of_memory = False
+        self._num_arrived = self._num_refused = 0
         self._handling = MovingMean(0.0)
         self._num_handlers = min(_MOST_HANDLERS, 2 * max(each.max_rows for each in self._loaded))
         rule = rule or DegradeRule(has_lighter=lighter is not None)
@@ -113,9 +115,9 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether work goes on: the GPU was not lost, and no request has been worked on for a minute."""
-        begun = min((since for _, since in tuple(self._running.values())), default=time.monotonic())
-        return self._life != "lost" and time.monotonic() - begun < _STALLED_SECONDS
+        """Whether work goes on: the GPU was not lost, the worker is watched, no request takes a minute."""
+        is_stalled = time.monotonic() - self._running_since() >= _STALLED_SECONDS
+        return self._life != "lost" and not is_stalled and not self._monitor.has_failed
 
     @property
     def state(self) -> DegradeState:
@@ -134,8 +136,8 @@ class Worker:
 
     @property
     def has_backlog(self) -> bool:
-        """Whether more requests wait than run."""
-        return len(self._waiting) > 0
+        """Whether there is more to do than one batch holds."""
+        return len(self._waiting) > 0 or len(self._running) > self._num_handlers // 2
 
     def start(self) -> None:
         """Warm all models up, then take requests."""
@@ -143,6 +145,7 @@ class Worker:
         self._handling = MovingMean(2 * longest)
         for model in self._loaded:
             model.has_backlog = lambda: self.has_backlog
+            model.turns_away = lambda: self._num_refused > 0
         for thread in self._threads:
             thread.start()
         self._life = "ready"
@@ -198,14 +201,14 @@ class Worker:
                 error = UnavailableError(f"pipeline {self.name!r} takes no requests: it is {self._life}")
             else:
                 if not is_batch:
-                    self._monitor.num_arrived += 1
+                    self._num_arrived += 1
                 waiting = [each.ticket for each in self._waiting]
                 why = refusal(ticket, waiting, self.pace(), self.limits, now)
                 if why is None:
                     self._waiting.put(entry)
                     self._changed.notify()
                 else:
-                    self._monitor.num_refused += not is_batch
+                    self._num_refused += not is_batch
                     error = RefusedError(
                         why.reason, hint="try again later, or elsewhere", retry_after=why.retry_after
                     )
@@ -217,17 +220,21 @@ class Worker:
 
     def pace(self) -> Pace:
         """How fast requests are served now."""
-        tier = self.state.tier
-        model = self.models[min(tier, Tier.LIGHTER)]
-        each = model.service_seconds
+        tier, num_running = self.state.tier, len(self._running)
+        model, full = self.models[min(tier, Tier.LIGHTER)], self.models[Tier.FULL]
+        each, past = model.service, self._handling.value
+        # While more come than before, those that run say more than the past does; and one that is under way
+        # for longer than ever shows that all of them stand still.
+        oldest = time.monotonic() - self._running_since()
         return Pace(
             tier,
             each,
-            # While more come than before, those that run say more than the past does.
-            max(self._handling.value, each * (1 + len(self._running))),
-            1,
-            len(self._running) < self._num_handlers // 2,
-            model is not self.models[Tier.FULL],
+            full.service,
+            Expected(
+                max(past, each.mean * (1 + num_running)), max(past, each.high * (1 + num_running), oldest)
+            ),
+            num_running < self._num_handlers // 2,
+            model is not full,
         )
 
     def waiting(self, priority: Priority) -> tuple[Ticket, ...]:
@@ -237,8 +244,16 @@ class Worker:
 
     def take_out_of_memory(self) -> bool:
         """Say whether a request ran out of memory since this was asked last."""
-        ran_out, self._ran_out_of_memory = self._ran_out_of_memory, False
+        with self._changed:
+            ran_out, self._ran_out_of_memory = self._ran_out_of_memory, False
         return ran_out
+
+    def take_arrivals(self) -> tuple[int, int]:
+        """Return how many requests with a deadline came, and were turned away, since this was asked last."""
+        with self._changed:
+            counts = self._num_arrived, self._num_refused
+            self._num_arrived = self._num_refused = 0
+        return counts
 
     def tick(self) -> None:
         """Fail what has expired, and wake what may go now."""
@@ -287,6 +302,10 @@ class Worker:
                 thread.join()
         for model in self._loaded:
             model.close()
+
+    def _running_since(self) -> float:
+        """When work on the oldest of those that run began; now where none does."""
+        return min((since for _, since in tuple(self._running.values())), default=time.monotonic())
 
     def _handle(self) -> None:
         while (entry := self._next()) is not None:
@@ -352,7 +371,8 @@ class Worker:
         if reason is not None:
             self._sink.count("audio_rejected_total", reason)
         if isinstance(error, OutOfMemoryError):
-            self._ran_out_of_memory = True
+            with self._changed:
+                self._ran_out_of_memory = True
         self._monitor.note_error(error)
 
     def _lose(self, error: DeviceLostError) -> None:

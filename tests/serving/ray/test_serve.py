@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import urllib.error
@@ -81,6 +82,34 @@ def test_a_replica_whose_gpu_is_lost_says_so() -> None:
     assert [type(answer) for answer in replica.run_together([audio, audio])] == [DeviceLostError] * 2
     with pytest.raises(DeviceLostError, match="illegal memory access"):
         replica.check_health()
+
+
+class Sent:
+    """A request whose body is what was sent."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    async def body(self) -> bytes:
+        return self.content
+
+
+@pytest.mark.parametrize(
+    ("error", "retry_after"), [(DeviceLostError("lost"), "1"), (ExecutionError("not a sound"), None)]
+)
+def test_what_another_replica_may_do_is_told_to_be_sent_again(
+    error: Exception, retry_after: str | None
+) -> None:
+    replica = Transcriber(str(MODEL), RunnerSource.of(MODEL), ServeSettings())
+
+    async def fail(audio: Any) -> Any:
+        return error
+
+    replica._run = fail
+    answer = asyncio.run(replica(Sent(AUDIO)))
+    assert answer.status_code == 503
+    assert answer.headers.get("retry-after") == retry_after
+    assert json.loads(answer.body)["retryable"] is (retry_after is not None)
 
 
 def test_one_bad_clip_costs_the_others_nothing() -> None:

@@ -171,6 +171,12 @@ def test_engines_that_are_not_of_one_model_are_refused(tmp_path: Path) -> None:
     other = saved(tmp_path, as_tensorrt(built(wide=True), "8.6"), "other.engine")
     with pytest.raises(ConfigError, match=r"are both for compute capability 9\.0"):
         export_model([mine, twin], tmp_path / "models", name="asr")
+    wider = saved(tmp_path, as_tensorrt(built(), "8.9", "9.0"), "wider.engine")
+    with pytest.raises(ConfigError, match=r"wider.engine and .* are both for compute capability 9\.0\n"):
+        export_model([mine, wider], tmp_path / "models", name="asr")
+    plus = [saved(tmp_path, as_tensorrt(built(), f"{each}+"), f"{each}.engine") for each in ("8.0", "8.9")]
+    with pytest.raises(ConfigError, match=r"would both be the default, model\.plan"):
+        export_model(plus, tmp_path / "models", name="asr")
     with pytest.raises(ConfigError, match="differ in network, tensors or profiles"):
         export_model([mine, other], tmp_path / "models", name="asr")
     with pytest.raises(ConfigError, match=r"a model's name must be letters, digits, .* got '\.\./asr'"):

@@ -22,6 +22,8 @@ from trtforge.serving.ray.running import RunnerSource
 from trtforge.speech import CtcDecoder
 
 PURPOSE = "serve transcripts with Ray"
+# A replica whose GPU is lost answers nothing until Ray has asked it.
+_HEALTH_CHECK_SECONDS = 1.0
 # What a client did wrong; all else is the server's.
 _CLIENT_ERRORS = frozenset({"clip", "input", "profile"})
 
@@ -109,7 +111,9 @@ class Transcriber:
             if isinstance(text, TrtforgeError):
                 raise text
         except TrtforgeError as error:
-            return {"error_code": error.code, "error": error.message, "retryable": error.retryable}
+            # Another replica takes over where a GPU is lost.
+            may_retry = error.retryable or isinstance(error, DeviceLostError)
+            return {"error_code": error.code, "error": error.message, "retryable": may_retry}
         return {"text": text, "seconds": seconds}
 
     async def __call__(self, request: Any) -> Any:
@@ -119,7 +123,8 @@ class Transcriber:
         answer = await self.transcribe(await request.body())
         code = answer.get("error_code")
         status = 200 if code is None else 422 if code in _CLIENT_ERRORS else 503
-        return JSONResponse(answer, status_code=status)
+        headers = {"Retry-After": "1"} if status == 503 and answer["retryable"] else None
+        return JSONResponse(answer, status_code=status, headers=headers)
 
     def check_health(self) -> None:
         """Raise once the GPU is lost; Ray then ends this process and starts another."""
@@ -201,6 +206,7 @@ def make_app(
     deployment = serve.deployment(
         name="transcriber",
         max_ongoing_requests=held,
+        health_check_period_s=_HEALTH_CHECK_SECONDS,
         max_queued_requests=asked.max_queued_requests,
         autoscaling_config=config.AutoscalingConfig(
             min_replicas=asked.min_replicas,

@@ -99,9 +99,16 @@ def _name_plans(engines: Sequence[tuple[Path, Engine]]) -> dict[str, tuple[Path,
                 f"{path} and {engines[0][0]} differ in network, tensors or profiles",
                 hint="a model serves engines of one network, each for other GPUs; give others another name",
             )
+        for earlier, its in named.values():
+            both = set(made.compute_capabilities) & set(its.manifest.compute_capabilities)
+            if both:
+                raise ConfigError(
+                    f"{path} and {earlier} are both for compute capability {', '.join(sorted(both))}",
+                    hint="each GPU loads one plan; leave one of the engines out",
+                )
         file = _file_name(engine)
         if file in named:
-            raise ConfigError(f"{path} and {named[file][0]} are both for {_targets(engine)}")
+            raise ConfigError(f"{path} and {named[file][0]} would both be the default, {file}")
         named[file] = path, engine
     if len(named) == 1:
         return {DEFAULT_PLAN: next(iter(named.values()))}
@@ -113,10 +120,6 @@ def _file_name(engine: Engine) -> str:
     if any(capability.endswith("+") for capability in capabilities):
         return DEFAULT_PLAN
     return f"model_sm{'_'.join(capability.replace('.', '') for capability in capabilities)}.plan"
-
-
-def _targets(engine: Engine) -> str:
-    return f"compute capability {', '.join(engine.manifest.compute_capabilities)}"
 
 
 def _next_version(model: Path) -> int:
