@@ -1,5 +1,4 @@
 import argparse
-import sys
 
 import pytest
 
@@ -17,7 +16,8 @@ def test_what_a_process_says_comes_back_and_why_it_failed():
     assert "usage: python -m json.tool" in done.said.replace("__main__.py", "python -m json.tool")
     assert done.reason is None
     failed = run_apart("benchmarks.no_such", "x", (), options())
-    assert failed.reason == {"failed": f"{sys.executable}: No module named benchmarks.no_such"}
+    assert list(failed.reason or ()) == ["failed"]
+    assert failed.reason["failed"].endswith(": No module named benchmarks.no_such")
     assert failed.reason["failed"] in failed.complained
 
 

@@ -16,7 +16,7 @@ from tests.graph.networks import (
     transformer_block,
 )
 from trtforge.engine import BuildConfig
-from trtforge.errors import BuildError, QuantizationError
+from trtforge.errors import ConfigError, QuantizationError
 from trtforge.graph import describe, lint, plan_placement, prepare, quantize_graph
 from trtforge.graph.float8 import from_float8, to_float8
 from trtforge.profiles import OptimizationProfile
@@ -70,7 +70,7 @@ def test_float8_is_for_compute_capability_8_9_and_above():
         )
 
     assert build_for("8.9", "12.0").manifest.precision == "float8"
-    with pytest.raises(BuildError, match=r"Cannot compile for target\(s\) sm80"):
+    with pytest.raises(ConfigError, match=r"needs compute capability 8.9 or above, .* run on 8.0"):
         build_for("8.0")
 
 

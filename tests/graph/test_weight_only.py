@@ -8,7 +8,7 @@ import trtforge
 from benchmarks.networks.decoder_step import DecoderShape, decoder_step
 from tests.graph.networks import Net, build_rtx, check, feed, run, snr_db, transformer_block
 from trtforge.engine import BuildConfig
-from trtforge.errors import BuildError, QuantizationError
+from trtforge.errors import ConfigError, QuantizationError
 from trtforge.graph import describe, lint, prepare, quantize_weights_only
 from trtforge.graph.weight_blocks import quantize_blocks
 from trtforge.graph.weight_only import plan_weights
@@ -83,8 +83,8 @@ def test_int4_is_for_compute_capability_8_0_and_above():
             flavor="tensorrt_rtx",
         )
 
-    assert build_for("8.0", "8.9").manifest.precision == "int4"
-    with pytest.raises(BuildError, match=r"Cannot compile for target\(s\) sm75"):
+    assert build_for("8.0", "8.9").manifest.precision == "int4_weight_only"
+    with pytest.raises(ConfigError, match=r"needs compute capability 8.0 or above, .* run on 7.5"):
         build_for("7.5")
 
 

@@ -44,8 +44,8 @@ def energy(joules: float | None) -> str:
 
 
 def size(count: int | None) -> str:
-    """Write bytes."""
-    return DASH if count is None else format_bytes(max(0, count))
+    """Write bytes; less than none is what other programs gave back meanwhile, and no measurement."""
+    return DASH if count is None or count < 0 else format_bytes(count)
 
 
 def snr(contender: Mapping[str, Any]) -> str:
