@@ -199,7 +199,7 @@ class _Loop:
         transcript = Transcript(recognizer.language, recognizer.name, recognizer.punctuated, 1.0, (passage,))
         sentences = segment(transcript, terms=self.settings.terms, max_seconds=self.settings.max_seconds)
         end = time.perf_counter()
-        after = end - begin - piece.end if self.source.is_live else None
+        after = end - begin - piece.said_until if self.source.is_live else None
         latency = Latency("text", round(now, 3), end - start, after)
         self.heard = replace(
             self.heard,

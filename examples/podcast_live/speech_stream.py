@@ -28,12 +28,14 @@ class Piece:
 
     Parameters
     ----------
-    start, end : in seconds of the recording.
+    start, end : in seconds of the recording, with the margins that recognisers want.
+    said_until : where the speech in it ends.
     samples : float32 [num_samples] at 16 kHz.
     """
 
     start: float
     end: float
+    said_until: float
     samples: Samples
 
 
@@ -129,9 +131,8 @@ class SpeechStream:
         self._before = stop * STEP
         audio = np.concatenate(self._audio)
         base = self._first * CHUNK
-        yield Piece(
-            begin, end, audio[round(begin * SAMPLING_RATE) - base : round(end * SAMPLING_RATE) - base]
-        )
+        samples = audio[round(begin * SAMPLING_RATE) - base : round(end * SAMPLING_RATE) - base]
+        yield Piece(begin, end, round(stop * STEP, 3), samples)
 
     def _drop(self, until: int) -> None:
         """Forget the chunks before one."""

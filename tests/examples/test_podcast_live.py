@@ -93,6 +93,7 @@ def test_regions_of_a_stream_are_those_of_the_whole_file(recording: Path) -> Non
         begin = round(piece.start * SAMPLING_RATE)
         np.testing.assert_allclose(piece.samples, audio[begin : begin + len(piece.samples)], atol=1e-7)
         assert len(piece.samples) == pytest.approx((piece.end - piece.start) * SAMPLING_RATE, abs=2)
+        assert piece.end - piece.said_until == pytest.approx(0.16, abs=2e-3)
     assert stream.seconds == pytest.approx(24.0, abs=0.04)
 
 
