@@ -14,14 +14,14 @@ from trtforge.model import copy_model
 if TYPE_CHECKING:
     import onnx
 
-_HEIGHT_AXIS = 2
+_HEIGHT_AXIS, _RANK = 2, 3
 # From here on Unsqueeze and Squeeze read their axes from an input.
 _LEAST_OPSET = 13
 _CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
 # Operators that treat every value alike, so that an axis more changes nothing.
 _VALUE_BY_VALUE = QUANTIZERS | {
     *("Abs", "Add", "Cast", "Clip", "Div", "Elu", "Erf", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu"),
-    *("Max", "Min", "Mul", "Neg", "Relu", "Selu", "Sigmoid", "Softplus", "Sqrt", "Sub", "Tanh"),
+    *("Max", "Min", "Mul", "Neg", "PRelu", "Relu", "Selu", "Sigmoid", "Softplus", "Sqrt", "Sub", "Tanh"),
 }
 # Reads constants of one value a channel beside its first input, and takes tensors of any rank.
 _NORMALIZATION = "BatchNormalization"
@@ -62,7 +62,7 @@ def is_1d_convolution(node: onnx.NodeProto, index: GraphIndex) -> bool:
         return False
     root = behind_quantizers(node.input[1], index)
     weight = index.initializers.get(root)
-    return weight is not None and len(weight.dims) == 3 and _is_only_convolved(root, index)
+    return weight is not None and len(weight.dims) == _RANK and _is_only_convolved(root, index)
 
 
 def _is_only_convolved(name: str, index: GraphIndex) -> bool:
@@ -75,6 +75,10 @@ def _is_only_convolved(name: str, index: GraphIndex) -> bool:
     )
 
 
+def _has_one_value(tensor: onnx.TensorProto) -> bool:
+    return int(np.prod(tensor.dims)) == 1
+
+
 class _Lifting:
     """One walk through the graph in order; ``lifted`` maps a tensor to its twin with the axis."""
 
@@ -85,7 +89,7 @@ class _Lifting:
         self._rank3 = {
             name
             for name, found in infer_types(model).items()
-            if found.shape is not None and len(found.shape) == 3 and name not in constants
+            if found.shape is not None and len(found.shape) == _RANK and name not in constants
         }
         self._convolutions = convolutions
         roots = (
@@ -95,6 +99,7 @@ class _Lifting:
         )
         self._roots = set(roots)
         self._lifted: dict[str, str] = {}
+        self._constants: dict[str, str] = {}
         self._flat: set[str] = {*self._index.inputs, *self._index.initializers, ""}
         self._nodes: list[onnx.NodeProto] = []
         self._axes = self._index.new_name("height_axis")
@@ -113,7 +118,7 @@ class _Lifting:
                 for name in node.input:
                     if name in self._rank3 and name not in self._lifted:
                         self._lift(name)
-                self._emit_lifted(node, [self._lifted.get(name, name) for name in node.input])
+                self._emit_lifted(node, [self._lifted.get(name) or self._raised(name) for name in node.input])
             else:
                 self._emit_flat(node)
         for name in sorted(self._index.outputs):
@@ -135,12 +140,28 @@ class _Lifting:
         if node.op_type not in _VALUE_BY_VALUE or not any(name in self._lifted for name in node.input):
             return False
         return all(
-            name in self._lifted or name in self._rank3 or self._needs_no_axis(name) for name in node.input
+            name in self._lifted or name in self._rank3 or self._can_be_raised(name, node)
+            for name in node.input
         )
 
-    def _needs_no_axis(self, name: str) -> bool:
+    def _can_be_raised(self, name: str, node: onnx.NodeProto) -> bool:
         tensor = self._index.initializers.get(name)
-        return name == "" or (tensor is not None and int(np.prod(tensor.dims)) == 1)
+        if tensor is None:
+            return name == ""
+        # A quantizer says by an attribute which axis its scales belong to.
+        return len(tensor.dims) <= _RANK and (node.op_type not in QUANTIZERS or _has_one_value(tensor))
+
+    def _raised(self, name: str) -> str:
+        """Return a constant that broadcasts with the axis as ``name`` does without: the same, or its twin."""
+        tensor = self._index.initializers.get(name)
+        if tensor is None or len(tensor.dims) < 2 or _has_one_value(tensor):
+            return name
+        if name not in self._constants:
+            twin = self._graph.initializer.add()
+            twin.CopyFrom(tensor)
+            twin.name = self._constants[name] = self._index.new_name(f"{name}_2d")
+            twin.dims.insert(len(tensor.dims) - 1, 1)
+        return self._constants[name]
 
     def _convolve(self, node: onnx.NodeProto) -> None:
         import onnx
@@ -163,7 +184,7 @@ class _Lifting:
 
     def _raise_weight(self, name: str) -> None:
         weight = self._index.initializers[name]
-        if len(weight.dims) == 3:
+        if len(weight.dims) == _RANK:
             weight.dims.insert(_HEIGHT_AXIS, 1)
 
     def _lift(self, name: str) -> None:
