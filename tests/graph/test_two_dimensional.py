@@ -94,7 +94,8 @@ def test_constants_broadcast_with_the_axis_as_without(shape: tuple[int, ...]) ->
         helper.make_node("Add", ["c", "gain"], ["d"], name="d"),
         helper.make_node("Conv", ["d", "w2"], ["y"], name="y"),
     ]
-    model = network(nodes, w1=noise(6, 4, 3) / 4, w2=noise(5, 6, 3) / 4, gain=noise(*shape), slope=noise(6, 1))
+    weights = {"w1": noise(6, 4, 3) / 4, "w2": noise(5, 6, 3) / 4}
+    model = network(nodes, **weights, gain=noise(*shape), slope=noise(6, 1))
     flat = same_numbers(model, {"x": noise(2, 4, 30)})
     kinds = [node.op_type for node in flat.graph.node]
     assert kinds == ["Unsqueeze", "Conv", "Mul", "PRelu", "Add", "Conv", "Squeeze"]
