@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import onnx
+import onnx.parser
 import pytest
 
 import trtforge
 from tests.graph.linting.test_linting import between, spoilt
 from trtforge.cli import main
-from trtforge.errors import ConfigError
+from trtforge.errors import ConfigError, ModelError
 
 
 def run(capsys: pytest.CaptureFixture[str], path: Path, *words: str) -> tuple[int, str, str]:
@@ -49,6 +50,24 @@ def test_an_unknown_library_is_refused(
     status, _, err = run(capsys, tmp_path / "net.onnx", "--for", *words)
     assert status == 2
     assert said in err
+
+
+def test_a_network_without_quantizers_does_not_pass(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    network = onnx.parser.parse_model(
+        '<ir_version: 9, opset_import: ["" : 17]> net (float[2] x) => (float[2] y) { y = Relu (x) }'
+    )
+    onnx.save(network, tmp_path / "net.onnx")
+    status, out, err = run(capsys, tmp_path / "net.onnx", "--for", "tensorrt", "8.6")
+    assert (status, out) == (2, "")
+    assert err == (
+        "error model the network has no Q/DQ pairs: nothing to lint "
+        "hint name the quantized network, such as trtforge quantize writes it"
+    )
+    network.opset_import[0].version = 19
+    with pytest.raises(ModelError, match="the network has no Q/DQ pairs: nothing to lint"):
+        trtforge.lint(network, library="tensorrt", version="8.6")
 
 
 def test_in_python_the_installed_library_is_meant_unless_another_is_named() -> None:

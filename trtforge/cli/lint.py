@@ -25,12 +25,11 @@ def run(args: argparse.Namespace) -> int:
     """Print the findings; return 1 where one is an error."""
     from rich.markup import escape
 
-    from trtforge.graph.linting import lint
     from trtforge.model import load_model
-    from trtforge.pipeline.linting import library_for, lint_target
+    from trtforge.pipeline.linting import library_for, lint_for
 
     flavor = library_for(*(args.library or (None, None)))
-    findings = lint(load_model(args.model), lint_target(flavor))
+    findings = lint_for(load_model(args.model), flavor)
     console = make_console()
     colours = {"error": "bold red", "warning": "yellow"}
     for finding in findings:
