@@ -35,6 +35,13 @@ def test_a_clip_set_becomes_a_plan_a_table_and_a_plot(capsys, tmp_path):
     assert len(found.buckets) == 6
     assert found.waste < 0.1
     assert ">planned</text>" in plot.read_text()
+    status, explained, _ = run(capsys, "inspect", plan)
+    assert status == 0
+    assert "Profiles, for batches of 1 to 8" in explained
+    assert "Least padding" in explained
+    assert all(f" {bucket.frames[1]} " in explained for bucket in found.buckets)
+    assert f"padding {100 * found.waste:.2f} % of the exact cost" in explained
+    assert "coverage all 192 lengths lie inside" in explained
 
 
 def test_a_csv_column(capsys, tmp_path):

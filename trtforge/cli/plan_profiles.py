@@ -103,8 +103,8 @@ def run(args: argparse.Namespace) -> None:
     )
     plan.save(args.output)
     console = make_console()
-    console.print(_buckets(plan, "ms" if args.measured else "frames"))
-    console.print(_curve(plan))
+    for table in plan_tables(plan, ", ms" if args.measured else ", frames"):
+        console.print(table)
     console.print(f"[bold]padding[/]   {100 * plan.waste:.2f} % of the exact cost")
     console.print(f"[bold]coverage[/]  {escape(str(plan.coverage))}", soft_wrap=True)
     if args.plot:
@@ -114,11 +114,22 @@ def run(args: argparse.Namespace) -> None:
     console.print(f"[bold]plan[/]      {escape(args.output)}", soft_wrap=True)
 
 
+def plan_tables(plan: ProfilePlan, unit: str = "") -> list[Table]:
+    """Return the profiles of a plan, and what fewer and more of them would waste, as tables.
+
+    Parameters
+    ----------
+    plan : what is shown.
+    unit : of its costs, with a comma before it; a plan does not say.
+    """
+    return [_buckets(plan, unit), _curve(plan)]
+
+
 def _buckets(plan: ProfilePlan, unit: str) -> Table:
     from rich.table import Table
 
     table = Table("profile", title=f"Profiles, for batches of {plan.batch[0]} to {plan.batch[2]}")
-    for heading in ("min", "opt", "max", "items", f"exact, {unit}", f"padded, {unit}", "padding"):
+    for heading in ("min", "opt", "max", "items", f"exact{unit}", f"padded{unit}", "padding"):
         table.add_column(heading, justify="right")
     for index, bucket in enumerate(plan.buckets):
         sums = (f"{bucket.exact:.6g}", f"{bucket.padded:.6g}", f"{100 * bucket.waste:.1f} %")
