@@ -62,6 +62,21 @@ def test_a_csv_column(capsys, tmp_path):
     )
 
 
+def test_cells_of_a_csv_column_that_hold_no_length(capsys, tmp_path):
+    table = tmp_path / "log.csv"
+    table.write_text("id,frames\na,100\nb,\nc,300\nd\n")
+    words = ["plan-profiles", table, "-o", tmp_path / "p.json", "--column", "frames"]
+    status, out, _ = run(capsys, *words)
+    assert status == 0
+    assert f"empty 2 rows of {table} left out: nothing in column 'frames'" in out
+    assert "coverage all 2 lengths lie inside" in out
+    for cell in ("abc", "-1", "1;5"):
+        table.write_text(f'id,frames\n"a\nb",100\n\nc,{cell}\n')
+        status, _, err = run(capsys, *words)
+        assert status == 2
+        assert f"column 'frames' of {table}, line 5, holds '{cell}', which is no positive number" in err
+
+
 def test_numbers_on_standard_input(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("100 200\n300, 1000\n"))
     words = ["plan-profiles", "-", "-o", tmp_path / "p.json", "--max-frames", 300, "--outside", "cut"]
@@ -70,7 +85,7 @@ def test_numbers_on_standard_input(capsys, tmp_path, monkeypatch):
     assert "1 of 4 lengths (25 %, 62.5 % of the frames) are longer than planned for: cut" in out
     assert "exact, ms" in out
     for text, message in (
-        ("1 x", "standard input holds 'x', which is no positive number"),
+        ("1\nx", "standard input, line 2, holds 'x', which is no positive number"),
         ("", "standard input holds no lengths"),
         ("1.5", "standard input holds fractions of frames"),
     ):

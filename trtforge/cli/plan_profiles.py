@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from trtforge.cli._lengths import observed_frames
+from trtforge.cli._lengths import observed_lengths
 from trtforge.cli._options import check_writable, make_console
 
 if TYPE_CHECKING:
@@ -89,9 +89,9 @@ def run(args: argparse.Namespace) -> None:
 
     for path in filter(None, (args.output, args.plot)):
         check_writable(path)
-    frames = observed_frames(args.lengths, column=args.column, unit=args.unit, model=args.model)
+    lengths = observed_lengths(args.lengths, column=args.column, unit=args.unit, model=args.model)
     plan = plan_buckets(
-        frames,
+        lengths.frames,
         batch_sizes=args.batch_sizes,
         cost=MeasuredCost(args.measured) if args.measured else None,
         profile_price=args.profile_price,
@@ -105,6 +105,10 @@ def run(args: argparse.Namespace) -> None:
     console = make_console()
     for table in plan_tables(plan, ", ms" if args.measured else ", frames"):
         console.print(table)
+    for source, count in lengths.empty_rows.items():
+        rows = f"{count} row{'s' * (count > 1)}"
+        said = f"{rows} of {source} left out: nothing in column {args.column!r}"
+        console.print(f"[bold]empty[/]     {escape(said)}", soft_wrap=True)
     console.print(f"[bold]padding[/]   {100 * plan.waste:.2f} % of the exact cost")
     console.print(f"[bold]coverage[/]  {escape(str(plan.coverage))}", soft_wrap=True)
     if args.plot:
