@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,12 @@ from trtforge.external_data import fits_one_file, save_model
 
 if TYPE_CHECKING:
     import onnx
+
+_FATAL = 4
+_KIND = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+_NODE = re.compile(r"^Non-zero status code returned while running (\S+) node\. Name:'(.*?)' Status Message: ")
+# A line of ONNX Runtime's source, the function that it stands in, and the condition that it checks.
+_PLACE = re.compile(r"^\S+:\d+ \S.*?\)(?: const)? (?:.*? was false\. ?(?=\S))?")
 
 
 def make_session(
@@ -38,7 +45,8 @@ def make_session(
     onnxruntime = require("onnxruntime", purpose)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads or len(os.sched_getaffinity(0))
-    options.log_severity_level = 3
+    # Errors come as exceptions; the log would say them a second time, to standard error.
+    options.log_severity_level = _FATAL
     if in_turns:
         options.add_session_config_entry("session.use_env_allocators", "1")
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -58,7 +66,17 @@ def make_session(
             save_model(model, path)
             return _load(onnxruntime, str(path), options)
     except Exception as error:  # the bindings raise their own unexported kinds
-        raise ModelError(f"ONNX Runtime cannot load the network: {error}") from error
+        raise ModelError(f"ONNX Runtime cannot load the network: {reason_of(error)}") from error
+
+
+def reason_of(error: Exception) -> str:
+    """Return what an error of ONNX Runtime says, on one line and without places in ONNX Runtime's source."""
+    text = _KIND.sub("", " ".join(str(error).split()))
+    node = _NODE.match(text)
+    if node is None:
+        return text
+    name = f" {node[2]!r}" if node[2] else ""
+    return f"{node[1]}{name}: {_PLACE.sub('', text[node.end() :])}"
 
 
 def _load(onnxruntime: Any, network: bytes | str, options: Any) -> Any:

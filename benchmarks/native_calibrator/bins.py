@@ -120,7 +120,7 @@ def count_bins(
         source = ActivationSource(model, outputs, activation_bytes=activation_bytes)
         for index, arrays in enumerate(batches):
             given = {name: arrays[name] for name in widths if name in inputs}
-            for seen in _each(given, source.run(arrays, f"batch {index}")):
+            for seen in _each(given, source.run(arrays, [f"batch {index}"])):
                 list(executor.map(count, seen.keys(), seen.values()))
                 # Two segments' activations must never be held at once.
                 del seen

@@ -264,6 +264,17 @@ def test_check_says_what_does_not_fit(inputs: tuple[TensorSpec, ...], message: s
         LogMel().check(inputs)
 
 
+def test_a_network_of_fixed_length_is_told_how_it_is_calibrated() -> None:
+    with pytest.raises(ModelError) as caught:
+        LogMel().check((TensorSpec("mel", "float32", ("b", 80, 3000)),))
+    assert caught.value.hint == (
+        "export the network with a dynamic time axis; one that takes no other length, as Whisper's encoder, "
+        "is calibrated in Python: cut longer clips, pad the features of each to 3000 frames, and pass "
+        "trtforge.ArrayFeeds to trtforge.calibrate, as the page on calibration shows under "
+        '"Networks of fixed length"'
+    )
+
+
 def test_missing_librosa_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "librosa", None)
     with pytest.raises(

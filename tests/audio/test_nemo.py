@@ -11,7 +11,7 @@ import soundfile
 
 from trtforge.audio import ClipSet
 from trtforge.audio.segments import cut_audio
-from trtforge.errors import ClipError, ClipSetError
+from trtforge.errors import ClipError, ClipSetError, ConfigError
 
 MakeSet = Callable[..., Path]
 
@@ -103,6 +103,25 @@ def test_bad_lines_are_set_aside_one_by_one(make_set: MakeSet) -> None:
 def test_a_malformed_manifest_is_refused(make_set: MakeSet, lines: list[Any], says: str) -> None:
     with pytest.raises(ClipSetError, match=says):
         ClipSet.from_nemo(write(make_set(2) / "nemo.json", *lines))
+
+
+def test_a_key_of_strata_that_no_line_has_is_refused(make_set: MakeSet) -> None:
+    lines = [{"audio_filepath": "c00.wav", "accnt": "scots"}, {"audio_filepath": "c01.wav", "text": "a"}]
+    manifest = write(make_set(2) / "nemo.json", *lines)
+    with pytest.raises(ConfigError) as caught:
+        ClipSet.from_nemo(manifest, strata=("accent",))
+    assert caught.value.message == (
+        f"no line of {manifest} has the key 'accent'; its keys are audio_filepath, accnt, text"
+    )
+
+
+def test_lines_without_a_stratum_are_counted_in_a_warning(make_set: MakeSet) -> None:
+    lines = [{"audio_filepath": f"c0{i}.wav", **({"accent": "scots"} if i == 1 else {})} for i in range(3)]
+    manifest = write(make_set(3) / "nemo.json", *lines, {"audio_filepath": "c00.wav", "accent": ""})
+    with pytest.warns(RuntimeWarning, match="3 of 4 lines of .* have nothing under 'accent'") as caught:
+        clips = ClipSet.from_nemo(manifest, strata={"region": "accent"})
+    assert caught[0].filename == __file__
+    assert [clip.strata for clip in clips] == [{}, {"region": "scots"}, {}, {}]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ NAMES = ["conv", "relu", "rows", "scores", "mean"]
 
 
 def everything(source, arrays):
-    return [{name: array.copy() for name, array in step.items()} for step in source.run(arrays, "x")]
+    return [{name: array.copy() for name, array in step.items()} for step in source.run(arrays, ["x"])]
 
 
 def merged(steps):
@@ -88,8 +88,27 @@ def test_subgraphs_read_what_crosses_a_cut():
 def test_failure_names_what_was_run():
     add = network([helper.make_node("Add", ["x", "y"], ["z"])], {"x": ["a"], "y": ["b"]}, ["z"])
     source = ActivationSource(add, ["z"], activation_bytes=1 << 30)
-    with pytest.raises(CalibrationError, match="the network fails on clip seven: "):
-        list(source.run({"x": np.ones(2, np.float32), "y": np.ones(3, np.float32)}, "clip seven"))
+    with pytest.raises(CalibrationError, match="the network fails on clips seven: Add: ") as caught:
+        list(source.run({"x": np.ones(2, np.float32), "y": np.ones(3, np.float32)}, ["seven"]))
+    assert caught.value.hint is None
+
+
+def test_clips_longer_than_the_network_takes_are_named_once_and_shortly(capfd):
+    nodes = [helper.make_node("Add", ["x", "positions"], ["z"], name="embed")]
+    model = network(nodes, {"x": ["batch", "time", 2]}, ["z"], {"positions": np.zeros((30, 2), np.float32)})
+    source = ActivationSource(model, ["z"], activation_bytes=1 << 30)
+    (given,) = source.run({"x": np.ones((1, 30, 2), np.float32)}, ["short"], [30])
+    assert given["z"].shape == (1, 30, 2)
+    with pytest.raises(CalibrationError) as caught:
+        list(source.run({"x": np.ones((2, 40, 2), np.float32)}, ["long", "other"], [40, 25]))
+    assert caught.value.message == (
+        "the network fails on clips long (40 frames), other (25 frames): Add 'embed': Attempting to "
+        "broadcast an axis by a dimension other than 1. 30 by 40"
+    )
+    assert caught.value.hint == (
+        "if the network takes fewer frames at most, cut the clips to that, or leave longer ones out"
+    )
+    assert capfd.readouterr() == ("", "")
 
 
 def layers(count, width=256):
@@ -117,11 +136,11 @@ def test_memory_is_bounded_and_returned():
     peak = 0
     with shared_memory():
         source = ActivationSource(model, names, activation_bytes=32_000_000)
-        list(source.run({"t0": rows["t0"][:8192]}, "x"))
+        list(source.run({"t0": rows["t0"][:8192]}, ["x"]))
         gc.collect()
         before = resident_bytes()
         for _ in range(3):
-            for step in source.run(rows, "x"):
+            for step in source.run(rows, ["x"]):
                 peak = max(peak, resident_bytes() - before)
                 del step
         assert source.num_segments >= 6

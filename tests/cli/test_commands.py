@@ -241,6 +241,19 @@ def test_names_that_look_like_markup_are_shown_as_they_are(
     assert "[/x] [bold]enc" in out
 
 
+def test_a_calibration_cache_is_explained(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "asr.cache").write_text("TRT-8600-EntropyCalibration2\nmel: 3c010a14\nconv_out: 3f800000\n")
+    status, out, _ = run(capsys, "inspect", tmp_path / "asr.cache")
+    assert status == 0
+    out = " ".join(out.split())
+    assert "calibration cache TRT-8600-EntropyCalibration2: 2 tensors, entropy" in out
+    assert "mel 1.0002 0.0078759 conv_out 127 1" in out
+    (tmp_path / "asr.cache").write_text("mel: 3c010a14\n")
+    status, _, err = run(capsys, "inspect", tmp_path / "asr.cache")
+    assert status == 2
+    assert "error calibration_cache" in " ".join(err.split())
+
+
 @pytest.mark.skipif(bool(gpus()), reason="there is a GPU")
 def test_a_gpu_asked_for_where_there_is_none(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     status, _, err = run(

@@ -35,6 +35,13 @@ def test_a_clip_set_becomes_a_plan_a_table_and_a_plot(capsys, tmp_path):
     assert len(found.buckets) == 6
     assert found.waste < 0.1
     assert ">planned</text>" in plot.read_text()
+    status, explained, _ = run(capsys, "inspect", plan)
+    assert status == 0
+    assert "Profiles, for batches of 1 to 8" in explained
+    assert "Least padding" in explained
+    assert all(f" {bucket.frames[1]} " in explained for bucket in found.buckets)
+    assert f"padding {100 * found.waste:.2f} % of the exact cost" in explained
+    assert "coverage all 192 lengths lie inside" in explained
 
 
 def test_a_csv_column(capsys, tmp_path):
@@ -55,6 +62,21 @@ def test_a_csv_column(capsys, tmp_path):
     )
 
 
+def test_cells_of_a_csv_column_that_hold_no_length(capsys, tmp_path):
+    table = tmp_path / "log.csv"
+    table.write_text("id,frames\na,100\nb,\nc,300\nd\n")
+    words = ["plan-profiles", table, "-o", tmp_path / "p.json", "--column", "frames"]
+    status, out, _ = run(capsys, *words)
+    assert status == 0
+    assert f"empty 2 rows of {table} left out: nothing in column 'frames'" in out
+    assert "coverage all 2 lengths lie inside" in out
+    for cell in ("abc", "-1", "1;5"):
+        table.write_text(f'id,frames\n"a\nb",100\n\nc,{cell}\n')
+        status, _, err = run(capsys, *words)
+        assert status == 2
+        assert f"column 'frames' of {table}, line 5, holds '{cell}', which is no positive number" in err
+
+
 def test_numbers_on_standard_input(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("100 200\n300, 1000\n"))
     words = ["plan-profiles", "-", "-o", tmp_path / "p.json", "--max-frames", 300, "--outside", "cut"]
@@ -63,7 +85,7 @@ def test_numbers_on_standard_input(capsys, tmp_path, monkeypatch):
     assert "1 of 4 lengths (25 %, 62.5 % of the frames) are longer than planned for: cut" in out
     assert "exact, ms" in out
     for text, message in (
-        ("1 x", "standard input holds 'x', which is no positive number"),
+        ("1\nx", "standard input, line 2, holds 'x', which is no positive number"),
         ("", "standard input holds no lengths"),
         ("1.5", "standard input holds fractions of frames"),
     ):

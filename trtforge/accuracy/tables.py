@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from trtforge._tables import fit, make_table
 from trtforge.accuracy.summary import ErrorRate, Increase, Stratum
 
 if TYPE_CHECKING:
     from trtforge.accuracy.report import AccuracyReport
+
+
+# Candidates whose differences fit beside each other into eighty columns.
+_DIFFERENCES = 2
 
 
 def render_tables(report: AccuracyReport) -> Group:
@@ -21,7 +27,12 @@ def render_tables(report: AccuracyReport) -> Group:
     if report.overall is not None:
         tables.append(_overall(report, report.overall))
     if report.strata:
-        tables.append(_strata(report))
+        shown = report.candidates if len(report.candidates) == 1 else ()
+        tables.append(_strata(report, "WER % by stratum", report.runners, shown))
+        if not shown:
+            for first in range(0, len(report.candidates), _DIFFERENCES):
+                some = report.candidates[first : first + _DIFFERENCES]
+                tables.append(_strata(report, "Differences by stratum", (), some))
     if any(report.outputs.values()):
         tables.append(_outputs(report))
     tables += [
@@ -31,9 +42,7 @@ def render_tables(report: AccuracyReport) -> Group:
 
 
 def _overall(report: AccuracyReport, overall: Stratum) -> Table:
-    table = Table(
-        title=f"Word errors: {overall.num_clips} clips, {overall.num_words} words", title_justify="left"
-    )
+    table = make_table(f"Word errors: {overall.num_clips} clips, {overall.num_words} words")
     headings = ("runner", "WER %", "interval", "errors", "CER %", f"vs {report.reference}, points", "p")
     for heading in headings:
         table.add_column(Text(heading), justify="left" if heading == "runner" else "right")
@@ -47,17 +56,18 @@ def _overall(report: AccuracyReport, overall: Stratum) -> Table:
             _points(result.wer_increase),
             "-" if result.wer_increase is None else f"{result.wer_increase.p_value:.2g}",
         )
-    return table
+    return fit(table)
 
 
-def _strata(report: AccuracyReport) -> Table:
-    table = Table(title="WER % by stratum", title_justify="left")
+def _strata(report: AccuracyReport, title: str, runners: Sequence[str], candidates: Sequence[str]) -> Table:
+    """Set rates of runners, and differences of candidates from the reference, in a row for each stratum."""
+    table = make_table(title)
     table.add_column("stratum")
     table.add_column("clips", justify="right")
     table.add_column("words", justify="right")
-    for name in report.runners:
+    for name in runners:
         table.add_column(Text(name), justify="right")
-    for name in report.candidates:
+    for name in candidates:
         table.add_column(Text(f"{name} - {report.reference}, points"), justify="right")
     factor = report.strata[0].factor
     for stratum in report.strata:
@@ -68,14 +78,14 @@ def _strata(report: AccuracyReport) -> Table:
             Text(str(stratum)),
             str(stratum.num_clips),
             str(stratum.num_words),
-            *(_percent(result.wer.rate) for result in stratum.runners.values()),
-            *(_points(stratum.runners[name].wer_increase) for name in report.candidates),
+            *(_percent(stratum.runners[name].wer.rate) for name in runners),
+            *(_points(stratum.runners[name].wer_increase) for name in candidates),
         )
-    return table
+    return fit(table)
 
 
 def _outputs(report: AccuracyReport) -> Table:
-    table = Table(title=f"Outputs against {report.reference}", title_justify="left")
+    table = make_table(f"Outputs against {report.reference}")
     # Eighty columns hold no more; relative errors are in the report's JSON.
     headings = ("runner", "output", "SNR dB", "cosine", "max error", "mean", "argmax agrees %")
     for heading in headings:
@@ -91,7 +101,7 @@ def _outputs(report: AccuracyReport) -> Table:
                 _number(metrics.mean_abs_error),
                 _percent(metrics.argmax_agreement),
             )
-    return table
+    return fit(table)
 
 
 def _percent(rate: float) -> str:

@@ -206,6 +206,8 @@ class ClipSet(Sequence[Clip]):
         Raises
         ------
         ClipSetError : the manifest is malformed, repeats an id, or too many of its clips are rejected.
+        ConfigError : no line has a key that ``strata`` names; where some lines lack one, a ``RuntimeWarning``
+            counts them.
         MissingExtraError : soundfile is not installed.
         """
         from trtforge.audio.nemo import read_nemo

@@ -222,7 +222,10 @@ class LogMel:
             raise ModelError(
                 f"the features give {gives}, as many frames as a clip has; the network wants exactly "
                 f"{found.shape[2]}: {found}",
-                hint="export the network with a dynamic time axis",
+                hint="export the network with a dynamic time axis; one that takes no other length, as "
+                "Whisper's encoder, is calibrated in Python: cut longer clips, pad the features of each to "
+                f"{found.shape[2]} frames, and pass trtforge.ArrayFeeds to trtforge.calibrate, as the page "
+                'on calibration shows under "Networks of fixed length"',
             )
 
     def to_json(self) -> dict[str, Any]:

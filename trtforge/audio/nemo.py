@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +19,7 @@ from trtforge.audio.clips import ClipSet
 from trtforge.audio.decode import probe_audio
 from trtforge.audio.manifest import read_lines
 from trtforge.audio.segments import cut_audio
-from trtforge.errors import ClipError, ClipSetError
+from trtforge.errors import ClipError, ClipSetError, ConfigError
 
 _HINT = (
     'a NeMo manifest has lines such as {"audio_filepath": "a.wav", "duration": 2.5, "text": "hello there"}'
@@ -40,8 +42,12 @@ def read_nemo(
     rejected: dict[str, str] = {}
     spans: dict[str, _Span] = {}
     num_lines = 0
+    keys: dict[str, None] = {}
+    filled: Counter[str] = Counter()
     for number, line in read_lines(manifest, hint=_HINT):
         num_lines += 1
+        keys |= dict.fromkeys(line)
+        filled.update(key for key, value in line.items() if value not in (None, ""))
         where = f"{manifest}, line {number}"
         if not isinstance(line.get("audio_filepath"), str) or not line["audio_filepath"]:
             raise ClipSetError(f"{where}: the key 'audio_filepath' is missing or not text", hint=_HINT)
@@ -57,6 +63,7 @@ def read_nemo(
             rejected[clip_id] = error.message
     if not num_lines:
         raise ClipSetError(f"{manifest} names no clips", hint=_HINT)
+    _check_strata(axes, manifest, tuple(keys), filled, num_lines)
     refuse_bad_share(rejected, num_lines, max_bad_share, manifest.stem)
     return ClipSet(
         clips,
@@ -65,6 +72,26 @@ def read_nemo(
         rejected=rejected,
         unverified=(clip.id for clip in clips),
     )
+
+
+def _check_strata(
+    axes: Mapping[str, str], manifest: Path, keys: Sequence[str], filled: Mapping[str, int], num_lines: int
+) -> None:
+    if missing := sorted(set(axes.values()) - set(keys)):
+        raise ConfigError(
+            f"no line of {manifest} has the key {', '.join(map(repr, missing))}; "
+            f"its keys are {', '.join(keys)}",
+            hint="say which keys hold the strata",
+            settings=("strata",),
+        )
+    for key in dict.fromkeys(axes.values()):
+        if lacking := num_lines - filled.get(key, 0):
+            warnings.warn(
+                f"{lacking} of {num_lines} lines of {manifest} have nothing under {key!r}; their clips "
+                "have no such stratum",
+                RuntimeWarning,
+                stacklevel=4,
+            )
 
 
 def write_nemo(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trtforge._ort import make_session
+from trtforge._ort import make_session, reason_of
 from trtforge.calibration.padding import Array
 from trtforge.calibration.segment_models import NodeList
 from trtforge.calibration.segments import Segment, held_bytes, plan_segments
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # What a plan made for one feed leaves free, so that a somewhat longer one needs no other plan.
 _RESERVE = 0.25
+_CUT = "if the network takes fewer frames at most, cut the clips to that, or leave longer ones out"
 
 
 class ActivationSource:
@@ -55,24 +56,33 @@ class ActivationSource:
         """Number of segments that the last feed was run in."""
         return len(self._segments)
 
-    def run(self, arrays: Arrays, described_as: str) -> Iterator[dict[str, Array]]:
+    def run(
+        self, arrays: Arrays, clip_ids: Sequence[str], num_frames: Sequence[int] = ()
+    ) -> Iterator[dict[str, Array]]:
         """Yield the observed tensors segment by segment; drop each before asking for the next.
 
         Parameters
         ----------
         arrays : inputs of the network.
-        described_as : what the arrays are, for messages.
+        clip_ids : the clips that the arrays hold, for messages.
+        num_frames : their true lengths, for messages; empty where nothing is padded.
 
         Raises
         ------
-        CalibrationError : the network fails.
+        CalibrationError : the network fails; the message names the clips and their lengths.
         ModelError : ONNX Runtime cannot load the network.
         """
         self._plan(arrays)
         held = {name: np.asarray(array) for name, array in arrays.items()}
         last_taken = {name: at for at, segment in enumerate(self._segments) for name in segment.takes}
         for at, (segment, session) in enumerate(zip(self._segments, self._sessions, strict=True)):
-            made = _run(session, held, segment.gives, described_as)
+            try:
+                made = _run(session, held, segment.gives)
+            except Exception as error:  # the bindings raise their own unexported kinds
+                raise CalibrationError(
+                    f"the network fails on clips {_named(clip_ids, num_frames)}: {reason_of(error)}",
+                    hint=_CUT if num_frames else None,
+                ) from error
             held |= {name: made[name] for name in segment.gives if last_taken.get(name, -1) > at}
             for name in segment.takes:
                 if last_taken[name] == at:
@@ -123,10 +133,13 @@ def check_activation_bytes(activation_bytes: int) -> None:
         )
 
 
-def _run(session: Any, held: dict[str, Array], outputs: Sequence[str], described_as: str) -> dict[str, Array]:
+def _run(session: Any, held: dict[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
     takes = {value.name: held[value.name] for value in session.get_inputs()}
-    try:
-        results = session.run(list(outputs), takes)
-    except Exception as error:  # the bindings raise their own unexported kinds
-        raise CalibrationError(f"the network fails on {described_as}: {error}") from error
-    return dict(zip(outputs, map(np.asarray, results), strict=True))
+    return dict(zip(outputs, map(np.asarray, session.run(list(outputs), takes)), strict=True))
+
+
+def _named(clip_ids: Sequence[str], num_frames: Sequence[int]) -> str:
+    if not num_frames:
+        return ", ".join(clip_ids)
+    rows = zip(clip_ids, num_frames, strict=True)
+    return ", ".join(f"{clip_id} ({frames} frames)" for clip_id, frames in rows)

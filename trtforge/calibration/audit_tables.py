@@ -8,6 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from trtforge._tables import fit, make_table
+
 if TYPE_CHECKING:
     from trtforge.calibration.audit import AuditReport
     from trtforge.calibration.convergence import Convergence
@@ -69,16 +71,16 @@ def _mark(good: bool) -> Text:
 
 
 def _table(title: str, *headings: str, left: int = 1) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = make_table(title)
     for index, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if index < left else "right", overflow="fold")
+        table.add_column(heading, justify="left" if index < left else "right")
     return table
 
 
 def _more(table: Table, num_rows: int) -> Table:
     if num_rows > _NUM_SHOWN:
-        table.caption, table.caption_justify = f"and {num_rows - _NUM_SHOWN} more", "left"
-    return table
+        table.caption = f"and {num_rows - _NUM_SHOWN} more"
+    return fit(table)
 
 
 def _cells(report: AuditReport) -> Table:
@@ -134,34 +136,30 @@ def _rejected(report: AuditReport) -> Table:
 
 
 def _convergence(grown: Convergence) -> Table:
-    sizes = list(dict.fromkeys(sorted(drift.num_clips for drift in grown.drifts)))
     table = _table(
         f"Drift from the thresholds of all {grown.num_clips} clips: median (99th percentile), %",
         "order",
-        "method",
-        *(f"{size} clips" for size in sizes),
-        "enough",
-        left=2,
+        "clips",
+        *grown.methods,
     )
     for order in grown.orders:
-        for method in grown.methods:
-            drifts = {drift.num_clips: drift for drift in grown.curve(order, method)}
-            enough = grown.enough(order, method)
+        curves = [grown.curve(order, method) for method in grown.methods]
+        drifts = [{drift.num_clips: drift for drift in curve} for curve in curves]
+        sizes = sorted(set().union(*drifts))
+        for size in sizes:
             table.add_row(
-                Text(order),
-                method,
+                Text(order if size == sizes[0] else ""),
+                str(size),
                 *(
-                    f"{100 * drifts[size].median:.1f} ({100 * drifts[size].p99:.0f})"
-                    if size in drifts
-                    else ""
-                    for size in sizes
+                    f"{100 * at[size].median:.1f} ({100 * at[size].p99:.0f})" if size in at else ""
+                    for at in drifts
                 ),
-                "-" if enough is None else str(enough),
             )
+        enough = [grown.enough(order, method) for method in grown.methods]
+        table.add_row("", "enough", *("-" if count is None else str(count) for count in enough))
         table.add_section()
-    table.caption_justify = "left"
     table.caption = (
         f"enough: from there on the median stays below {100 * grown.max_median:g} % "
         f"and the 99th percentile below {100 * grown.max_p99:g} %"
     )
-    return table
+    return fit(table)

@@ -81,7 +81,7 @@ def collect_channel_rows(
             clip_ids = clip_ids_of(feed, index)
             faults: dict[str, str] = {}
             pending = {name: _Sample(num_rows, samples[name].rng) for name in names}
-            for activations in source.run(feed.arrays, f"clips {', '.join(clip_ids)}"):
+            for activations in source.run(feed.arrays, clip_ids, feed.num_frames):
                 for name, cut in parts.cut(feed, activations).items():
                     for part in cut:
                         if np.isfinite(part.values).all():

@@ -77,7 +77,7 @@ def collect(
             counts = BatchCounts()
             given = {name: feed.arrays[name] for name in names if name in inputs}
             counts.add(executor, parts.cut(feed, given))
-            for activations in source.run(feed.arrays, f"clips {', '.join(clip_ids)}"):
+            for activations in source.run(feed.arrays, clip_ids, feed.num_frames):
                 counts.add(executor, parts.cut(feed, activations))
                 # Two segments' activations must never be held at once.
                 del activations

@@ -75,7 +75,7 @@ def collect_per_clip(
             given = {name: feed.arrays[name] for name in names if name in inputs}
             for row, own in enumerate(counts):
                 own.add(executor, _of_row(parts.cut(feed, given), row, len(counts)))
-            for activations in source.run(feed.arrays, f"clips {', '.join(feed.clip_ids)}"):
+            for activations in source.run(feed.arrays, feed.clip_ids, feed.num_frames):
                 cut = parts.cut(feed, activations)
                 for row, own in enumerate(counts):
                     own.add(executor, _of_row(cut, row, len(counts)))

@@ -6,6 +6,7 @@ import csv
 import math
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from trtforge.errors import ConfigError, ProfileError
@@ -13,7 +14,23 @@ from trtforge.errors import ConfigError, ProfileError
 _MAX_SECONDS = 1e7
 
 
-def observed_frames(sources: Sequence[str], *, column: str | None, unit: str, model: str | None) -> list[int]:
+@dataclass(frozen=True)
+class ObservedLengths:
+    """Lengths of all sources, and the rows that held none.
+
+    Parameters
+    ----------
+    frames : the lengths, in frames of the network's input.
+    empty_rows : CSV file to the number of its rows whose cell is empty; files without such rows are absent.
+    """
+
+    frames: list[int]
+    empty_rows: dict[str, int]
+
+
+def observed_lengths(
+    sources: Sequence[str], *, column: str | None, unit: str, model: str | None
+) -> ObservedLengths:
     """Gather lengths from all sources, in frames of the network's input.
 
     Parameters
@@ -29,10 +46,11 @@ def observed_frames(sources: Sequence[str], *, column: str | None, unit: str, mo
     ProfileError : a source holds no lengths, or something else than positive numbers.
     """
     found: list[int] = []
+    empty_rows: dict[str, int] = {}
     for source in sources:
         path = Path(source)
         if source == "-":
-            found += _as_frames(_numbers(sys.stdin, "standard input"), unit, model, "standard input")
+            found += _as_frames(_standard_input(), unit, model, "standard input")
         elif path.is_dir() or path.suffix == ".jsonl":
             found += _clip_frames(path, model)
         elif column is None:
@@ -40,8 +58,11 @@ def observed_frames(sources: Sequence[str], *, column: str | None, unit: str, mo
                 f"{source} is no clip set", hint="name the column of a CSV file with --column NAME"
             )
         else:
-            found += _as_frames(_column(path, column), unit, model, source)
-    return found
+            numbers, num_empty = _column(path, column)
+            found += _as_frames(numbers, unit, model, source)
+            if num_empty:
+                empty_rows[source] = num_empty
+    return ObservedLengths(found, empty_rows)
 
 
 def _clip_frames(path: Path, model: str | None) -> list[int]:
@@ -52,28 +73,45 @@ def _clip_frames(path: Path, model: str | None) -> list[int]:
     return _as_frames([float(seconds) for seconds in durations], "seconds", model, str(path), margin=1)
 
 
-def _column(path: Path, column: str) -> list[float]:
+def _column(path: Path, column: str) -> tuple[list[float], int]:
+    """Return the numbers of a column, and how many of its cells are empty."""
+    numbers, num_empty = [], 0
+    where = f"column {column!r} of {path}"
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         if column not in (reader.fieldnames or ()):
             raise ProfileError(f"{path} has no column {column!r}, only {reader.fieldnames}")
-        return _numbers((row[column] or "" for row in reader), f"column {column!r} of {path}")
+        for row in reader:
+            if cell := (row[column] or "").strip():
+                numbers.append(_number(cell, f"{where}, line {reader.line_num},"))
+            else:
+                num_empty += 1
+    if not numbers:
+        raise ProfileError(f"{where} holds no lengths")
+    return numbers, num_empty
 
 
-def _numbers(texts: Iterable[str], where: str) -> list[float]:
-    numbers = []
-    for text in texts:
-        for word in text.replace(",", " ").split():
-            try:
-                number = float(word)
-            except ValueError:
-                number = math.nan
-            if not 0 < number < math.inf:
-                raise ProfileError(f"{where} holds {word!r}, which is no positive number")
-            numbers.append(number)
+def _standard_input() -> list[float]:
+    where = "standard input"
+    lines: Iterable[tuple[int, str]] = enumerate(sys.stdin, 1)
+    numbers = [
+        _number(word, f"{where}, line {line},")
+        for line, text in lines
+        for word in text.replace(",", " ").split()
+    ]
     if not numbers:
         raise ProfileError(f"{where} holds no lengths")
     return numbers
+
+
+def _number(text: str, where: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise ProfileError(f"{where} holds {text!r}, which is no positive number")
+    return number
 
 
 def _as_frames(

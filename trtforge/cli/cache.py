@@ -60,17 +60,16 @@ def entries_table(entries: Sequence[StoredEngine], *, now: float) -> Table:
     entries : what is kept.
     now : the present time in seconds since 1970.
     """
-    from rich import box
     from rich.markup import escape
-    from rich.table import Table
 
+    from trtforge._tables import fit, make_table
     from trtforge.units import format_bytes
 
-    table = Table(box=box.SIMPLE_HEAD)
+    table = make_table()
     for column in ("key", "name", "precision", "library", "GPU"):
-        table.add_column(column, overflow="fold")
-    table.add_column("size", justify="right", no_wrap=True)
-    table.add_column("last use", justify="right", no_wrap=True)
+        table.add_column(column)
+    table.add_column("size", justify="right")
+    table.add_column("last use", justify="right")
     for entry in entries:
         made = entry.manifest
         facts = (
@@ -84,7 +83,7 @@ def entries_table(entries: Sequence[StoredEngine], *, now: float) -> Table:
             )
         )
         table.add_row(entry.key[:12], *facts, format_bytes(entry.num_bytes), _ago(now - entry.last_used))
-    return table
+    return fit(table)
 
 
 def _list(store: EngineStore, args: argparse.Namespace) -> None:

@@ -17,13 +17,16 @@ if TYPE_CHECKING:
     from trtforge.engine.manifest import Manifest
     from trtforge.engine.proof import PrecisionProof
     from trtforge.graph import GraphSummary
+    from trtforge.profiles import ProfilePlan
     from trtforge.scales import Scales
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
     parser.add_argument(
-        "file", metavar="FILE", help="NAME.engine, NAME.onnx, scales.json, observations.npz, report.json"
+        "file",
+        metavar="FILE",
+        help="NAME.engine, NAME.onnx, NAME.cache, scales.json, profiles.json, observations.npz, report.json",
     )
 
 
@@ -52,13 +55,15 @@ def explain(path: Path) -> list[RenderableType]:
         return _network(path)
     if path.suffix == ".npz":
         return _observations(path)
+    if path.suffix == ".cache":
+        return _calibration_cache(path)
     if path.suffix == ".json" and not path.name.endswith(".engine.json"):
         return _json(path)
     if path.suffix == ".engine" or path.name.endswith(".engine.json"):
         return _engine(path.with_suffix("") if path.suffix == ".json" else path)
     raise ConfigError(
         f"{path} is of no kind that trtforge knows",
-        hint="it explains .engine, .onnx, .npz and .json files that it wrote, and any ONNX network",
+        hint="it explains .engine, .onnx, .cache, .npz and .json files that it wrote, and any ONNX network",
     )
 
 
@@ -174,6 +179,26 @@ def _observations(path: Path) -> list[RenderableType]:
     return [table]
 
 
+def _calibration_cache(path: Path) -> list[RenderableType]:
+    from rich.markup import escape
+
+    from trtforge.calibration import read_calibration_cache
+
+    cache = read_calibration_cache(path)
+    title = f"calibration cache {cache.header}: {len(cache)} tensors"
+    table = _table("tensor", "amax", "scale", title=f"{title}, {cache.algorithm}")
+    for name, scale in cache.scales.items():
+        table.add_row(escape(name), f"{127 * scale:.5g}", f"{scale:.5g}")
+    return [table]
+
+
+def _profiles(plan: ProfilePlan) -> list[RenderableType]:
+    from trtforge.cli.plan_profiles import plan_tables
+
+    facts = {"padding": f"{100 * plan.waste:.2f} % of the exact cost", "coverage": str(plan.coverage)}
+    return [*plan_tables(plan), _facts(facts)]
+
+
 def _json(path: Path) -> list[RenderableType]:
     from trtforge._files import read_json
     from trtforge.accuracy import AccuracyReport
@@ -181,6 +206,7 @@ def _json(path: Path) -> list[RenderableType]:
     from trtforge.calibration import AuditReport
     from trtforge.checks import Baseline
     from trtforge.errors import ConfigError
+    from trtforge.profiles import ProfilePlan
     from trtforge.scales import Scales
 
     value = read_json(path, what="JSON file", error=ConfigError)
@@ -197,6 +223,8 @@ def _json(path: Path) -> list[RenderableType]:
         return [_facts(_assignment_facts(Assignment.from_json(value["assignment"], source=str(path))))]
     if kind.startswith("trtforge.audit/"):
         return [AuditReport.from_json(value, source=str(path))]
+    if kind.startswith("trtforge.profiles/"):
+        return _profiles(ProfilePlan.load(path))
     if kind.startswith("trtforge.report/"):
         return _report(value, path)
     raise ConfigError(f"{path} is of no kind that trtforge knows: its format is {kind!r}")

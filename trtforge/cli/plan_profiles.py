@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from trtforge.cli._lengths import observed_frames
+from trtforge.cli._lengths import observed_lengths
 from trtforge.cli._options import check_writable, make_console
 
 if TYPE_CHECKING:
@@ -89,9 +89,9 @@ def run(args: argparse.Namespace) -> None:
 
     for path in filter(None, (args.output, args.plot)):
         check_writable(path)
-    frames = observed_frames(args.lengths, column=args.column, unit=args.unit, model=args.model)
+    lengths = observed_lengths(args.lengths, column=args.column, unit=args.unit, model=args.model)
     plan = plan_buckets(
-        frames,
+        lengths.frames,
         batch_sizes=args.batch_sizes,
         cost=MeasuredCost(args.measured) if args.measured else None,
         profile_price=args.profile_price,
@@ -103,8 +103,12 @@ def run(args: argparse.Namespace) -> None:
     )
     plan.save(args.output)
     console = make_console()
-    console.print(_buckets(plan, "ms" if args.measured else "frames"))
-    console.print(_curve(plan))
+    for table in plan_tables(plan, ", ms" if args.measured else ", frames"):
+        console.print(table)
+    for source, count in lengths.empty_rows.items():
+        rows = f"{count} row{'s' * (count > 1)}"
+        said = f"{rows} of {source} left out: nothing in column {args.column!r}"
+        console.print(f"[bold]empty[/]     {escape(said)}", soft_wrap=True)
     console.print(f"[bold]padding[/]   {100 * plan.waste:.2f} % of the exact cost")
     console.print(f"[bold]coverage[/]  {escape(str(plan.coverage))}", soft_wrap=True)
     if args.plot:
@@ -114,11 +118,22 @@ def run(args: argparse.Namespace) -> None:
     console.print(f"[bold]plan[/]      {escape(args.output)}", soft_wrap=True)
 
 
+def plan_tables(plan: ProfilePlan, unit: str = "") -> list[Table]:
+    """Return the profiles of a plan, and what fewer and more of them would waste, as tables.
+
+    Parameters
+    ----------
+    plan : what is shown.
+    unit : of its costs, with a comma before it; a plan does not say.
+    """
+    return [_buckets(plan, unit), _curve(plan)]
+
+
 def _buckets(plan: ProfilePlan, unit: str) -> Table:
     from rich.table import Table
 
     table = Table("profile", title=f"Profiles, for batches of {plan.batch[0]} to {plan.batch[2]}")
-    for heading in ("min", "opt", "max", "items", f"exact, {unit}", f"padded, {unit}", "padding"):
+    for heading in ("min", "opt", "max", "items", f"exact{unit}", f"padded{unit}", "padding"):
         table.add_column(heading, justify="right")
     for index, bucket in enumerate(plan.buckets):
         sums = (f"{bucket.exact:.6g}", f"{bucket.padded:.6g}", f"{100 * bucket.waste:.1f} %")

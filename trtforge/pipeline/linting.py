@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from trtforge.errors import ConfigError
+from trtforge.errors import ConfigError, ModelError
+from trtforge.graph.index import QUANTIZERS
 from trtforge.graph.linting import LintFinding, Target
 from trtforge.graph.linting import lint as lint_graph
 from trtforge.model import ModelSource, load_model
 from trtforge.nvidia import Flavor, available
 from trtforge.nvidia.selection import flavor_for
+
+if TYPE_CHECKING:
+    import onnx
 
 _UNINSTALLED = ("tensorrt_rtx", "1.7")
 
@@ -33,10 +38,22 @@ def lint(
 
     Raises
     ------
-    ModelError : the network cannot be read.
+    ModelError : the network cannot be read, or nothing in it is quantized.
     ConfigError : the library or its version is unknown, or one was given without the other.
     """
-    return lint_graph(load_model(model), lint_target(library_for(library, version)))
+    return lint_for(load_model(model), library_for(library, version))
+
+
+def lint_for(network: onnx.ModelProto, flavor: Flavor) -> tuple[LintFinding, ...]:
+    """Return what does not suit a library; raises `ModelError` where there is nothing to look at."""
+    findings = lint_graph(network, lint_target(flavor))
+    looked_at = any(finding.node for finding in findings)
+    if not looked_at and not any(node.op_type in QUANTIZERS for node in network.graph.node):
+        raise ModelError(
+            "the network has no Q/DQ pairs: nothing to lint",
+            hint="name the quantized network, such as trtforge quantize writes it",
+        )
+    return findings
 
 
 def library_for(library: str | None, version: str | None) -> Flavor:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trtforge._ort import make_session
+from trtforge._ort import make_session, reason_of
 from trtforge.errors import ExecutionError, ModelError
 from trtforge.feeds import Arrays
 from trtforge.graph import widen_bfloat16
@@ -82,7 +82,7 @@ class OnnxRunner:
             values = session.run(names, checked)
         except Exception as error:  # the bindings raise their own unexported kinds
             shapes = ", ".join(f"{name} {array.shape}" for name, array in checked.items())
-            raise ExecutionError(f"ONNX Runtime failed on {shapes}: {error}") from error
+            raise ExecutionError(f"ONNX Runtime failed on {shapes}: {reason_of(error)}") from error
         return {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ class LintFinding:
     node : what the node is known by, or ``""`` for the network as a whole.
     message : what is there, and what the library makes of it.
     remedy : what to do about it.
+    settings : what the remedy asks of `trtforge.quantize`, argument to value.
     """
 
     rule: str
@@ -27,6 +28,7 @@ class LintFinding:
     node: str
     message: str
     remedy: str
+    settings: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         return f"{self.severity} {self.rule}: {self.message}; {self.remedy}"

@@ -9,20 +9,14 @@ from trtforge.graph.linting.findings import LintFinding, Target
 from trtforge.graph.linting.quantizers import Quantizers
 from trtforge.graph.two_dimensional import is_1d_convolution
 
+_REST = (("rest", "float32"),)
 _INTEGER_OPERATORS = frozenset({"ConvInteger", "DynamicQuantizeLinear", "MatMulInteger"})
 
 
 def check_operators(quantizers: Quantizers, target: Target) -> Iterator[LintFinding]:
     """Report opsets too late, integer operators, quantizers out of sight, types lacking and types mixed."""
     if quantizers.opset > target.max_onnx_opset:
-        yield LintFinding(
-            "opset",
-            "error",
-            "",
-            f"the network uses opset {quantizers.opset}, and {target.name} reads up to "
-            f"{target.max_onnx_opset}",
-            f"export with opset {target.max_onnx_opset} or lower",
-        )
+        yield _opset(quantizers, target)
     for node in quantizers.index.nodes:
         if node.op_type in _INTEGER_OPERATORS or node.op_type.startswith("QLinear"):
             yield LintFinding(
@@ -42,6 +36,26 @@ def check_operators(quantizers: Quantizers, target: Target) -> Iterator[LintFind
         )
     yield from _types(quantizers, target)
     yield from _layers(quantizers, target)
+
+
+def _opset(quantizers: Quantizers, target: Target) -> LintFinding:
+    remedy = f"export with opset {target.max_onnx_opset} or lower"
+    # FP16 scales came with opset 19: whoever wrote them raised an export of an earlier one.
+    scales = map(quantizers.scale, quantizers.nodes)
+    is_half = any(scale is not None and scale.dtype == "float16" for scale in scales)
+    if is_half:
+        remedy = (
+            'quantize with rest="float32", which keeps the opset of the export; that one must be '
+            f"{target.max_onnx_opset} or lower"
+        )
+    return LintFinding(
+        "opset",
+        "error",
+        "",
+        f"the network uses opset {quantizers.opset}, and {target.name} reads up to {target.max_onnx_opset}",
+        remedy,
+        _REST if is_half else (),
+    )
 
 
 def _types(quantizers: Quantizers, target: Target) -> Iterator[LintFinding]:
@@ -64,6 +78,7 @@ def _types(quantizers: Quantizers, target: Target) -> Iterator[LintFinding]:
                 name,
                 f"the scale of {name!r} is FP16, and {target.name} takes FP32 scales alone",
                 'quantize with rest="float32"',
+                _REST,
             )
         if (
             not target.reads_stored_weights
@@ -78,6 +93,7 @@ def _types(quantizers: Quantizers, target: Target) -> Iterator[LintFinding]:
                 f"{name!r} reads a weight stored in INT8, and {target.name} wants it in FP32, before a "
                 "quantizer",
                 'quantize with rest="float32"',
+                _REST,
             )
 
 
