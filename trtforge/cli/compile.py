@@ -124,6 +124,8 @@ def run(args: argparse.Namespace) -> None:
     if result.accuracy is not None:
         console.print()
         console.print(result.accuracy)
+    for remark in result.remarks:
+        console.print(Text(f"note: {remark}", style="yellow"))
     console.print()
     console.print(f"[bold]engine[/]  {escape(str(result.engine))}")
     for path in sorted(result.files(args.output)):

@@ -43,6 +43,11 @@ class Compilation:
     accuracy: AccuracyReport | None
     report: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What must be known beside the figures, a sentence each."""
+        return tuple(self.report.get("remarks", ()))
+
     def __repr__(self) -> str:
         return f"Compilation({self.name!r}, {self.engine}, {self.accuracy!r})"
 

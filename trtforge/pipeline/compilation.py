@@ -20,7 +20,7 @@ from trtforge.engine.attempts import describe_way
 from trtforge.engine.narrow_types import WEIGHT_ONLY, check_library, runs_by_type, targets_of
 from trtforge.engine.store import EngineStore, open_store
 from trtforge.graph import Attention, KeepFloat, describe, prepare
-from trtforge.model import ModelSource, load_model, model_digest
+from trtforge.model import ModelSource, load_model, model_digest, model_inputs
 from trtforge.nvidia import Flavor, select
 from trtforge.nvidia.options import check_options
 from trtforge.pipeline.artifacts import Compilation
@@ -49,6 +49,7 @@ from trtforge.pipeline.quantization import (
     scales_from,
     summarize_scales,
 )
+from trtforge.pipeline.remarks import remark_clips_outside, remark_engine_not_run, remark_only_zeros
 from trtforge.pipeline.reporting import make_report
 from trtforge.pipeline.smoothing import smooth as smooth_network
 from trtforge.profiles import OptimizationProfile
@@ -270,7 +271,9 @@ def compile(  # noqa: A001 - the word users look for
         seconds=stages.seconds,
         command=command,
     )
-    made = Compilation(name, engine, network, scales, observations, None, report(accuracy=None))
+    remarks = remark_only_zeros(scales)
+    first = report(accuracy=None, remarks=remarks)
+    made = Compilation(name, engine, network, scales, observations, None, first)
     if output is not None:
         made.save(output)
     if test_set is None:
@@ -278,7 +281,9 @@ def compile(  # noqa: A001 - the word users look for
     with stages.stage("evaluate") as stage:
         accuracy = _evaluate(original, network, engine, engine.manifest.precision, test_set, stage)
         stage.note(_summarize(accuracy))
-    made = replace(made, accuracy=accuracy, report=report(accuracy=accuracy))
+    remarks += remark_engine_not_run(accuracy)
+    remarks += remark_clips_outside(test_set, features, model_inputs(source), profiles)
+    made = replace(made, accuracy=accuracy, report=report(accuracy=accuracy, remarks=remarks))
     if output is not None:
         made.save(output)
     return made

@@ -29,7 +29,7 @@ from trtforge.graph import (
 )
 from trtforge.graph.names import first_reasons
 from trtforge.graph.precision import require_float32
-from trtforge.model import ModelSource, load_model, model_digest
+from trtforge.model import ModelSource, load_model, model_digest, model_inputs
 from trtforge.nvidia import Flavor, select
 from trtforge.runtime import collect_on_gpu
 from trtforge.runtime.device_collection import require_collecting_gpu
@@ -144,9 +144,11 @@ def scales_from(
     Raises
     ------
     ConfigError : the method is unknown, or ``percentile`` is out of range.
-    CalibrationError : a tensor was not observed.
+    CalibrationError : a tensor was not observed, or the input was nothing but zeros.
     """
-    names = tensors_to_observe(prepare(load_model(model)), exclude=exclude, attention=attention)
+    source = load_model(model)
+    _refuse_zero_inputs(observations, source)
+    names = tensors_to_observe(prepare(source), exclude=exclude, attention=attention)
     return choose(observations.only(names), method, percentile=percentile)
 
 
@@ -195,8 +197,9 @@ def calibrate(
     ModelError, InputError, QuantizationError, CalibrationError, NoGpuError : as for `observe`.
     ConfigError : the method is unknown, or as for `observe`.
     """
+    source = load_model(model)
     observations = observe(
-        model,
+        source,
         feeds,
         exclude=exclude,
         attention=attention,
@@ -204,6 +207,7 @@ def calibrate(
         collect_on=collect_on,
         on_progress=on_progress,
     )
+    _refuse_zero_inputs(observations, source)
     return choose(observations, method, percentile=percentile)
 
 
@@ -273,6 +277,17 @@ def quantize(
         magnitudes=observed_magnitudes(observations, source),
         to=to,
     )
+
+
+def _refuse_zero_inputs(observations: Observations, source: onnx.ModelProto) -> None:
+    # One input of several may well be zero, as the caches of a streaming network are at first.
+    names = [spec.name for spec in model_inputs(source) if spec.name in observations.tensors]
+    if names and all(observations.tensors[name].observed_max == 0 for name in names):
+        told = ", ".join(map(repr, names))
+        raise CalibrationError(
+            f"input {told} was nothing but zeros in all {observations.num_clips} clips",
+            hint="listen to the clips: silence says nothing of the ranges that speech needs",
+        )
 
 
 def rest_for(flavor: Flavor) -> Literal["float16", "float32"]:

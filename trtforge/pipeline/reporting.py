@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +35,7 @@ def make_report(
     accuracy: AccuracyReport | None,
     seconds: Mapping[str, float],
     command: str | None,
+    remarks: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the report as plain JSON values; `trtforge.report.render_html` makes a page of them."""
     original, typed = describe(source), describe(network)
@@ -62,6 +63,7 @@ def make_report(
         "proof": engine.manifest.proof.to_json() if engine.manifest.proof else None,
         "fastest": engine.manifest.options.get("fastest"),
         "accuracy": accuracy.to_json() if accuracy else None,
+        "remarks": list(remarks),
         "timings": {stage: round(value, 3) for stage, value in seconds.items()},
         "environment": environment(),
         "command": command,

@@ -10,7 +10,7 @@ from trtforge.units import format_bytes
 
 
 def header_section(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Return title, subtitle, verdict (with its tone) and tiles of label, value and note."""
+    """Return title, subtitle, verdict (with its tone), remarks and tiles of label, value and note."""
     model = report.get("model") or {}
     facts = [str(model["name"])] if model.get("name") else []
     if model.get("num_parameters"):
@@ -22,6 +22,7 @@ def header_section(report: Mapping[str, Any]) -> dict[str, Any]:
         "subtitle": " · ".join(facts),
         "verdict": verdict,
         "tone": tone,
+        "remarks": [str(remark) for remark in report.get("remarks") or ()],
         "tiles": [tile for tile in tiles if tile],
     }
 
