@@ -13,7 +13,7 @@ from trtforge.calibration.cache import (
     read_calibration_cache,
     write_calibration_cache,
 )
-from trtforge.errors import CalibrationCacheError
+from trtforge.errors import CalibrationCacheError, ConfigError
 
 HEADER = "TRT-8600-EntropyCalibration2"
 RESHAPED = "(Unnamed Layer* 5) [Shuffle]_output"
@@ -51,6 +51,20 @@ def test_the_header_has_the_version_as_tensorrt_writes_it(version, algorithm, he
     assert cache_header(version, algorithm) == header
     cache = CalibrationCache(header, {"x": 1.0})
     assert (cache.algorithm, cache.library_version) == (algorithm, short)
+
+
+@pytest.mark.parametrize(
+    ("version", "algorithm", "message"),
+    [
+        ("8.6.0", "entropi", "algorithm must be 'entropy' or 'minmax', got 'entropi'"),
+        ("11.0.0", "entropy", "TensorRT 11.0.0 takes no calibration cache; TensorRT 8, 9 and 10 do"),
+        ("eight", "entropy", "library_version must be a TensorRT version such as '8.6.0', got 'eight'"),
+        (8.6, "entropy", "such as '8.6.0', got 8.6"),
+    ],
+)
+def test_there_is_no_header_for_libraries_without_calibrators(version, algorithm, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        cache_header(version, algorithm)
 
 
 @pytest.mark.parametrize(

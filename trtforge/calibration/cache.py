@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from trtforge._files import write_bytes
-from trtforge.errors import CalibrationCacheError
+from trtforge.errors import CalibrationCacheError, ConfigError
 
 Algorithm = Literal["entropy", "minmax"]
 
@@ -22,6 +22,7 @@ MAX_CACHE_BYTES = 10_000_000
 
 _ALGORITHMS: dict[str, Algorithm] = {"EntropyCalibration2": "entropy", "MinMaxCalibration": "minmax"}
 _HEADER = re.compile(rf"TRT-(\d{{4}}|\d{{6}})-({'|'.join(_ALGORITHMS)})")
+_VERSION = re.compile(r"\d{1,2}(\.\d{1,2}){1,2}(\.\d+)?")
 # TensorRT prints the bits without leading zeros, and an all-zero tensor as a single 0.
 _SCALE = re.compile(r"0|[1-9a-f][0-9a-f]{0,7}")
 _INFINITY_BITS = 0x7F800000
@@ -119,10 +120,29 @@ def cache_header(library_version: str, algorithm: Algorithm) -> str:
     ----------
     library_version : such as ``8.6.0``, which is written ``8600``, or ``10.16.1.11``, written ``101601``.
     algorithm : ``entropy`` or ``minmax``.
+
+    Raises
+    ------
+    ConfigError : the algorithm is another, or the version is none that has calibrators: 8, 9 and 10 have.
     """
-    major, minor, patch = (int(part) for part in [*library_version.split("."), "0", "0"][:3])
-    number = (major * 1000 if major < 10 else major * 10_000) + minor * 100 + patch
     written = {value: key for key, value in _ALGORITHMS.items()}
+    if algorithm not in written:
+        raise ConfigError(
+            f"algorithm must be 'entropy' or 'minmax', got {algorithm!r}", settings=("algorithm",)
+        )
+    if not isinstance(library_version, str) or not _VERSION.fullmatch(library_version):
+        raise ConfigError(
+            f"library_version must be a TensorRT version such as '8.6.0', got {library_version!r}",
+            settings=("library_version",),
+        )
+    major, minor, patch = (int(part) for part in [*library_version.split("."), "0", "0"][:3])
+    if not 8 <= major <= 10:
+        raise ConfigError(
+            f"TensorRT {library_version} takes no calibration cache; TensorRT 8, 9 and 10 do",
+            hint="TensorRT 11 and TensorRT-RTX have no calibrators: write Q/DQ nodes with trtforge.quantize",
+            settings=("library_version",),
+        )
+    number = (major * 1000 if major < 10 else major * 10_000) + minor * 100 + patch
     return f"TRT-{number}-{written[algorithm]}"
 
 
