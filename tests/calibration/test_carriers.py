@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import onnx.parser
 import pytest
@@ -22,10 +24,25 @@ def test_a_scale_stands_under_every_name_of_its_values():
     cache = cache_from_scales(
         scales_of(mel=127.0, r1=254.0, unused=1.0),
         HEADER,
-        names={"mel": "mel", "(Unnamed Layer* 5) [Shuffle]_output": "mel", "r1": "r1", "logits": "logits"},
+        names={"mel": "mel", "(Unnamed Layer* 5) [Shuffle]_output": "mel", "r1": "r1"},
     )
     assert cache.scales == {"mel": 1.0, "(Unnamed Layer* 5) [Shuffle]_output": 1.0, "r1": 2.0}
     assert cache_from_scales(scales_of(x=12.7), HEADER).dumps() == f"{HEADER}\nx: 3dcccccd\n".encode()
+
+
+def test_tensors_without_a_scale_are_counted():
+    names = {"mel": "mel", "c1": "c1", "y": "y"}
+    with pytest.warns(RuntimeWarning) as warned:
+        cache = cache_from_scales(scales_of(mel=127.0), HEADER, names=names)
+    assert list(cache.scales) == ["mel"]
+    assert str(warned[0].message) == (
+        "2 of 3 tensors have no scale, the first is 'c1'; TensorRT leaves a layer in FP16 whose input or "
+        "output has none. Calibrate with 'trtforge calibrate --cache', or "
+        "on trtforge.observe(..., tensors='cache')"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cache_from_scales(scales_of(mel=1.0, c1=1.0, y=1.0), HEADER, names=names)
 
 
 def test_scales_of_another_network_make_no_cache():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,10 @@ def cache_from_scales(
     Raises
     ------
     CalibrationCacheError : no tensor of ``names`` has a scale.
+
+    Warns
+    -----
+    RuntimeWarning : some tensors of ``names`` have no scale, so that TensorRT leaves layers in FP16.
     """
     pairs = {name: name for name in scales} if names is None else names
     entries = {name: scales[own].scale for name, own in pairs.items() if own in scales}
@@ -38,6 +43,14 @@ def cache_from_scales(
         raise CalibrationCacheError(
             f"none of the network's {len(pairs)} tensors has one of the {len(scales)} scales",
             hint="calibrate the network that is being built",
+        )
+    if bare := [name for name in pairs if name not in entries]:
+        warnings.warn(
+            f"{len(bare)} of {len(pairs)} tensors have no scale, the first is {bare[0]!r}; TensorRT leaves a "
+            "layer in FP16 whose input or output has none. Calibrate with 'trtforge calibrate --cache', or "
+            "on trtforge.observe(..., tensors='cache')",
+            RuntimeWarning,
+            stacklevel=2,
         )
     return CalibrationCache(header, entries)
 
