@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from trtforge._progress import OnProgress
 from trtforge.assignment import Assignment
-from trtforge.calibration import Method, Observations, choose, collect
+from trtforge.calibration import Method, Observations, cache_tensors, choose, collect
 from trtforge.calibration.collect import DEFAULT_ACTIVATION_BYTES
 from trtforge.engine.precision import observed_magnitudes
 from trtforge.errors import CalibrationError, ConfigError, ScalesError, TrtforgeError
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import onnx
 
 CollectOn = Literal["cpu", "gpu"]
-ObservedTensors = Literal["int8", "float16", "all"]
+ObservedTensors = Literal["int8", "float16", "all", "cache"]
 
 
 def observe(
@@ -66,7 +66,8 @@ def observe(
     collect_on : ``cpu``, where ONNX Runtime runs the network, or ``gpu``, where TensorRT does
         (`trtforge.collect_on_gpu`).
     tensors : which tensors: ``int8``, those that quantization needs a range for; ``float16``, those that FP16
-        would hold, so that `lower` can keep in FP32 what it cannot; ``all``, both.
+        would hold, so that `lower` can keep in FP32 what it cannot; ``all``, both; ``cache``, also every
+        other activation that a complete calibration cache covers.
     on_progress : called with clips done and clips in all.
 
     Returns
@@ -110,7 +111,7 @@ def _to_observe(
 ) -> tuple[str, ...]:
     if tensors not in get_args(ObservedTensors):
         raise ConfigError(
-            f"tensors must be 'int8', 'float16' or 'all', got {tensors!r}", settings=("tensors",)
+            f"tensors must be 'int8', 'float16', 'all' or 'cache', got {tensors!r}", settings=("tensors",)
         )
     wants_int8 = tensors != "float16"
     plan = plan_placement(prepared, exclude=exclude, attention=attention) if wants_int8 else PlacementPlan(())
@@ -121,7 +122,8 @@ def _to_observe(
             f"the network has no tensor to observe for {tensors!r}{first_reasons(plan.left_alone)}",
             hint="networks are observed in FP32, before they are typed or quantized",
         )
-    return tuple(dict.fromkeys([*quantized, *halved]))
+    covered = cache_tensors(prepared) if tensors == "cache" else ()
+    return tuple(dict.fromkeys([*quantized, *halved, *covered]))
 
 
 def scales_from(
