@@ -67,6 +67,12 @@ def test_there_is_no_header_for_libraries_without_calibrators(version, algorithm
         cache_header(version, algorithm)
 
 
+def test_a_path_in_the_place_of_the_cache_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="cache must be a CalibrationCache, got str") as caught:
+        write_calibration_cache("c.cache", CalibrationCache(HEADER, {"x": 1.0}))
+    assert caught.value.hint == "the cache comes first, the path second"
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -171,7 +171,18 @@ def read_calibration_cache(source: bytes | str | os.PathLike[str]) -> Calibratio
 
 
 def write_calibration_cache(cache: CalibrationCache, path: str | os.PathLike[str]) -> None:
-    """Write a cache; an existing file is replaced whole or not at all."""
+    """Write a cache; an existing file is replaced whole or not at all.
+
+    Raises
+    ------
+    ConfigError : ``cache`` is no cache.
+    """
+    if not isinstance(cache, CalibrationCache):
+        raise ConfigError(
+            f"cache must be a CalibrationCache, got {type(cache).__name__}",
+            hint="the cache comes first, the path second",
+            settings=("cache", "path"),
+        )
     write_bytes(path, cache.dumps())
 
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from trtforge._files import sha256
 from trtforge.calibration.cache import CalibrationCache
 from trtforge.calibration.choose import FLOOR_AMAX
 from trtforge.errors import CalibrationCacheError
+from trtforge.model import ModelSource, load_model
 from trtforge.scales import INT8_MAX, Scales, TensorScale
-
-if TYPE_CHECKING:
-    import onnx
 
 
 def cache_from_scales(
@@ -91,7 +88,7 @@ def scales_from_cache(
     )
 
 
-def cache_tensors(model: onnx.ModelProto) -> tuple[str, ...]:
+def cache_tensors(model: ModelSource) -> tuple[str, ...]:
     """Name the tensors that a complete cache covers, for `trtforge.calibration.collect`.
 
     Quantizing with Q/DQ nodes needs the inputs of some layers. With a cache TensorRT decides by itself, and
@@ -99,15 +96,19 @@ def cache_tensors(model: onnx.ModelProto) -> tuple[str, ...]:
 
     Parameters
     ----------
-    model : a float32 network without subgraphs, its constants folded.
+    model : a float32 network without subgraphs, its constants folded, or its path.
 
     Returns
     -------
     Inputs and results of nodes that are float32, in graph order.
+
+    Raises
+    ------
+    ModelError : the file is no network.
     """
     import onnx
 
-    inferred = onnx.shape_inference.infer_shapes(model).graph
+    inferred = onnx.shape_inference.infer_shapes(load_model(model)).graph
     constants = {tensor.name for tensor in inferred.initializer}
     for node in inferred.node:
         if all(name in constants for name in node.input if name):
