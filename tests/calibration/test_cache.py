@@ -18,7 +18,7 @@ from trtforge.errors import CalibrationCacheError, ConfigError
 HEADER = "TRT-8600-EntropyCalibration2"
 RESHAPED = "(Unnamed Layer* 5) [Shuffle]_output"
 TEXT = f"{HEADER}\nmel: 3c010a14\n{RESHAPED}: 3c010a14\ninput_1:0: 3d0b7086\nsilent: 0\n"
-scales = st.floats(min_value=2.0**-149, max_value=2.0**127, width=32)
+scales = st.floats(min_value=2.0**-149, max_value=2.0**120, width=32)
 names = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=20)
 
 
@@ -96,6 +96,7 @@ def test_a_path_in_the_place_of_the_cache_is_named(tmp_path):
         (f"{HEADER}\nx: 7f800000\n".encode(), "line 2: the scale of 'x' must be finite and positive, got"),
         (f"{HEADER}\nx: 7fc00000\n".encode(), "must be finite and positive"),
         (f"{HEADER}\nx: bc010a14\n".encode(), "must be finite and positive"),
+        (f"{HEADER}\nx: 7f010a14\n".encode(), "line 2: the scale of 'x' must be at most 2.68e[+]36"),
         (f"{HEADER}\nx: 3c010a14\n\xff: 3c\n".encode("latin-1"), "line 3: not UTF-8 text"),
         (b"x" * (MAX_CACHE_BYTES + 1), "exceeds 10000000 bytes"),
     ],

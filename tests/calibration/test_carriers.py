@@ -58,7 +58,8 @@ def test_a_cache_becomes_scales_of_the_networks_own_names():
         "TRT-8600-MinMaxCalibration",
         {"(Unnamed Layer* 5) [Shuffle]_output": 9.0, "mel": 2.0, "r1": 0.0, "only made": 4.0, "other": 1.0},
     )
-    scales = scales_from_cache(cache, "a" * 64, names=names)
+    with pytest.warns(RuntimeWarning, match="1 of 5 tensors .* are not in the network .* dropped: 'other'"):
+        scales = scales_from_cache(cache, "a" * 64, names=names)
     assert {name: entry.amax for name, entry in scales.tensors.items()} == {
         "mel": 254.0,
         "r1": FLOOR_AMAX,
@@ -67,6 +68,11 @@ def test_a_cache_becomes_scales_of_the_networks_own_names():
     assert scales["r1"].floored
     assert (scales.method, scales.num_clips, scales.model_sha256) == ("max", 0, "a" * 64)
     assert set(scales_from_cache(cache, "a" * 64)) == set(cache.scales)
+
+
+def test_a_cache_of_another_network_makes_no_scales():
+    with pytest.raises(CalibrationCacheError, match="none of the 1 tensors of the calibration cache is"):
+        scales_from_cache(CalibrationCache(HEADER, {"mek": 1.0}), "a" * 64, names={"mel": "mel"})
 
 
 @given(

@@ -26,6 +26,8 @@ _VERSION = re.compile(r"\d{1,2}(\.\d{1,2}){1,2}(\.\d+)?")
 # TensorRT prints the bits without leading zeros, and an all-zero tensor as a single 0.
 _SCALE = re.compile(r"0|[1-9a-f][0-9a-f]{0,7}")
 _INFINITY_BITS = 0x7F800000
+_MAX_SCALE = (2 - 2**-23) * 2.0**127 / 127
+"""The scale of the largest float32: no activation reaches further."""
 _HINT = "take the file as TensorRT or trtforge wrote it, or calibrate again"
 
 
@@ -42,7 +44,7 @@ class CalibrationCache:
     Raises
     ------
     CalibrationCacheError : the header is not TensorRT's, a name cannot be written in one line, or a scale is
-        negative, not finite, or too small for float32.
+        negative, not finite, too small for float32, or more than a 127th of the largest float32.
     """
 
     header: str
@@ -223,7 +225,7 @@ def _parse_line(line: str) -> tuple[str, float]:
     bits = int(digits, 16)
     if bits >= _INFINITY_BITS:
         raise CalibrationCacheError(f"the scale of {name!r} must be finite and positive, got bits {digits}")
-    return name, float(struct.unpack(">f", bits.to_bytes(4, "big"))[0])
+    return name, _rounded(name, float(struct.unpack(">f", bits.to_bytes(4, "big"))[0]))
 
 
 def _check_header(line: str) -> None:
@@ -249,6 +251,11 @@ def _rounded(name: str, scale: float) -> float:
         rounded = math.inf
     if math.isinf(rounded) or (rounded == 0 and scale > 0):
         raise CalibrationCacheError(f"the scale of {name!r} must fit into float32, got {scale!r}")
+    if rounded > _MAX_SCALE:
+        raise CalibrationCacheError(
+            f"the scale of {name!r} must be at most {_MAX_SCALE:.3g}, a 127th of the largest float32, got "
+            f"{scale:.3g}"
+        )
     return rounded
 
 

@@ -65,16 +65,21 @@ def scales_from_cache(
     cache : the cache.
     model_sha256 : digest of the network it belongs to (`trtforge.model.model_digest`).
     names : TensorRT's names to the network's, as for `cache_from_scales`; entries that are not in it are left
-        out. By default every entry is kept under its own name.
+        out, and a warning counts them. By default every entry is kept under its own name.
 
     Returns
     -------
     Scales whose cache has the same entries, bit for bit, zeros apart: those become the floor.
+
+    Raises
+    ------
+    CalibrationCacheError : not one entry is in ``names``.
     """
+    own_cache = cache if names is None else cache.matched(names)
     tensors: dict[str, TensorScale] = {}
     # An entry under the network's own name outweighs one that the parser made of the same values.
     for name, scale in sorted(
-        cache.scales.items(), key=lambda item: names is not None and names.get(item[0]) != item[0]
+        own_cache.scales.items(), key=lambda item: names is not None and names.get(item[0]) != item[0]
     ):
         own = name if names is None else names.get(name)
         if own is not None and own not in tensors:
