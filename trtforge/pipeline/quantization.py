@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -196,6 +197,10 @@ def calibrate(
     ------
     ModelError, InputError, QuantizationError, CalibrationError, NoGpuError : as for `observe`.
     ConfigError : the method is unknown, or as for `observe`.
+
+    Warns
+    -----
+    RuntimeWarning : clips were left out; ``rejected`` of the scales names them all.
     """
     observations = observe(
         model,
@@ -206,6 +211,15 @@ def calibrate(
         collect_on=collect_on,
         on_progress=on_progress,
     )
+    if observations.rejected:
+        clip, reason = next(iter(observations.rejected.items()))
+        num_rejected = len(observations.rejected)
+        warnings.warn(
+            f"{num_rejected} of {observations.num_clips + num_rejected} clips were "
+            f"left out of the calibration; the first is {clip!r}: {reason}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     return choose(observations, method, percentile=percentile)
 
 
