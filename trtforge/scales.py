@@ -86,8 +86,9 @@ class Scales:
         return len(self.tensors)
 
     def __repr__(self) -> str:
+        rejected = f", {len(self.rejected)} rejected" if self.rejected else ""
         return (
-            f"Scales({len(self)} tensors, method={self.method!r}, num_clips={self.num_clips}, "
+            f"Scales({len(self)} tensors, method={self.method!r}, num_clips={self.num_clips}{rejected}, "
             f"model={self.model_sha256[:12]}, feeds={self.feeds_sha256[:12]})"
         )
 

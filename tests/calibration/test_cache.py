@@ -13,12 +13,12 @@ from trtforge.calibration.cache import (
     read_calibration_cache,
     write_calibration_cache,
 )
-from trtforge.errors import CalibrationCacheError
+from trtforge.errors import CalibrationCacheError, ConfigError
 
 HEADER = "TRT-8600-EntropyCalibration2"
 RESHAPED = "(Unnamed Layer* 5) [Shuffle]_output"
 TEXT = f"{HEADER}\nmel: 3c010a14\n{RESHAPED}: 3c010a14\ninput_1:0: 3d0b7086\nsilent: 0\n"
-scales = st.floats(min_value=2.0**-149, max_value=2.0**127, width=32)
+scales = st.floats(min_value=2.0**-149, max_value=2.0**120, width=32)
 names = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=20)
 
 
@@ -54,6 +54,26 @@ def test_the_header_has_the_version_as_tensorrt_writes_it(version, algorithm, he
 
 
 @pytest.mark.parametrize(
+    ("version", "algorithm", "message"),
+    [
+        ("8.6.0", "entropi", "algorithm must be 'entropy' or 'minmax', got 'entropi'"),
+        ("11.0.0", "entropy", "TensorRT 11.0.0 takes no calibration cache; TensorRT 8, 9 and 10 do"),
+        ("eight", "entropy", "library_version must be a TensorRT version such as '8.6.0', got 'eight'"),
+        (8.6, "entropy", "such as '8.6.0', got 8.6"),
+    ],
+)
+def test_there_is_no_header_for_libraries_without_calibrators(version, algorithm, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        cache_header(version, algorithm)
+
+
+def test_a_path_in_the_place_of_the_cache_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="cache must be a CalibrationCache, got str") as caught:
+        write_calibration_cache("c.cache", CalibrationCache(HEADER, {"x": 1.0}))
+    assert caught.value.hint == "the cache comes first, the path second"
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "line 1: cut short, for it does not end in a line break"),
@@ -76,6 +96,7 @@ def test_the_header_has_the_version_as_tensorrt_writes_it(version, algorithm, he
         (f"{HEADER}\nx: 7f800000\n".encode(), "line 2: the scale of 'x' must be finite and positive, got"),
         (f"{HEADER}\nx: 7fc00000\n".encode(), "must be finite and positive"),
         (f"{HEADER}\nx: bc010a14\n".encode(), "must be finite and positive"),
+        (f"{HEADER}\nx: 7f010a14\n".encode(), "line 2: the scale of 'x' must be at most 2.68e[+]36"),
         (f"{HEADER}\nx: 3c010a14\n\xff: 3c\n".encode("latin-1"), "line 3: not UTF-8 text"),
         (b"x" * (MAX_CACHE_BYTES + 1), "exceeds 10000000 bytes"),
     ],

@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import onnx.parser
 import pytest
@@ -22,10 +24,25 @@ def test_a_scale_stands_under_every_name_of_its_values():
     cache = cache_from_scales(
         scales_of(mel=127.0, r1=254.0, unused=1.0),
         HEADER,
-        names={"mel": "mel", "(Unnamed Layer* 5) [Shuffle]_output": "mel", "r1": "r1", "logits": "logits"},
+        names={"mel": "mel", "(Unnamed Layer* 5) [Shuffle]_output": "mel", "r1": "r1"},
     )
     assert cache.scales == {"mel": 1.0, "(Unnamed Layer* 5) [Shuffle]_output": 1.0, "r1": 2.0}
     assert cache_from_scales(scales_of(x=12.7), HEADER).dumps() == f"{HEADER}\nx: 3dcccccd\n".encode()
+
+
+def test_tensors_without_a_scale_are_counted():
+    names = {"mel": "mel", "c1": "c1", "y": "y"}
+    with pytest.warns(RuntimeWarning) as warned:
+        cache = cache_from_scales(scales_of(mel=127.0), HEADER, names=names)
+    assert list(cache.scales) == ["mel"]
+    assert str(warned[0].message) == (
+        "2 of 3 tensors have no scale, the first is 'c1'; TensorRT leaves a layer in FP16 whose input or "
+        "output has none. Calibrate with 'trtforge calibrate --cache', or "
+        "on trtforge.observe(..., tensors='cache')"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cache_from_scales(scales_of(mel=1.0, c1=1.0, y=1.0), HEADER, names=names)
 
 
 def test_scales_of_another_network_make_no_cache():
@@ -41,7 +58,8 @@ def test_a_cache_becomes_scales_of_the_networks_own_names():
         "TRT-8600-MinMaxCalibration",
         {"(Unnamed Layer* 5) [Shuffle]_output": 9.0, "mel": 2.0, "r1": 0.0, "only made": 4.0, "other": 1.0},
     )
-    scales = scales_from_cache(cache, "a" * 64, names=names)
+    with pytest.warns(RuntimeWarning, match="1 of 5 tensors .* are not in the network .* dropped: 'other'"):
+        scales = scales_from_cache(cache, "a" * 64, names=names)
     assert {name: entry.amax for name, entry in scales.tensors.items()} == {
         "mel": 254.0,
         "r1": FLOOR_AMAX,
@@ -50,6 +68,11 @@ def test_a_cache_becomes_scales_of_the_networks_own_names():
     assert scales["r1"].floored
     assert (scales.method, scales.num_clips, scales.model_sha256) == ("max", 0, "a" * 64)
     assert set(scales_from_cache(cache, "a" * 64)) == set(cache.scales)
+
+
+def test_a_cache_of_another_network_makes_no_scales():
+    with pytest.raises(CalibrationCacheError, match="none of the 1 tensors of the calibration cache is"):
+        scales_from_cache(CalibrationCache(HEADER, {"mek": 1.0}), "a" * 64, names={"mel": "mel"})
 
 
 @given(

@@ -118,7 +118,7 @@ class TestNonFinite:
         assert observations.num_clips == 198
         assert observations.rejected == {
             "clip-6": "in one batch with clip 'clip-7', which was refused",
-            "clip-7": "1 of 24 values of tensor 'mel' are not finite",
+            "clip-7": "the feed itself holds NaN or infinity: 1 of 24 values of input 'mel' are not finite",
         }
         rest = {name: values for name, values in some.items() if name not in ("clip-6", "clip-7")}
         assert observations.tensors == collect(MODEL, ClipFeeds(rest), NAMES).tensors
@@ -137,7 +137,7 @@ class TestNonFinite:
         with pytest.raises(
             CalibrationError,
             match="2 of 100 clips gave non-finite activations, more than the 1 % allowed; first clip 'clip-3'"
-            ": 1 of 24 values of tensor 'mel'",
+            ": the feed itself holds NaN or infinity: 1 of 24 values of input 'mel'",
         ):
             collect(MODEL, ClipFeeds(some), NAMES)
 

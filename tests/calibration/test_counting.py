@@ -33,6 +33,10 @@ def test_faults_name_the_first_tensor_asked_for():
         "clip-1": "1 of 2 values of tensor 'a' are not finite",
         "clip-0": "1 of 1 values of tensor 'a' are not finite",
     }
+    assert counts.faults(["b", "a"], ["clip-0", "clip-1"], inputs={"a"}) == {
+        "clip-1": "the feed itself holds NaN or infinity: 1 of 2 values of input 'a' are not finite",
+        "clip-0": "the feed itself holds NaN or infinity: 1 of 1 values of input 'a' are not finite",
+    }
     assert counts.faults(["b"], ["clip-0", "clip-1"]).keys() == {"clip-1"}
 
 

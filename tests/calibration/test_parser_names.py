@@ -6,6 +6,7 @@ import pytest
 
 from trtforge.calibration.carriers import cache_tensors
 from trtforge.calibration.parser_names import parser_names
+from trtforge.errors import ModelError
 from trtforge.graph import prepare
 from trtforge.model import load_model
 
@@ -139,3 +140,12 @@ def test_the_recogniser_is_predicted_whole():
     assert len(convolved) == num_convolutions
     assert convolved[-1] == "classifier.out"
     assert set(names.values()) == set(cache_tensors(model))
+
+
+def test_a_path_is_taken_and_a_missing_file_is_named(tmp_path):
+    text = "net (float[batch, t] x) => (float[batch, t] y) { y = Relu(x) }"
+    onnx.save(onnx.parser.parse_model(f"{HEAD} {text}"), tmp_path / "net.onnx")
+    assert parser_names(tmp_path / "net.onnx") == {"x": "x", "y": "y"}
+    assert cache_tensors(tmp_path / "net.onnx") == ("x", "y")
+    with pytest.raises(ModelError, match=f"no ONNX file at {tmp_path}/none.onnx"):
+        parser_names(tmp_path / "none.onnx")

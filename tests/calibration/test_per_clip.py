@@ -61,7 +61,9 @@ def test_clip_that_is_not_finite_is_left_out_alone():
     some["clip-7"][2, 3] = np.nan
     observed = collect_per_clip(MODEL, ClipFeeds(some, batch_size=2), ["mel", "conv"])
     assert len(observed) == 199
-    assert observed.rejected == {"clip-7": "1 of 24 values of tensor 'mel' are not finite"}
+    assert observed.rejected == {
+        "clip-7": "the feed itself holds NaN or infinity: 1 of 24 values of input 'mel' are not finite"
+    }
     some["clip-8"][0, 0] = some["clip-9"][0, 0] = np.inf
     with pytest.raises(
         CalibrationError, match="3 of 200 clips gave non-finite activations, more than the 1 %"

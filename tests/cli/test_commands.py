@@ -49,6 +49,7 @@ def test_lowering(capsys: pytest.CaptureFixture[str], tmp_path: Path, calibratio
     )  # fmt: skip
     assert status == 0
     num_scales = len(json.loads((tmp_path / "scales.json").read_text())["tensors"])
+    assert f"observations of {len(trtforge.Observations.load(seen).tensors)} tensors  {seen}" in out
     assert num_scales < len(trtforge.Observations.load(seen).tensors)
     status, out, _ = run(capsys, "lower", MODEL, "-o", half, "--observations", seen)
     assert status == 0

@@ -4,7 +4,7 @@ import pytest
 from tests.engine import fake_builder
 from tests.engine.networks import PROFILE, conv_net
 from trtforge._files import sha256
-from trtforge.calibration import CalibrationCache, read_calibration_cache
+from trtforge.calibration import CalibrationCache, read_calibration_cache, write_calibration_cache
 from trtforge.engine import BuildConfig, build
 from trtforge.errors import CalibrationCacheError, CalibrationError, ConfigError
 from trtforge.feeds import ArrayFeeds
@@ -174,11 +174,19 @@ def test_contradictions_are_refused(library):
         int8(config=BuildConfig(), feeds=feeds(32))
 
 
+def test_a_cache_is_taken_by_path_as_an_object_and_as_content(tmp_path):
+    write_calibration_cache(CACHE, tmp_path / "net.cache")
+    given = [tmp_path / "net.cache", str(tmp_path / "net.cache"), CACHE, CACHE.dumps()]
+    assert {config(calibration_cache=cache) for cache in given} == {config(calibration_cache=CACHE.dumps())}
+    with pytest.raises(CalibrationCacheError, match=f"no calibration cache can be read at {tmp_path}/none"):
+        config(calibration_cache=tmp_path / "none")
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"calibrator": "legacy"}, "calibrator must be one of 'entropy', 'minmax' or None, got 'legacy'"),
-        ({"calibration_cache": "file"}, "calibration_cache must be the content of a file, bytes, got str"),
+        ({"calibration_cache": 3}, "calibration_cache must be a path, a CalibrationCache, or .* got int"),
         ({"calibration_cache": b"", "precision": None}, "calibration_cache needs precision='int8', got None"),
         (
             {"calibrator": "entropy", "precision": "float16"},

@@ -135,7 +135,9 @@ def test_what_has_no_effect_is_refused(options, message, observations):
 
 
 def test_an_unknown_choice_of_tensors_is_refused():
-    with pytest.raises(ConfigError, match="tensors must be 'int8', 'float16' or 'all', got 'bfloat16'"):
+    with pytest.raises(
+        ConfigError, match="tensors must be 'int8', 'float16', 'all' or 'cache', got 'bfloat16'"
+    ):
         observe(overflowing(), [feed(overflowing())], tensors="bfloat16")
 
 

@@ -49,8 +49,11 @@ def test_clips_left_out_are_named_whether_refused_at_load_or_while_decoding(tmp_
     clips = trtforge.ClipSet.load(tmp_path)
     (tmp_path / dropped["path"]).write_bytes(b"")
     features = trtforge.LogMel.for_model(MODEL)
-    found = trtforge.calibrate(MODEL, clips.feeds(features), method="max")
+    message = f"2 of 22 clips were left out of the calibration; the first is '{refused['id']}': "
+    with pytest.warns(RuntimeWarning, match=message):
+        found = trtforge.calibrate(MODEL, clips.feeds(features), method="max")
     assert found.num_clips == 20
+    assert "num_clips=20, 2 rejected, model=" in repr(found)
     assert list(found.rejected) == [refused["id"], dropped["id"]]
     assert "SHA-256" in found.rejected[refused["id"]]
     assert "the file is empty" in found.rejected[dropped["id"]]

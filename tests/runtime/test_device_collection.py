@@ -140,8 +140,8 @@ def test_batches_with_values_that_are_not_finite_are_refused_whole(gpu):
     assert ours.num_clips == 6
     assert ours.rejected == {
         "clip-2": "in one batch with clip 'clip-3', which was refused",
-        "clip-3": "1 of 14 values of tensor 'mel' are not finite",
-        "clip-6": "1 of 6 values of tensor 'mel' are not finite",
+        "clip-3": "the feed itself holds NaN or infinity: 1 of 14 values of input 'mel' are not finite",
+        "clip-6": "the feed itself holds NaN or infinity: 1 of 6 values of input 'mel' are not finite",
     }
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from trtforge._files import write_bytes
-from trtforge.errors import CalibrationCacheError
+from trtforge.errors import CalibrationCacheError, ConfigError
 
 Algorithm = Literal["entropy", "minmax"]
 
@@ -22,9 +22,12 @@ MAX_CACHE_BYTES = 10_000_000
 
 _ALGORITHMS: dict[str, Algorithm] = {"EntropyCalibration2": "entropy", "MinMaxCalibration": "minmax"}
 _HEADER = re.compile(rf"TRT-(\d{{4}}|\d{{6}})-({'|'.join(_ALGORITHMS)})")
+_VERSION = re.compile(r"\d{1,2}(\.\d{1,2}){1,2}(\.\d+)?")
 # TensorRT prints the bits without leading zeros, and an all-zero tensor as a single 0.
 _SCALE = re.compile(r"0|[1-9a-f][0-9a-f]{0,7}")
 _INFINITY_BITS = 0x7F800000
+_MAX_SCALE = (2 - 2**-23) * 2.0**127 / 127
+"""The scale of the largest float32: no activation reaches further."""
 _HINT = "take the file as TensorRT or trtforge wrote it, or calibrate again"
 
 
@@ -41,7 +44,7 @@ class CalibrationCache:
     Raises
     ------
     CalibrationCacheError : the header is not TensorRT's, a name cannot be written in one line, or a scale is
-        negative, not finite, or too small for float32.
+        negative, not finite, too small for float32, or more than a 127th of the largest float32.
     """
 
     header: str
@@ -119,10 +122,29 @@ def cache_header(library_version: str, algorithm: Algorithm) -> str:
     ----------
     library_version : such as ``8.6.0``, which is written ``8600``, or ``10.16.1.11``, written ``101601``.
     algorithm : ``entropy`` or ``minmax``.
+
+    Raises
+    ------
+    ConfigError : the algorithm is another, or the version is none that has calibrators: 8, 9 and 10 have.
     """
-    major, minor, patch = (int(part) for part in [*library_version.split("."), "0", "0"][:3])
-    number = (major * 1000 if major < 10 else major * 10_000) + minor * 100 + patch
     written = {value: key for key, value in _ALGORITHMS.items()}
+    if algorithm not in written:
+        raise ConfigError(
+            f"algorithm must be 'entropy' or 'minmax', got {algorithm!r}", settings=("algorithm",)
+        )
+    if not isinstance(library_version, str) or not _VERSION.fullmatch(library_version):
+        raise ConfigError(
+            f"library_version must be a TensorRT version such as '8.6.0', got {library_version!r}",
+            settings=("library_version",),
+        )
+    major, minor, patch = (int(part) for part in [*library_version.split("."), "0", "0"][:3])
+    if not 8 <= major <= 10:
+        raise ConfigError(
+            f"TensorRT {library_version} takes no calibration cache; TensorRT 8, 9 and 10 do",
+            hint="TensorRT 11 and TensorRT-RTX have no calibrators: write Q/DQ nodes with trtforge.quantize",
+            settings=("library_version",),
+        )
+    number = (major * 1000 if major < 10 else major * 10_000) + minor * 100 + patch
     return f"TRT-{number}-{written[algorithm]}"
 
 
@@ -151,7 +173,18 @@ def read_calibration_cache(source: bytes | str | os.PathLike[str]) -> Calibratio
 
 
 def write_calibration_cache(cache: CalibrationCache, path: str | os.PathLike[str]) -> None:
-    """Write a cache; an existing file is replaced whole or not at all."""
+    """Write a cache; an existing file is replaced whole or not at all.
+
+    Raises
+    ------
+    ConfigError : ``cache`` is no cache.
+    """
+    if not isinstance(cache, CalibrationCache):
+        raise ConfigError(
+            f"cache must be a CalibrationCache, got {type(cache).__name__}",
+            hint="the cache comes first, the path second",
+            settings=("cache", "path"),
+        )
     write_bytes(path, cache.dumps())
 
 
@@ -192,7 +225,7 @@ def _parse_line(line: str) -> tuple[str, float]:
     bits = int(digits, 16)
     if bits >= _INFINITY_BITS:
         raise CalibrationCacheError(f"the scale of {name!r} must be finite and positive, got bits {digits}")
-    return name, float(struct.unpack(">f", bits.to_bytes(4, "big"))[0])
+    return name, _rounded(name, float(struct.unpack(">f", bits.to_bytes(4, "big"))[0]))
 
 
 def _check_header(line: str) -> None:
@@ -218,6 +251,11 @@ def _rounded(name: str, scale: float) -> float:
         rounded = math.inf
     if math.isinf(rounded) or (rounded == 0 and scale > 0):
         raise CalibrationCacheError(f"the scale of {name!r} must fit into float32, got {scale!r}")
+    if rounded > _MAX_SCALE:
+        raise CalibrationCacheError(
+            f"the scale of {name!r} must be at most {_MAX_SCALE:.3g}, a 127th of the largest float32, got "
+            f"{scale:.3g}"
+        )
     return rounded
 
 

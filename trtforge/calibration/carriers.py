@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from trtforge._files import sha256
 from trtforge.calibration.cache import CalibrationCache
 from trtforge.calibration.choose import FLOOR_AMAX
 from trtforge.errors import CalibrationCacheError
+from trtforge.model import ModelSource, load_model
 from trtforge.scales import INT8_MAX, Scales, TensorScale
-
-if TYPE_CHECKING:
-    import onnx
 
 
 def cache_from_scales(
@@ -31,6 +29,10 @@ def cache_from_scales(
     Raises
     ------
     CalibrationCacheError : no tensor of ``names`` has a scale.
+
+    Warns
+    -----
+    RuntimeWarning : some tensors of ``names`` have no scale, so that TensorRT leaves layers in FP16.
     """
     pairs = {name: name for name in scales} if names is None else names
     entries = {name: scales[own].scale for name, own in pairs.items() if own in scales}
@@ -38,6 +40,14 @@ def cache_from_scales(
         raise CalibrationCacheError(
             f"none of the network's {len(pairs)} tensors has one of the {len(scales)} scales",
             hint="calibrate the network that is being built",
+        )
+    if bare := [name for name in pairs if name not in entries]:
+        warnings.warn(
+            f"{len(bare)} of {len(pairs)} tensors have no scale, the first is {bare[0]!r}; TensorRT leaves a "
+            "layer in FP16 whose input or output has none. Calibrate with 'trtforge calibrate --cache', or "
+            "on trtforge.observe(..., tensors='cache')",
+            RuntimeWarning,
+            stacklevel=2,
         )
     return CalibrationCache(header, entries)
 
@@ -55,16 +65,21 @@ def scales_from_cache(
     cache : the cache.
     model_sha256 : digest of the network it belongs to (`trtforge.model.model_digest`).
     names : TensorRT's names to the network's, as for `cache_from_scales`; entries that are not in it are left
-        out. By default every entry is kept under its own name.
+        out, and a warning counts them. By default every entry is kept under its own name.
 
     Returns
     -------
     Scales whose cache has the same entries, bit for bit, zeros apart: those become the floor.
+
+    Raises
+    ------
+    CalibrationCacheError : not one entry is in ``names``.
     """
+    own_cache = cache if names is None else cache.matched(names)
     tensors: dict[str, TensorScale] = {}
     # An entry under the network's own name outweighs one that the parser made of the same values.
     for name, scale in sorted(
-        cache.scales.items(), key=lambda item: names is not None and names.get(item[0]) != item[0]
+        own_cache.scales.items(), key=lambda item: names is not None and names.get(item[0]) != item[0]
     ):
         own = name if names is None else names.get(name)
         if own is not None and own not in tensors:
@@ -78,7 +93,7 @@ def scales_from_cache(
     )
 
 
-def cache_tensors(model: onnx.ModelProto) -> tuple[str, ...]:
+def cache_tensors(model: ModelSource) -> tuple[str, ...]:
     """Name the tensors that a complete cache covers, for `trtforge.calibration.collect`.
 
     Quantizing with Q/DQ nodes needs the inputs of some layers. With a cache TensorRT decides by itself, and
@@ -86,15 +101,19 @@ def cache_tensors(model: onnx.ModelProto) -> tuple[str, ...]:
 
     Parameters
     ----------
-    model : a float32 network without subgraphs, its constants folded.
+    model : a float32 network without subgraphs, its constants folded, or its path.
 
     Returns
     -------
     Inputs and results of nodes that are float32, in graph order.
+
+    Raises
+    ------
+    ModelError : the file is no network.
     """
     import onnx
 
-    inferred = onnx.shape_inference.infer_shapes(model).graph
+    inferred = onnx.shape_inference.infer_shapes(load_model(model)).graph
     constants = {tensor.name for tensor in inferred.initializer}
     for node in inferred.node:
         if all(name in constants for name in node.input if name):

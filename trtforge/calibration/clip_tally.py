@@ -85,5 +85,6 @@ class ClipTally:
             raise CalibrationError(
                 f"{len(self._nonfinite)} of {num_clips} clips gave non-finite activations, more than the "
                 f"{100 * self._max_nonfinite_share:g} % allowed; first clip {clip!r}: {reason}",
-                hint="look at what the network computes there, or leave these clips out",
+                hint="where the feed itself holds them, mend or leave out the clip; elsewhere, look at what "
+                "the network computes there",
             )

@@ -81,7 +81,7 @@ def collect(
                 counts.add(executor, parts.cut(feed, activations))
                 # Two segments' activations must never be held at once.
                 del activations
-            if tally.add(clip_ids, counts.faults(names, clip_ids), len(feeds)):
+            if tally.add(clip_ids, counts.faults(names, clip_ids, inputs), len(feeds)):
                 for name in names:
                     totals[name].merge(counts.histograms[name])
             if on_progress is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
@@ -53,13 +53,22 @@ class BatchCounts:
                 self.nonfinite.setdefault(name, []).append((part.row, num_nonfinite, part.values.size))
         self.histograms |= {name: observer.histogram() for name, observer in totals.items()}
 
-    def faults(self, names: Sequence[str], clip_ids: Sequence[str]) -> dict[str, str]:
-        """Return the clips that are not finite, each with the first of ``names`` that shows it."""
+    def faults(
+        self, names: Sequence[str], clip_ids: Sequence[str], inputs: Collection[str] = ()
+    ) -> dict[str, str]:
+        """Return the clips that are not finite, each with the first of ``names`` that shows it.
+
+        Of the network's ``inputs``, it is the feed that is not finite; they come first.
+        """
         faults: dict[str, str] = {}
-        for name in names:
+        for name in sorted(names, key=lambda name: name not in inputs):
+            kind = "the feed itself holds NaN or infinity: " if name in inputs else ""
+            what = "input" if name in inputs else "tensor"
             for row, count, size in self.nonfinite.get(name, ()):
                 for clip in clip_ids if row is None or row >= len(clip_ids) else [clip_ids[row]]:
-                    faults.setdefault(clip, f"{count} of {size} values of tensor {name!r} are not finite")
+                    faults.setdefault(
+                        clip, f"{kind}{count} of {size} values of {what} {name!r} are not finite"
+                    )
         return faults
 
 

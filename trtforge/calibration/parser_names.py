@@ -11,6 +11,8 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
+from trtforge.model import ModelSource, load_model
+
 if TYPE_CHECKING:
     import onnx
 
@@ -34,7 +36,7 @@ _ONE_LAYER = frozenset(
 _ELEMENTWISE = frozenset({"Add", "Div", "Max", "Min", "Mul", "Pow", "Sub"})
 
 
-def parser_names(model: onnx.ModelProto) -> dict[str, str]:
+def parser_names(model: ModelSource) -> dict[str, str]:
     """Predict TensorRT 8.6's name of every activation.
 
     Where TensorRT is at hand, building from `trtforge.scales.Scales` reads the names from the parsed network
@@ -42,13 +44,17 @@ def parser_names(model: onnx.ModelProto) -> dict[str, str]:
 
     Parameters
     ----------
-    model : a prepared float32 network: constants folded, nodes in topological order.
+    model : a prepared float32 network or its path: constants folded, nodes in topological order.
 
     Returns
     -------
     TensorRT's name to the name of the ONNX tensor with the same values, in network order. After an operator
     whose layers are not known, positions cannot be counted: from there on only ONNX names are given, and a
     warning names the operator.
+
+    Raises
+    ------
+    ModelError : the file is no network.
 
     References
     ----------
@@ -57,7 +63,7 @@ def parser_names(model: onnx.ModelProto) -> dict[str, str]:
     """
     import onnx
 
-    inferred = onnx.shape_inference.infer_shapes(model).graph
+    inferred = onnx.shape_inference.infer_shapes(load_model(model)).graph
     constants = {tensor.name: tuple(tensor.dims) for tensor in inferred.initializer}
     for node in inferred.node:
         for attribute in node.attribute if node.op_type == "Constant" else ():

@@ -82,7 +82,7 @@ def collect_per_clip(
                 # Two segments' activations must never be held at once.
                 del activations, cut
             for clip_id, own in zip(feed.clip_ids, counts, strict=True):
-                if tally.add((clip_id,), own.faults(names, (clip_id,)), len(feeds)):
+                if tally.add((clip_id,), own.faults(names, (clip_id,), inputs), len(feeds)):
                     observed.add(clip_id, own.histograms)
             if on_progress is not None:
                 on_progress(tally.num_seen, len(feeds))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from trtforge.cli._options import (
     add_activation_memory,
@@ -15,10 +16,17 @@ from trtforge.cli._options import (
     print_path,
 )
 
+if TYPE_CHECKING:
+    import onnx
+    from rich.console import Console
+
+    from trtforge.calibration import Observations
+
 OPTIONS = {
     "tensors": ("--observe",),
     "activation_bytes": ("--activation-memory",),
     "clips": ("--calibration-set",),
+    "library_version": ("--cache-version",),
 }
 
 
@@ -36,6 +44,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="int8",
         help="which tensors: those that INT8 touches (default), or also those that FP16 would hold",
     )
+    parser.add_argument(
+        "--cache",
+        metavar="CACHE",
+        help="also write a calibration cache for TensorRT 8 and 10, with the names that the parser of 8.6 "
+        "makes, and as CACHE.onnx the network it belongs to",
+    )
+    parser.add_argument(
+        "--cache-version",
+        metavar="VERSION",
+        default="8.6.0",
+        help="the TensorRT version that --cache is for, which takes no other's (default: 8.6.0)",
+    )
     add_calibration(parser)
     add_attention(parser)
     add_activation_memory(parser)
@@ -46,12 +66,17 @@ def run(args: argparse.Namespace) -> None:
     """Observe, choose, write the scales."""
     from trtforge._progress import Stages
     from trtforge.audio import ClipSet, features_for_model
+    from trtforge.calibration import cache_header
     from trtforge.cli.inspect import scales_table
     from trtforge.model import load_model
     from trtforge.pipeline import observe
     from trtforge.pipeline.quantization import scales_from, summarize_scales
 
     check_writable(args.output)
+    header = cache_header(args.cache_version, "entropy")
+    for path in (args.cache, args.save_observations):
+        if path:
+            check_writable(path)
     console = make_console()
     model = load_model(args.model)
     clips = ClipSet.load(args.calibration_set)
@@ -63,7 +88,7 @@ def run(args: argparse.Namespace) -> None:
             attention=args.attention,
             activation_bytes=args.activation_memory,
             collect_on=args.collect_on,
-            tensors=args.observe,
+            tensors="cache" if args.cache else args.observe,
             on_progress=stage,
         )
         scales = scales_from(
@@ -80,3 +105,29 @@ def run(args: argparse.Namespace) -> None:
         observations.save(args.save_observations)
     console.print(scales_table(scales))
     print_path(console, "scales", args.output)
+    if args.save_observations:
+        print_path(console, f"observations of {len(observations.tensors)} tensors", args.save_observations)
+    if args.cache:
+        _write_cache(args, observations, model, header, console)
+
+
+def _write_cache(
+    args: argparse.Namespace,
+    observations: Observations,
+    model: onnx.ModelProto,
+    header: str,
+    console: Console,
+) -> None:
+    from trtforge.calibration import cache_from_scales, choose, parser_names, write_calibration_cache
+    from trtforge.external_data import save_model
+    from trtforge.graph import prepare
+
+    prepared = prepare(model)
+    ranges = choose(observations, args.method, percentile=args.percentile)
+    cache = cache_from_scales(ranges, header, names=parser_names(prepared))
+    write_calibration_cache(cache, args.cache)
+    # The parser counts layers, so that the names hold for this very network alone.
+    network = f"{args.cache}.onnx"
+    save_model(prepared, network)
+    print_path(console, f"cache of {len(cache)} tensors", args.cache)
+    print_path(console, "its network", network)

@@ -63,8 +63,8 @@ def calibration_request(
                 hint="leave it out: Q/DQ nodes carry their own scales",
             )
         return None
-    if config.calibration_cache is not None:
-        return _from_cache(config.calibration_cache, config.calibrator, flavor)
+    if config.cache_content is not None:
+        return _from_cache(config.cache_content, config.calibrator, flavor)
     if scales is not None:
         return _from_scales(scales, config.calibrator or "entropy", flavor)
     if feeds is None:

@@ -6,11 +6,14 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from trtforge.errors import ConfigError
 from trtforge.nvidia.options import BY_FIELD
 from trtforge.nvidia.plugins import Plugin
+
+if TYPE_CHECKING:
+    from trtforge.calibration.cache import CalibrationCache
 
 Precision = Literal[
     "int8", "float8", "int8_weight_only", "int4_weight_only", "float16", "bfloat16", "float32"
@@ -81,8 +84,9 @@ class BuildConfig:
         precisions cannot be counted, ``layer_names_only`` or ``none``.
     preview_features : the vendor's features on trial to switch on or off, names in lower case, such as
         ``{"profile_sharing_0806": True}``.
-    calibration_cache : content of a calibration cache, for ``int8`` of a network without Q/DQ nodes; TensorRT
-        8.6 and 10 only.
+    calibration_cache : a calibration cache, for ``int8`` of a network without Q/DQ nodes: its path, a
+        `trtforge.calibration.CalibrationCache`, or the file's content, which it is held as; TensorRT 8.6 and
+        10 only.
     calibrator : ``entropy`` or ``minmax``: how TensorRT 8.6 and 10 calibrate on feeds by themselves, or the
         kind of the calibration cache; None is that of the cache, else ``entropy``.
     require_precision : whether an engine is refused of which any layer runs in another precision than was
@@ -91,6 +95,7 @@ class BuildConfig:
     Raises
     ------
     ConfigError : a value is out of range, or unknown to every library.
+    CalibrationCacheError : the calibration cache cannot be read at its path, or is malformed there.
     """
 
     precision: Precision | None = None
@@ -115,7 +120,9 @@ class BuildConfig:
     aux_streams: int | None = None
     profiling_verbosity: Verbosity = "detailed"
     preview_features: Mapping[str, bool] = field(default_factory=dict, hash=False)
-    calibration_cache: bytes | None = field(default=None, repr=False)
+    calibration_cache: bytes | str | os.PathLike[str] | CalibrationCache | None = field(
+        default=None, repr=False
+    )
     calibrator: Calibrator | None = None
     require_precision: bool = False
 
@@ -191,11 +198,15 @@ class BuildConfig:
     def _check_calibration(self) -> None:
         _check_one_of("calibrator", self.calibrator, get_args(Calibrator))
         if self.calibration_cache is not None and not isinstance(self.calibration_cache, bytes):
-            kind = type(self.calibration_cache).__name__
-            raise ConfigError(f"calibration_cache must be the content of a file, bytes, got {kind}")
+            object.__setattr__(self, "calibration_cache", _cache_content(self.calibration_cache))
         for setting in ("calibration_cache", "calibrator"):
             if getattr(self, setting) is not None and self.precision != "int8":
                 raise ConfigError(f"{setting} needs precision='int8', got {self.precision!r}")
+
+    @property
+    def cache_content(self) -> bytes | None:
+        """The content of the calibration cache, however it was given."""
+        return self.calibration_cache if isinstance(self.calibration_cache, bytes) else None
 
     def _check_together(self) -> None:
         if self.strip_weights and self.refit is None:
@@ -212,6 +223,19 @@ class BuildConfig:
             )
         if self.timing_cache is not None and not self.timing_cache:
             raise ConfigError(f"timing_cache must be a path, True or None, got {self.timing_cache!r}")
+
+
+def _cache_content(cache: object) -> bytes:
+    from trtforge.calibration.cache import CalibrationCache, read_calibration_cache
+
+    if isinstance(cache, str | os.PathLike):
+        cache = read_calibration_cache(cache)
+    if not isinstance(cache, CalibrationCache):
+        raise ConfigError(
+            "calibration_cache must be a path, a CalibrationCache, or the content of a file as bytes, got "
+            f"{type(cache).__name__}"
+        )
+    return cache.dumps()
 
 
 def _check_one_of(name: str, value: Any, choices: Sequence[str], *, optional: bool = True) -> None:

@@ -207,8 +207,8 @@ def _options(config: BuildConfig, feeds: Feeds | None, observations: Observation
         values["precision"] = config.precision
     if config.calibrator is not None:
         values["calibrator"] = config.calibrator
-    if config.calibration_cache:
-        values["calibration_cache"] = sha256(config.calibration_cache)
+    if config.cache_content:
+        values["calibration_cache"] = sha256(config.cache_content)
     if feeds is not None:
         values["calibration_feeds"] = feeds.digest
     if observations is not None:

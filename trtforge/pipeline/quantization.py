@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, get_args
 
 from trtforge._progress import OnProgress
 from trtforge.assignment import Assignment
-from trtforge.calibration import Method, Observations, choose, collect
+from trtforge.calibration import Method, Observations, cache_tensors, choose, collect
 from trtforge.calibration.collect import DEFAULT_ACTIVATION_BYTES
 from trtforge.engine.precision import observed_magnitudes
 from trtforge.errors import CalibrationError, ConfigError, ScalesError, TrtforgeError
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     import onnx
 
 CollectOn = Literal["cpu", "gpu"]
-ObservedTensors = Literal["int8", "float16", "all"]
+ObservedTensors = Literal["int8", "float16", "all", "cache"]
 
 
 def observe(
@@ -66,7 +67,8 @@ def observe(
     collect_on : ``cpu``, where ONNX Runtime runs the network, or ``gpu``, where TensorRT does
         (`trtforge.collect_on_gpu`).
     tensors : which tensors: ``int8``, those that quantization needs a range for; ``float16``, those that FP16
-        would hold, so that `lower` can keep in FP32 what it cannot; ``all``, both.
+        would hold, so that `lower` can keep in FP32 what it cannot; ``all``, both; ``cache``, also every
+        other activation that a complete calibration cache covers.
     on_progress : called with clips done and clips in all.
 
     Returns
@@ -110,7 +112,7 @@ def _to_observe(
 ) -> tuple[str, ...]:
     if tensors not in get_args(ObservedTensors):
         raise ConfigError(
-            f"tensors must be 'int8', 'float16' or 'all', got {tensors!r}", settings=("tensors",)
+            f"tensors must be 'int8', 'float16', 'all' or 'cache', got {tensors!r}", settings=("tensors",)
         )
     wants_int8 = tensors != "float16"
     plan = plan_placement(prepared, exclude=exclude, attention=attention) if wants_int8 else PlacementPlan(())
@@ -121,7 +123,8 @@ def _to_observe(
             f"the network has no tensor to observe for {tensors!r}{first_reasons(plan.left_alone)}",
             hint="networks are observed in FP32, before they are typed or quantized",
         )
-    return tuple(dict.fromkeys([*quantized, *halved]))
+    covered = cache_tensors(prepared) if tensors == "cache" else ()
+    return tuple(dict.fromkeys([*quantized, *halved, *covered]))
 
 
 def scales_from(
@@ -196,6 +199,10 @@ def calibrate(
     ------
     ModelError, InputError, QuantizationError, CalibrationError, NoGpuError : as for `observe`.
     ConfigError : the method is unknown, or as for `observe`.
+
+    Warns
+    -----
+    RuntimeWarning : clips were left out; ``rejected`` of the scales names them all.
     """
     source = load_model(model)
     observations = observe(
@@ -208,6 +215,15 @@ def calibrate(
         on_progress=on_progress,
     )
     _refuse_zero_inputs(observations, source)
+    if observations.rejected:
+        clip, reason = next(iter(observations.rejected.items()))
+        num_rejected = len(observations.rejected)
+        warnings.warn(
+            f"{num_rejected} of {observations.num_clips + num_rejected} clips were "
+            f"left out of the calibration; the first is {clip!r}: {reason}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     return choose(observations, method, percentile=percentile)
 
 

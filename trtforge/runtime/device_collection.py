@@ -310,7 +310,8 @@ class DeviceCollector:
         for clip_ids in batch.sources:
             of_source = BatchCounts(nonfinite=_rows_between(counts, first, first + len(clip_ids)))
             first += len(clip_ids)
-            tally.add(clip_ids, of_source.faults(self._names, clip_ids), len(feeds))
+            faults = of_source.faults(self._names, clip_ids, batch.feed.arrays)
+            tally.add(clip_ids, faults, len(feeds))
             if on_progress is not None:
                 on_progress(tally.num_seen, len(feeds))
 
