@@ -101,6 +101,25 @@ def test_constants_broadcast_with_the_axis_as_without(shape: tuple[int, ...]) ->
     assert kinds == ["Unsqueeze", "Conv", "Mul", "PRelu", "Add", "Conv", "Squeeze"]
 
 
+def test_quantizers_that_count_axes_from_the_end_keep_theirs() -> None:
+    nodes = [
+        helper.make_node("QuantizeLinear", ["w", "scale", "zero"], ["q"], name="q", axis=-3),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["d"], name="d", axis=-3),
+        helper.make_node("Conv", ["x", "d"], ["y"], name="y"),
+    ]
+    scale = np.linspace(0.01, 0.04, 4, dtype=np.float32)
+    model = network(nodes, w=noise(4, 4, 3), scale=scale, zero=np.zeros(4, np.int8))
+    same_numbers(model, {"x": noise(2, 4, 30)})
+
+
+def test_a_weight_that_is_an_input_too_keeps_its_shape_known() -> None:
+    model = network([helper.make_node("Conv", ["x", "w"], ["y"], name="y")], w=noise(5, 4, 3))
+    model.graph.input.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [5, 4, 3]))
+    flat = same_numbers(model, {"x": noise(2, 4, 30)})
+    (shape,) = (value.type.tensor_type.shape for value in flat.graph.input if value.name == "w")
+    assert [size.dim_value for size in shape.dim] == [5, 4, 1, 3]
+
+
 def test_a_network_of_an_old_opset_is_left_as_it_is() -> None:
     model = network([helper.make_node("Conv", ["x", "w"], ["y"], name="y")], w=noise(5, 4, 3))
     model.opset_import[0].version = 12

@@ -186,6 +186,22 @@ class _Lifting:
         weight = self._index.initializers[name]
         if len(weight.dims) == _RANK:
             weight.dims.insert(_HEIGHT_AXIS, 1)
+            # Where weights are inputs that may be given anew, as in networks of IR 3.
+            for value in self._graph.input:
+                if value.name == name:
+                    value.type.tensor_type.shape.Clear()
+                    for size in weight.dims:
+                        value.type.tensor_type.shape.dim.add().dim_value = size
+            self._count_axes_from_the_front(name)
+
+    def _count_axes_from_the_front(self, name: str) -> None:
+        """Have quantizers of a weight name their axis as it stays, where they count from the end."""
+        for reader in self._index.readers(name):
+            if reader.op_type in QUANTIZERS:
+                for item in reader.attribute:
+                    if item.name == "axis" and item.i < 0:
+                        item.i += _RANK
+                self._count_axes_from_the_front(reader.output[0])
 
     def _lift(self, name: str) -> None:
         """Put the axis into a tensor that is there without."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -121,6 +121,5 @@ def export_language_model(
     transformers = require("transformers", "read checkpoints of language models")
     transformers.AutoConfig.from_pretrained(name).save_pretrained(target)
     side.tokenizer.save_pretrained(target)
-    generation = Path(name) / "generation_config.json"
-    if generation.is_file():
-        shutil.copyfile(generation, target / generation.name)
+    with suppress(OSError):  # a checkpoint may have none
+        transformers.GenerationConfig.from_pretrained(name).save_pretrained(target)

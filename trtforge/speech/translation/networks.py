@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -113,9 +113,8 @@ def export_translator(
     write_networks(networks, target)
     transformers.AutoConfig.from_pretrained(checkpoint).save_pretrained(target)
     transformers.AutoTokenizer.from_pretrained(checkpoint).save_pretrained(target)
-    generation = Path(checkpoint) / "generation_config.json"
-    if generation.is_file():
-        shutil.copyfile(generation, target / generation.name)
+    with suppress(OSError):  # a checkpoint may have none
+        transformers.GenerationConfig.from_pretrained(checkpoint).save_pretrained(target)
 
 
 def write_networks(networks: Networks, folder: Path) -> None:
