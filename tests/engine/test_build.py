@@ -390,3 +390,31 @@ def test_what_an_engine_cannot_run_on_has_names():
         "10.3 (B300, GB300)",
     )
     assert cannot_run_on(("8.0+",)) == ("7.0 (V100)", "7.5 (T4, RTX 20)")
+
+
+@pytest.mark.parametrize("first", ["INT4", "INT8"])
+def test_the_narrowest_weights_name_a_network_in_whatever_order(first):
+    def stored(name, dtype):
+        element = getattr(onnx.TensorProto, dtype)
+        return onnx.helper.make_tensor(name, element, [4, 4], [1] * 16)
+
+    kinds = [first, "INT8" if first == "INT4" else "INT4"]
+    nodes = [onnx.helper.make_node("DequantizeLinear", [kind, "scale"], [f"{kind}_w"]) for kind in kinds]
+    nodes += [
+        onnx.helper.make_node("MatMul", ["x", f"{kinds[0]}_w"], ["h"]),
+        onnx.helper.make_node("MatMul", ["h", f"{kinds[1]}_w"], ["y"]),
+    ]
+    shape = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        nodes,
+        "two_kinds",
+        [shape("x", onnx.TensorProto.FLOAT, [2, 4])],
+        [shape("y", onnx.TensorProto.FLOAT, [2, 4])],
+        [
+            stored("INT4", "INT4"),
+            stored("INT8", "INT8"),
+            onnx.numpy_helper.from_array(np.float32(0.5), "scale"),
+        ],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 21)], ir_version=10)
+    assert network_precision(model) == "int4_weight_only"

@@ -45,9 +45,10 @@ def network_precision(model: onnx.ModelProto) -> str:
 
     Returns
     -------
-    ``int8`` or ``float8`` where there are Q/DQ nodes of that type; ``int8_weight_only`` or
-    ``int4_weight_only`` where only weights are dequantized; else ``float16`` or ``bfloat16`` where a
-    convolution or matrix product has such a weight, or an input is such; else ``float32``.
+    ``int8`` or ``float8`` where there are Q/DQ nodes of that type, INT8 before FP8; ``int4_weight_only`` or
+    ``int8_weight_only`` where only weights are dequantized, INT4 before INT8; else ``float16`` or
+    ``bfloat16`` where a convolution or matrix product has such a weight, or an input is such; else
+    ``float32``.
     """
     import onnx
 
@@ -64,28 +65,33 @@ def network_precision(model: onnx.ModelProto) -> str:
             if attribute.HasField("t"):
                 types[node.output[0]] = attribute.t.data_type
     found: set[str] = set()
+    held: set[str] = set()
     for node in (node for graph in all_graphs(model.graph) for node in graph.node):
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
             # A dequantizer without zero point reads what its own input is.
             tells = node.input[2] if len(node.input) > 2 else node.input[0]
-            held = quantized.get(types.get(tells, 0), "int8")
-            return "int8_weight_only" if held == "int8" and _dequantizes_weights_alone(model) else held
+            held.add(quantized.get(types.get(tells, 0), "int8"))
         if node.op_type in _COMPUTING:
             found.update(halves[types[name]] for name in node.input if types.get(name) in halves)
-    return min(found, default="float32", key=list(halves.values()).index)
+    if "int8" in held and not _dequantizes_weights_alone(model):
+        return "int8"
+    for narrow in ("float8", "int4_weight_only"):
+        if narrow in held:
+            return narrow
+    return "int8_weight_only" if held else min(found, default="float32", key=list(halves.values()).index)
 
 
 def _dequantizes_weights_alone(model: onnx.ModelProto) -> bool:
     """Say whether nothing is quantized, and all that is dequantized are constants."""
-    for graph in all_graphs(model.graph):
-        constants = {tensor.name for tensor in graph.initializer}
-        constants |= {node.output[0] for node in graph.node if node.op_type == "Constant"}
-        for node in graph.node:
-            if node.op_type == "QuantizeLinear":
-                return False
-            if node.op_type == "DequantizeLinear" and node.input[0] not in constants:
-                return False
-    return True
+    graphs = list(all_graphs(model.graph))
+    constants = {tensor.name for graph in graphs for tensor in graph.initializer}
+    nodes = [node for graph in graphs for node in graph.node]
+    constants |= {node.output[0] for node in nodes if node.op_type == "Constant"}
+    return not any(
+        node.op_type == "QuantizeLinear"
+        or (node.op_type == "DequantizeLinear" and node.input[0] not in constants)
+        for node in nodes
+    )
 
 
 def agreed_precision(
