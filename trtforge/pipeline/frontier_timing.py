@@ -14,7 +14,7 @@ from trtforge.graph import Attention
 from trtforge.nvidia import Flavor
 from trtforge.pipeline.engine_timing import TimePair, require_running, require_timing_gpu, timer_on_gpu
 from trtforge.pipeline.fastest import network_in_half
-from trtforge.pipeline.quantization import quantize
+from trtforge.pipeline.quantization import quantize, rest_for
 from trtforge.profiles import OptimizationProfile
 from trtforge.scales import Scales
 
@@ -71,7 +71,8 @@ def choice_timer(
     """
     if time_pair is None:
         require_timing_gpu()
-    config, flavor = how.config or BuildConfig(), how.flavor
+    config = how.config or BuildConfig()
+    flavor = how.flavor.strongly_typed() if config.strongly_typed else how.flavor
     half = network_in_half(source, flavor)
     settings = {"profiles": how.profiles, "flavor": flavor}
     baseline = build_engine(half, config=replace(config, precision="float16"), **settings)
@@ -83,7 +84,7 @@ def choice_timer(
         network = quantize(
             source,
             scales,
-            rest="float16" if flavor.strongly_typed_only else "float32",
+            rest=rest_for(flavor),
             exclude=[*exclude, *kept],
             attention=attention,
         )
