@@ -98,6 +98,12 @@ def test_an_exported_folder_needs_no_pytorch(folder, tmp_path, monkeypatch):
         ]
 
 
+def test_rows_of_no_symbols_are_refused_of_an_exported_folder_too(folder, tmp_path):
+    export_language_model(folder, tmp_path, max_positions=48)
+    with pytest.raises(ConfigError, match="max_positions must be 1 or more, got 0"):
+        LanguageModel.load(tmp_path, max_positions=0)
+
+
 def test_runs_that_came_before_do_not_come_again(model):
     (plain,) = model.complete(["are"], max_new_tokens=40)
     pairs = list(zip(plain.tokens, plain.tokens[1:], strict=False))

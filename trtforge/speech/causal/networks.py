@@ -48,6 +48,7 @@ def open_decoder(
     """
     if device not in ("cpu", "gpu"):
         raise ConfigError(f"device must be 'cpu' or 'gpu', got {device!r}", settings=("device",))
+    _check_positions(max_positions)
     if device == "cpu":
         network = network_of(checkpoint, max_positions=max_positions)
         return OnnxRunner(network.decoder, num_threads=num_threads), network.num_positions
@@ -58,7 +59,15 @@ def open_decoder(
             hint="export_language_model(checkpoint, folder), then build_language_model(folder) on the GPU's "
             "machine",
         )
-    return Session(folder / ENGINE, max_contexts=1, cuda_graphs=STEP_GRAPHS), positions_of(folder)
+    session = Session(folder / ENGINE, max_contexts=1, cuda_graphs=STEP_GRAPHS)
+    return session, min(max_positions, positions_of(folder))
+
+
+def _check_positions(max_positions: int) -> None:
+    if max_positions < 1:
+        raise ConfigError(
+            f"max_positions must be 1 or more, got {max_positions}", settings=("max_positions",)
+        )
 
 
 def network_of(checkpoint: str, *, max_positions: int = 4096, kv_dtype: KvDtype = "float32") -> CausalNetwork:
@@ -70,6 +79,7 @@ def network_of(checkpoint: str, *, max_positions: int = 4096, kv_dtype: KvDtype 
     ConfigError : ``max_positions`` is below 1.
     ModelError : the checkpoint cannot be read or traced.
     """
+    _check_positions(max_positions)
     folder = Path(checkpoint)
     if (folder / _SIDECAR).is_file():
         return CausalNetwork(load_model(folder / DECODER), min(max_positions, positions_of(folder)))
