@@ -18,7 +18,7 @@ def test_what_a_process_says_comes_back_and_why_it_failed():
     failed = run_apart("benchmarks.no_such", "x", (), options())
     assert list(failed.reason or ()) == ["failed"]
     assert failed.reason["failed"].endswith(": No module named benchmarks.no_such")
-    assert failed.reason["failed"] in failed.complained
+    assert ": No module named benchmarks.no_such" in failed.complained
 
 
 def test_a_process_that_takes_too_long_is_ended():
