@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ pytest.importorskip("ray.serve")
 pytest.importorskip("onnxruntime")
 
 from tests.bundled import CALIBRATION_SET, MODEL
+from tests.serving.ray.conftest import served
 from trtforge.audio import decode_audio
 from trtforge.errors import ConfigError, DeviceLostError, ExecutionError
 from trtforge.serving.ray.running import RunnerSource
@@ -32,15 +32,8 @@ pytestmark = pytest.mark.ray
 @pytest.fixture(scope="module")
 def address(cluster: Any) -> Iterator[str]:
     """Serve on a free port of this machine."""
-    from ray import serve
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    serve.start(http_options={"host": "127.0.0.1", "port": port})
-    serve.run(make_app(MODEL, settings=ServeSettings(max_duration=20.0)))
-    yield f"http://127.0.0.1:{port}/"
-    serve.shutdown()
+    with served(make_app(MODEL, settings=ServeSettings(max_duration=20.0))) as found:
+        yield found
 
 
 def post(address: str, content: bytes) -> tuple[int, dict[str, Any]]:

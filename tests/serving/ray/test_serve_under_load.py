@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +17,7 @@ pytest.importorskip("ray.serve")
 pytest.importorskip("onnxruntime")
 
 from tests.bundled import CALIBRATION_SET, MODEL
+from tests.serving.ray.conftest import served
 from trtforge.serving.ray.serve import ServeSettings, make_app
 
 AUDIO = sorted((CALIBRATION_SET / "audio").iterdir())[0].read_bytes()
@@ -35,15 +35,8 @@ pytestmark = pytest.mark.ray
 @pytest.fixture(scope="module")
 def address(cluster: Any) -> Iterator[str]:
     """Serve on a free port of this machine."""
-    from ray import serve
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    serve.start(http_options={"host": "127.0.0.1", "port": port})
-    serve.run(make_app(MODEL, settings=SETTINGS))
-    yield f"http://127.0.0.1:{port}/"
-    serve.shutdown()
+    with served(make_app(MODEL, settings=SETTINGS)) as found:
+        yield found
 
 
 def post(address: str) -> tuple[int, str]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from trtforge._optional import require
 from trtforge.errors import InputError, ModelError
+from trtforge.speech.generation.checkpoints import read_config_and_tokenizer
 
 
 @dataclass(frozen=True)
@@ -51,15 +52,7 @@ class PromptSide:
         ModelError : there is no such checkpoint, it has an encoder, or it does not say what ends a text.
         """
         transformers = require("transformers", "read checkpoints of language models")
-        try:
-            config = transformers.AutoConfig.from_pretrained(checkpoint)
-            tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
-        except (OSError, ValueError, KeyError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise ModelError(
-                f"{checkpoint} cannot be read as a checkpoint of transformers: {reason}",
-                hint="pass a folder with config.json, weights and tokenizer, or the id of such a one",
-            ) from error
+        config, tokenizer = read_config_and_tokenizer(checkpoint)
         if config.is_encoder_decoder:
             raise ModelError(
                 f"{checkpoint} is of kind {config.model_type!r}, which has an encoder; a causal language "

@@ -44,6 +44,30 @@ def load_checkpoint(checkpoint: str, kind: Literal["seq2seq", "causal"]) -> Any:
     return model.eval()
 
 
+def read_config_and_tokenizer(checkpoint: str) -> tuple[Any, Any]:
+    """Read the configuration and the tokenizer of a checkpoint, as `transformers` has them.
+
+    Parameters
+    ----------
+    checkpoint : folder, or id of a model hub.
+
+    Raises
+    ------
+    MissingExtraError : `transformers` is not installed.
+    ModelError : there is no such checkpoint.
+    """
+    transformers = require("transformers", "read checkpoints")
+    try:
+        config = transformers.AutoConfig.from_pretrained(checkpoint)
+        return config, transformers.AutoTokenizer.from_pretrained(checkpoint)
+    except (OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(
+            f"{checkpoint} cannot be read as a checkpoint of transformers: {reason}",
+            hint="pass a folder with config.json, weights and tokenizer, or the id of such a one",
+        ) from error
+
+
 def read_positions(path: Path, *, format: str, written_by: str) -> int:  # noqa: A002
     """Read how many symbols a sequence can have from the description beside exported networks.
 

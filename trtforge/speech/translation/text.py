@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from trtforge._optional import require
 from trtforge.errors import ConfigError, ModelError
 from trtforge.speech.generation import Suppress
+from trtforge.speech.generation.checkpoints import read_config_and_tokenizer
 from trtforge.speech.translation.constrained import Constraint, Tokens
 from trtforge.speech.translation.terms import raise_first
 
@@ -68,15 +69,7 @@ class TextSide:
         """
         transformers = require("transformers", "read translation checkpoints")
         require("sentencepiece", "read and write the symbols of a translation checkpoint")
-        try:
-            config = transformers.AutoConfig.from_pretrained(checkpoint)
-            tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
-        except (OSError, ValueError, KeyError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise ModelError(
-                f"{checkpoint} cannot be read as a checkpoint of transformers: {reason}",
-                hint="pass a folder with config.json, weights and tokenizer, or the id of such a one",
-            ) from error
+        config, tokenizer = read_config_and_tokenizer(checkpoint)
         if config.model_type not in ("marian", "m2m_100"):
             raise ModelError(
                 f"{checkpoint} is of kind {config.model_type!r}; translation takes Marian, M2M100 and NLLB",
