@@ -100,3 +100,24 @@ def dense_net() -> onnx.ModelProto:
         [numpy_helper.from_array(value, name) for name, value in weights.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def with_half_weights(model: onnx.ModelProto, *, is_listed: bool) -> onnx.ModelProto:
+    """The network with each weight stored in FP16 and cast to FP32, as small files are made."""
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    casts = []
+    for tensor in made.graph.initializer:
+        half = numpy_helper.from_array(
+            numpy_helper.to_array(tensor).astype(np.float16), f"{tensor.name}_half"
+        )
+        casts.append(helper.make_node("Cast", [half.name], [tensor.name], to=TensorProto.FLOAT))
+        if is_listed:
+            shape = list(half.dims)
+            made.graph.input.append(helper.make_tensor_value_info(half.name, TensorProto.FLOAT16, shape))
+        tensor.CopyFrom(half)
+    nodes = [*casts, *made.graph.node]
+    del made.graph.node[:]
+    made.graph.node.extend(nodes)
+    onnx.checker.check_model(made, full_check=True)
+    return made

@@ -1,12 +1,15 @@
+from pathlib import Path
+
 import numpy as np
 import onnx.parser
 import pytest
 
-from tests.engine.networks import PROFILE, conv_net, one_op_net, reshaping_net
+from tests.engine.networks import PROFILE, conv_net, one_op_net, reshaping_net, with_half_weights
+from tests.graph.networks import run
 from trtforge.engine import BuildConfig, Engine, build, network_precision
 from trtforge.engine.precision import agreed_precision, network_to_build
 from trtforge.errors import BuildError, ConfigError, NoGpuError, PluginMissingError, ProfileError
-from trtforge.model import TensorSpec, model_digest
+from trtforge.model import TensorSpec, load_model, model_digest
 from trtforge.nvidia import gpus
 from trtforge.nvidia.generations import cannot_run_on
 from trtforge.nvidia.selection import flavor_for
@@ -15,6 +18,7 @@ from trtforge.profiles import OptimizationProfile
 from trtforge.scales import Scales, TensorScale
 
 needs_rtx = pytest.mark.usefixtures("_rtx")
+RECOGNISER = Path(__file__).parents[2] / "examples/models/asr_en/asr_en.onnx"
 V8 = flavor_for("tensorrt", "8.6.0")
 
 
@@ -175,6 +179,33 @@ def test_fp16_scales_are_refused_by_a_library_that_takes_none():
         network_to_build(model, "int8", chosen)
     assert caught.value.hint == 'quantize with rest="float32", trtforge quantize --rest float32'
     assert network_to_build(model, "int8", flavor_for("tensorrt", "10.16.1"))[0] is model
+
+
+@pytest.mark.parametrize(
+    "library", [("tensorrt", "8.6.0"), ("tensorrt", "10.16.1"), ("tensorrt_rtx", "1.7.1")]
+)
+@pytest.mark.parametrize("is_listed", [False, True], ids=["weights", "weights listed as inputs"])
+def test_weights_that_a_cast_makes_are_computed(library, is_listed):
+    model = with_half_weights(conv_net(), is_listed=is_listed)
+    given, rewritten = network_to_build(model, "float32", flavor_for(*library))
+    assert rewritten.pop("constants") == "computed"
+    assert rewritten == ({"convolutions": "2-D"} if library[1] == "8.6.0" else {})
+    assert "Cast" not in {node.op_type for node in given.graph.node}
+    assert not any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in given.graph.initializer)
+    assert [value.name for value in given.graph.input] == ["mel"]
+    mel = {"mel": np.random.default_rng(0).standard_normal((2, 4, 32), np.float32)}
+    before, after = (run(network, mel)["logits"] for network in (model, given))
+    np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-6)
+
+
+def test_the_bundled_recognisers_convolutions_get_weights_and_a_height():
+    model = load_model(RECOGNISER)
+    given, rewritten = network_to_build(model, "float16", flavor_for("tensorrt", "8.6.0"))
+    assert rewritten == {"constants": "computed", "convolutions": "2-D"}
+    weights = [node.input[1] for node in given.graph.node if node.op_type == "Conv"]
+    sizes = {tensor.name: len(tensor.dims) for tensor in given.graph.initializer}
+    assert len(weights) == 19
+    assert {sizes[name] for name in weights} == {4}
 
 
 def test_convolutions_stay_where_scales_go_by_the_names_of_the_parser():

@@ -16,6 +16,7 @@ from trtforge.graph import (
     state_kernel_shapes,
     to_bfloat16,
     to_float16,
+    with_constants_folded,
 )
 from trtforge.graph.index import QUANTIZERS
 from trtforge.model import all_graphs, model_digest
@@ -147,12 +148,12 @@ def network_to_build(
 ) -> tuple[onnx.ModelProto, dict[str, Any]]:
     """Return the network in the form that the library needs to be given for a precision.
 
-    Libraries that run the types of the network get a float32 network that is to become ``float16`` or
-    ``bfloat16``, or to store its weights narrow, typed so by `trtforge.graph`; its inputs and outputs stay
-    float32. TensorRT 8.6 gets 1-D convolutions as 2-D ones, and every kernel shape in words: it cannot read
-    quantized ones otherwise, and its parser puts reshapes around each of the others. Only where it is to
-    calibrate, or to read a calibration cache, they stay, since scales go by the names of those reshapes.
-    Otherwise it is the network as it is.
+    What depends on constants alone is computed. Libraries that run the types of the network get a float32
+    network that is to become ``float16`` or ``bfloat16``, or to store its weights narrow, typed so by
+    `trtforge.graph`; its inputs and outputs stay float32. TensorRT 8.6 gets 1-D convolutions as 2-D ones, and
+    every kernel shape in words: it cannot read quantized ones otherwise, and its parser puts reshapes around
+    each of the others. Only where it is to calibrate, or to read a calibration cache, they stay, since scales
+    go by the names of those reshapes.
 
     Parameters
     ----------
@@ -166,9 +167,9 @@ def network_to_build(
     Returns
     -------
     network : what to give to the parser.
-    rewritten : what was done to it, as options of the manifest; empty where nothing was. ``typed`` is the
-        type given here, ``block_size`` that of narrow weights, ``float32_nodes`` the nodes of a typed network
-        that stay in FP32, with the reasons.
+    rewritten : what was done to it, as options of the manifest; empty where nothing was. ``constants`` says
+        that some were computed, ``typed`` is the type given here, ``block_size`` that of narrow weights,
+        ``float32_nodes`` the nodes of a typed network that stay in FP32, with the reasons.
 
     Raises
     ------
@@ -189,32 +190,35 @@ def network_to_build(
             hint="leave observations out",
             settings=("observations",),
         )
+    network = with_constants_folded(model)
+    rewritten: dict[str, Any] = {} if network is model else {"constants": "computed"}
     if flavor.strongly_typed_only:
-        rewritten: dict[str, Any] = {}
         if typed_here:
-            prepared = prepare(model)
+            prepared = prepare(network)
             magnitudes = observed_magnitudes(observations, model)
             if precision in WEIGHT_ONLY:
                 stored = WEIGHT_ONLY[precision]
-                model = quantize_weights_only(prepared, stored, block_size=block_size, magnitudes=magnitudes)
+                network = quantize_weights_only(
+                    prepared, stored, block_size=block_size, magnitudes=magnitudes
+                )
                 rewritten["block_size"] = block_size
             elif precision == "float16":
-                model = to_float16(prepared, magnitudes=magnitudes)
+                network = to_float16(prepared, magnitudes=magnitudes)
             else:
-                model = to_bfloat16(prepared)
+                network = to_bfloat16(prepared)
             rewritten["typed"] = precision
-        if kept := kept_float32(model):
+        if kept := kept_float32(network):
             rewritten["float32_nodes"] = kept
-        return model, rewritten
+        return network, rewritten
     if not flavor.has_half_scales:
-        _refuse_half_scales(model, flavor)
+        _refuse_half_scales(network, flavor)
     if flavor.reads_every_quantized_convolution:
-        return model, {}
-    stated = state_kernel_shapes(model)
-    calibrates = precision == "int8" and network_precision(model) != "int8"
+        return network, rewritten
+    stated = state_kernel_shapes(network)
+    calibrates = precision == "int8" and network_precision(network) != "int8"
     if not calibrates and (lifted := convolutions_in_2d(stated)) is not stated:
-        return lifted, {"convolutions": "2-D"}
-    return stated, {} if stated is model else {"kernel_shapes": "stated"}
+        return lifted, {**rewritten, "convolutions": "2-D"}
+    return stated, rewritten if stated is network else {**rewritten, "kernel_shapes": "stated"}
 
 
 def _refuse_half_scales(model: onnx.ModelProto, flavor: Flavor) -> None:

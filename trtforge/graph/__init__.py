@@ -22,7 +22,7 @@ from trtforge.graph.placement import (
     tensors_to_observe,
 )
 from trtforge.graph.precision import kept_float32, to_bfloat16, to_float16
-from trtforge.graph.prepare import prepare
+from trtforge.graph.prepare import prepare, with_constants_folded
 from trtforge.graph.quantize import quantize_graph
 from trtforge.graph.quantized_types import QuantizedTo
 from trtforge.graph.receptive_field import ReceptiveField, receptive_field
@@ -63,4 +63,5 @@ __all__ = [
     "to_float16",
     "widen_bfloat16",
     "widen_float16",
+    "with_constants_folded",
 ]

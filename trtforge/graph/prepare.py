@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trtforge.graph.rewrites import REWRITES
-from trtforge.graph.rewrites.remove_unused import remove_unused
+from trtforge.graph.rewrites import REWRITES, fold_constants, remove_unused
 from trtforge.graph.tensor_types import drop_inferable_types
 from trtforge.model import copy_model
 
@@ -41,6 +40,32 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
         pass
     remove_unused(prepared)
     return prepared
+
+
+def with_constants_folded(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Compute what depends on constants alone, and change nothing else.
+
+    A weight that a ``Cast`` or another node makes is no weight to TensorRT 8.6, but a tensor: it fuses
+    nothing with such a convolution, and does not run it in INT8.
+
+    Parameters
+    ----------
+    model : the network, not changed; its external data loaded; of any size.
+
+    Returns
+    -------
+    folded : a network with the same inputs, outputs and numbers; the same one where there is nothing to fold.
+
+    Raises
+    ------
+    ModelError : the graph's types contradict each other, or one of its constants cannot be computed.
+    """
+    folded = copy_model(model)
+    _unlist_constants(folded)
+    if not fold_constants(folded):
+        return model
+    remove_unused(folded)
+    return folded
 
 
 def _unlist_constants(model: onnx.ModelProto) -> None:
