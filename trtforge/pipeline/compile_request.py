@@ -15,7 +15,7 @@ from trtforge.engine.narrow_types import WEIGHT_ONLY
 from trtforge.errors import ConfigError
 from trtforge.model import ModelSource
 from trtforge.nvidia import Flavor
-from trtforge.pipeline.quantization import CollectOn, ObservedTensors
+from trtforge.pipeline.calibration import CollectOn, ObservedTensors
 from trtforge.profiles import OptimizationProfile
 
 CompilePrecision: TypeAlias = Precision | Literal["fastest"]

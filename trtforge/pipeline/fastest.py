@@ -22,7 +22,8 @@ from trtforge.pipeline.engine_timing import (
     timer_on_gpu,
     tuned_feed,
 )
-from trtforge.pipeline.quantization import lower, quantize, rest_for
+from trtforge.pipeline.lowering import lower
+from trtforge.pipeline.quantization import quantize, rest_for
 from trtforge.profiles import OptimizationProfile
 from trtforge.scales import Scales
 

@@ -29,7 +29,7 @@ from trtforge.assignment import (
 )
 from trtforge.audio import ClipSet, Features, features_for_model
 from trtforge.engine.single_build import scales_digest
-from trtforge.errors import ConfigError, ScalesError
+from trtforge.errors import ConfigError
 from trtforge.external_data import save_model
 from trtforge.feeds import Arrays, Feeds, as_feeds
 from trtforge.graph import Attention, prepare
@@ -38,6 +38,7 @@ from trtforge.pipeline.clips import as_clip_set
 from trtforge.pipeline.engine_timing import require_timing_gpu
 from trtforge.pipeline.evaluation import check_texts
 from trtforge.pipeline.frontier_timing import FrontierTiming, choice_timer
+from trtforge.pipeline.quantization import check_scales
 from trtforge.report.frontier import draw_frontier
 from trtforge.scales import Scales
 from trtforge.speech import CtcDecoder
@@ -158,11 +159,7 @@ def search(
         require_timing_gpu()
     source = load_model(model)
     digest = model_digest(source)
-    if scales.model_sha256 != digest:
-        raise ScalesError(
-            f"the scales belong to another network: {scales.model_sha256[:12]}, this one is {digest[:12]}",
-            hint="calibrate this network; scales do not carry over, even after a small change",
-        )
+    check_scales(scales, digest)
     prepared = prepare(source)
     feeds, texts, strata, decoder = _judged_on(source, clips, budget, features, decoder)
     groups = find_groups(prepared, next(iter(feeds)).arrays, by=by, exclude=exclude, attention=attention)
