@@ -44,7 +44,7 @@ from trtforge.pipeline.compile_request import (
 )
 from trtforge.pipeline.engine_timing import require_timing_gpu
 from trtforge.pipeline.evaluation import Contender, can_run, check_texts, evaluate
-from trtforge.pipeline.fastest import build_fastest
+from trtforge.pipeline.fastest import ONE_PRECISION, build_fastest
 from trtforge.pipeline.lowering import lower
 from trtforge.pipeline.quantization import quantize, quantize_weights, rest_for
 from trtforge.pipeline.remarks import remark_clips_outside, remark_engine_not_run, remark_only_zeros
@@ -165,7 +165,7 @@ def compile(  # noqa: A001 - the word users look for
     chosen.check_can_build()
     targets_of(precision, chosen, settings)
     if fastest:
-        require_timing_gpu()
+        require_timing_gpu(ONE_PRECISION)
     check_keep_float32(keep_float32, precision, chosen)
     stages = Stages(console)
     with stages.stage("load") as stage:
