@@ -22,11 +22,11 @@ from benchmarks.native_calibrator.timing import time_engines
 from benchmarks.pages import to_text
 from trtforge._files import write_text
 from trtforge.engine import BuildConfig, build
-from trtforge.engine.config import Precision
 from trtforge.errors import ConfigError, TrtforgeError
 from trtforge.model import load_model, model_digest
 from trtforge.nvidia import select
 from trtforge.nvidia.v8 import V8
+from trtforge.precisions import Precision
 from trtforge.profiles import OptimizationProfile, ShapeRange
 
 MODULE = "benchmarks.bench_convolutions"

@@ -13,6 +13,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,16 @@ from benchmarks.environment import describe_run
 from benchmarks.pages import Publication
 from benchmarks.search.page import tables
 from trtforge._files import json_bytes, sha256
-from trtforge._progress import Stages
+from trtforge._progress import OnProgress, Stages
 from trtforge.accuracy import AccuracyReport
-from trtforge.assignment import AccuracyBudget, Assignment, Frontier, Point, Score, time_frontier
+from trtforge.assignment import AccuracyBudget, Assignment, Frontier, Point, Score, TimeChoice, time_frontier
 from trtforge.audio import ClipSet, features_for_model
 from trtforge.engine import BuildConfig
 from trtforge.model import load_model
 from trtforge.nvidia import available, select
 from trtforge.pipeline import FrontierTiming, Search, calibrate, choice_timer, evaluate, quantize, search
 from trtforge.profiles import OptimizationProfile, ShapeRange
+from trtforge.ratios import Ratios
 from trtforge.report.frontier import draw_frontier
 from trtforge.scales import Scales
 
@@ -119,16 +121,43 @@ def time_points(result: dict[str, Any], args: argparse.Namespace) -> dict[str, A
     profile = OptimizationProfile({"mel": ShapeRange((1, 80, 64), (16, 80, 512), (32, 80, 1024))})
     nodes = {row["group"]: row["nodes"] for row in result["sensitivity"]}
     config = BuildConfig(timing_cache=args.timing_cache)
-    points = [*result["frontier"], *(point for chosen in result["chosen"] for point in chosen["refined"])]
     with stages.stage("time") as stage:
         time_choice = choice_timer(model, scales, nodes, FrontierTiming([profile], flavor, config))
-        for done, point in enumerate(points):
-            choice = Point(tuple(point["left_out"]), point["int8_share"], Score.from_json(point["score"]), ())
-            (timed,) = time_frontier(Frontier((choice,), (), choice), time_choice).points
-            assert timed.time is not None  # noqa: S101 - narrows the type
-            point["time"] = timed.time.to_json()
-            stage(done + 1, len(points))
-    return result
+        return with_times(result, time_choice, stage)
+
+
+def with_times(result: dict[str, Any], time_choice: TimeChoice, on_progress: OnProgress) -> dict[str, Any]:
+    """Return a result with the time of every point, each choice built once; what cannot be built is noted."""
+    points = [*result["frontier"], *(point for chosen in result["chosen"] for point in chosen["refined"])]
+    choices = tuple(
+        Point(tuple(point["left_out"]), point["int8_share"], Score.from_json(point["score"]), ())
+        for point in points
+    )
+    num_built, done = len({choice.left_out for choice in choices if choice.int8_share}), count(1)
+
+    def time_one(left_out: tuple[str, ...]) -> Ratios:
+        try:
+            return time_choice(left_out)
+        finally:
+            on_progress(next(done), num_built)
+
+    # The last of the frontier leaves out everything: FP16, which is there whatever cannot be built.
+    float16 = choices[len(result["frontier"]) - 1]
+    timed = iter(time_frontier(Frontier(choices, (), float16), time_one).points)
+
+    def with_time(point: dict[str, Any]) -> dict[str, Any]:
+        time = next(timed).time
+        assert time is not None  # noqa: S101 - narrows the type
+        return {**point, "time": time.to_json()}
+
+    return {
+        **result,
+        "frontier": [with_time(point) for point in result["frontier"]],
+        "chosen": [
+            {**chosen, "refined": [with_time(point) for point in chosen["refined"]]}
+            for chosen in result["chosen"]
+        ],
+    }
 
 
 def _search(

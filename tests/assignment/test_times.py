@@ -1,5 +1,7 @@
 """Times decide among what a budget allows; they are made up here, and the choice follows by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from trtforge.assignment import ChoiceTime, Frontier, Point, Score, time_frontier
@@ -61,6 +63,22 @@ def test_a_choice_that_cannot_be_built_is_noted_and_not_taken():
     }  # fmt: skip
     with pytest.raises(DeviceLostError, match="gone"):
         timed({(): DeviceLostError("gone")})
+
+
+def test_without_any_choice_that_could_be_built_nothing_is_chosen():
+    frontier = Frontier(POINTS[:2], (), POINTS[1])
+
+    def time_choice(left_out):
+        raise BuildError(f"no implementation without {', '.join(left_out)}")
+
+    with pytest.raises(
+        BuildError, match=r"could be built and timed; .*: no implementation without a\nhint"
+    ) as caught:
+        time_frontier(frontier, time_choice)
+    assert caught.value.hint.startswith("put the choice that leaves out every layer among the points")
+    # With FP16 among the points there is an answer, and it is known without a build.
+    found = time_frontier(Frontier(POINTS, (), POINTS[1]), time_choice)
+    assert found.chosen == replace(POINTS[3], time=ChoiceTime(1.0, 1.0, 1.0))
 
 
 def test_shapes_count_alike():

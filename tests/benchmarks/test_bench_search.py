@@ -1,8 +1,9 @@
 import pytest
 
-from benchmarks.bench_search import BUDGETS, PAGE, PLOT, RESULT, fill, load, main
+from benchmarks.bench_search import BUDGETS, PAGE, PLOT, RESULT, fill, load, main, with_times
 from benchmarks.pages import BEGIN, END
 from trtforge.assignment import AccuracyBudget, Score
+from trtforge.errors import BuildError
 from trtforge.report.frontier import draw_frontier
 
 measured = pytest.mark.skipif(
@@ -96,6 +97,33 @@ def test_the_tables_say_what_the_result_says():
     assert "`c` at commit `unknown` on d, on H200; tensorrt 8.6.0." in timed
     other = fill(f"{BEGIN}\n{END}", {**result, "digests": ["a" * 64, "b" * 64]})
     assert "gave different results" in other
+
+
+def test_every_choice_is_built_once_and_what_fails_is_noted():
+    def point(left_out, share):
+        return {"left_out": left_out, "int8_share": share, "excess": [], "score": score(30.0, 100)}
+
+    result = {
+        "frontier": [point([], 1.0), point(["a"], 0.75), point(["a", "b"], 0.0)],
+        "chosen": [{"budget": "words", "refined": [point(["a"], 0.75), point(["b"], 0.25)]}],
+    }
+    built, steps = [], []
+
+    def time_choice(left_out):
+        built.append(left_out)
+        if left_out != ("a",):
+            raise BuildError("no implementation")
+        return {"mel (16, 80, 512)": [0.5, 0.6, 0.7]}
+
+    timed = with_times(result, time_choice, lambda *at: steps.append(at))
+    assert built == [(), ("a",), ("b",)]
+    assert steps == [(1, 3), (2, 3), (3, 3)]
+    half = {"ratio": 0.6, "low": 0.55, "high": 0.65, "error": None}
+    broken = {"ratio": None, "low": None, "high": None, "error": "no implementation"}
+    same = {"ratio": 1.0, "low": 1.0, "high": 1.0, "error": None}
+    assert [one["time"] for one in timed["frontier"]] == [broken, half, same]
+    assert [one["time"] for one in timed["chosen"][0]["refined"]] == [half, broken]
+    assert "time" not in result["frontier"][0]
 
 
 def test_a_missing_result_is_an_error(tmp_path, capsys):

@@ -1,6 +1,7 @@
 """What the command line asks of the builder."""
 
 import argparse
+import importlib
 import threading
 
 import pytest
@@ -12,6 +13,8 @@ from trtforge.engine import BuildConfig
 from trtforge.nvidia import interruption
 from trtforge.nvidia.options import BY_FIELD
 from trtforge.nvidia.plugins import Plugin
+from trtforge.precisions import PRECISIONS
+from trtforge.report.formatting import precision_name
 
 
 def parse(*words):
@@ -22,6 +25,16 @@ def parse(*words):
 
 def test_nothing_asked_is_the_default():
     assert build_config(parse()) == BuildConfig()
+
+
+@pytest.mark.parametrize(("command", "more"), [("build", ()), ("compile", ("fastest",))])
+def test_every_precision_of_the_library_is_one_of_the_command(command, more):
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f"trtforge.cli.{command}").add_arguments(parser)
+    (choices,) = [action.choices for action in parser._actions if action.dest == "precision"]
+    assert choices == (*PRECISIONS, *more)
+    assert [BuildConfig(precision=name).precision for name in PRECISIONS] == list(PRECISIONS)
+    assert set(PRECISIONS).isdisjoint(map(precision_name, PRECISIONS))
 
 
 def test_every_option_has_its_word():

@@ -2,8 +2,9 @@
 
 import pytest
 
-from trtforge.engine.race import Spread, Trial, Way, race
+from trtforge.engine.race import Trial, Way, race
 from trtforge.errors import BuildError, ConfigError, DeviceLostError, ExecutionError
+from trtforge.ratios import Spread, sum_up
 
 QDQ = Way("Q/DQ")
 CACHE = Way("scales as a calibration cache", by_cache=True)
@@ -73,7 +74,7 @@ def test_int8_must_not_lose_at_any_shape():
 
 def test_a_gain_within_the_spread_is_none():
     noisy = {"batch 1": [0.7, 0.8, 0.97, 1.05, 1.2]}
-    assert Spread.of(noisy["batch 1"]) == Spread(0.97, 0.8, 1.05)
+    assert sum_up(noisy)["batch 1"] == Spread(0.97, 0.8, 1.05)
     assert race([QDQ], [], Bench({"Q/DQ": noisy})).chosen is None
 
 

@@ -18,8 +18,8 @@ from trtforge.graph import describe, kept_float32, prepare, tensors_for_float16
 from trtforge.nvidia import Flavor
 from trtforge.nvidia.selection import flavor_for
 from trtforge.pipeline import Compilation
+from trtforge.pipeline.calibration import CollectOn
 from trtforge.pipeline.compile_request import tensors_to_know
-from trtforge.pipeline.quantization import CollectOn
 from trtforge.scales import Scales
 
 RTX, V8 = flavor_for("tensorrt_rtx", "1.7.1"), flavor_for("tensorrt", "8.6.0")

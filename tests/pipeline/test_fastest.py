@@ -194,6 +194,12 @@ def test_without_a_gpu_it_is_refused_at_once(scales, tmp_path):
     with pytest.raises(NoGpuError, match="CUDA finds no GPU here") as caught:
         build_fastest(network(), scales, profiles=[PROFILE], flavor=select("tensorrt_rtx"))
     assert "ask for int8 or float16" in caught.value.hint
+    assert caught.value.settings == ("precision",)
+
+
+def test_a_precision_is_refused_where_both_are_built(scales):
+    with pytest.raises(ConfigError, match="the precision of config is 'float32'"):
+        run(scales, {}, config=BuildConfig(precision="float32"))
 
 
 def test_compiling_for_speed_ends_in_an_engine_and_its_story(monkeypatch, tmp_path):
@@ -203,8 +209,8 @@ def test_compiling_for_speed_ends_in_an_engine_and_its_story(monkeypatch, tmp_pa
         in_int8 = sum(layer.requested == "int8" for layer in candidate.manifest.proof.layers)
         return {"mel (4, 80, 500)": Timings((1.0,) * 5, (1.2 - 0.2 * in_int8,) * 5)}
 
-    monkeypatch.setattr("trtforge.pipeline.compilation.require_timing_gpu", lambda: None)
-    monkeypatch.setattr("trtforge.pipeline.fastest.require_timing_gpu", lambda: None)
+    monkeypatch.setattr("trtforge.pipeline.compilation.require_timing_gpu", lambda instead: None)
+    monkeypatch.setattr("trtforge.pipeline.fastest.require_timing_gpu", lambda instead: None)
     monkeypatch.setattr("trtforge.pipeline.engine_timing.can_run", lambda engine: True)
     monkeypatch.setattr("trtforge.pipeline.fastest.timer_on_gpu", lambda source, profiles: time_pair)
     made = compile(

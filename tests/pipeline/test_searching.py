@@ -16,11 +16,13 @@ from trtforge.assignment import AccuracyBudget, Assignment, time_frontier
 from trtforge.checks import Timings
 from trtforge.cli import main
 from trtforge.cli.search import frontier_table
-from trtforge.errors import ConfigError, NoGpuError, QuantizationError, ScalesError
+from trtforge.engine import BuildConfig
+from trtforge.errors import ConfigError, NoGpuError, ProfileError, QuantizationError, ScalesError
 from trtforge.graph import describe
 from trtforge.nvidia import gpus
 from trtforge.nvidia.selection import flavor_for
 from trtforge.pipeline import FrontierTiming, calibrate, choice_timer, quantize, search
+from trtforge.pipeline.engine_timing import tuned_feeds
 from trtforge.profiles import OptimizationProfile
 from trtforge.report.frontier import draw_frontier
 
@@ -209,7 +211,64 @@ def test_timing_is_refused_at_once_without_a_gpu(scales, tmp_path, capsys):
     scales.save(tmp_path / "scales.json")
     words = ["search", str(MODEL), "--scales", str(tmp_path / "scales.json"), "--clips", str(TEST_SET)]
     assert main([*words, "-o", str(tmp_path / "out"), "--time"]) == 2
-    assert "engines are to be timed" in capsys.readouterr().err
+    said = " ".join(capsys.readouterr().err.split())
+    assert "engines are to be timed, and CUDA finds no GPU here" in said
+    assert "hint leave timing out, or run this on the machine that will serve" in said
+    assert "option timing: --time" in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        (("--frames", "64", "512"), "--frames"),
+        (("--profiles", "plan.json", "--max-batch", "0"), "--max-batch, --profiles"),
+        (("--flavor", "tensorrt_rtx"), "--flavor"),
+    ],
+)
+def test_options_of_timing_without_it_are_refused(scales, tmp_path, capsys, more, named):
+    scales.save(tmp_path / "scales.json")
+    words = ["search", str(MODEL), "--scales", str(tmp_path / "scales.json"), "--clips", str(TEST_SET)]
+    assert main([*words, "-o", str(tmp_path / "out"), *more]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"{named} without --time: nothing is built" in said
+    assert f"add --time, or leave {named} out" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_precision_of_the_builds_that_are_timed_is_refused():
+    with pytest.raises(ConfigError, match=r"the precision of config is 'float32'") as caught:
+        FrontierTiming((), V8, BuildConfig(precision="float32"))
+    assert caught.value.hint == "leave the precision out of config"
+    assert FrontierTiming((), V8, BuildConfig(tf32=False)).config.tf32 is False
+    with pytest.raises(ConfigError, match=r"margin must be at least 0 and below 1, got -0\.1"):
+        FrontierTiming((), V8, margin=-0.1)
+
+
+def fixed(model, batch, time):
+    """Return a network with every axis of its input fixed."""
+    for dim, size in zip(model.graph.input[0].type.tensor_type.shape.dim, (batch, 16, time), strict=True):
+        dim.dim_value = size
+    return model
+
+
+def test_a_static_network_is_timed_at_its_one_shape_without_profiles():
+    static = tuned_feeds(fixed(network(), 4, 100), ())
+    assert list(static) == ["x (4, 16, 100)"]
+    assert static["x (4, 16, 100)"]["x"].shape == (4, 16, 100)
+    profiles = [OptimizationProfile({"x": ((1, 16, 8), (batch, 16, 100), (8, 16, 128))}) for batch in (1, 8)]
+    assert list(tuned_feeds(network(), profiles)) == ["x (1, 16, 100)", "x (8, 16, 100)"]
+
+
+def test_what_cannot_be_built_is_known_before_anything_is_scored(scales, tmp_path, monkeypatch):
+    pytest.importorskip("tensorrt_rtx")
+    for module in ("searching", "frontier_timing"):
+        monkeypatch.setattr(f"trtforge.pipeline.{module}.require_timing_gpu", lambda instead: None)
+    timing = FrontierTiming((), flavor_for("tensorrt_rtx", version("tensorrt_rtx")))
+    journal = tmp_path / "journal.json"
+    with pytest.raises(ProfileError, match=r"the network has dynamic axes .*, and no profile was given"):
+        search(network(), scales, feeds(1), budget=BUDGET, timing=timing, journal=journal)
+    assert not journal.exists()
 
 
 def test_the_frontier_is_drawn_by_time_where_it_was_measured(scales):

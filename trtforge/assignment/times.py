@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trtforge.errors import BuildError, DeviceLostError, ExecutionError, PrecisionError, QuantizationError
+from trtforge.ratios import Ratios, sum_up
 
 if TYPE_CHECKING:
     from trtforge.assignment.choose import Frontier, Point
 
-# Shape, in words, to a choice's time by that of FP16 in each round.
-Ratios: TypeAlias = Mapping[str, Sequence[float]]
 # Builds the choice that leaves these groups in floating point, and times it beside FP16.
 TimeChoice: TypeAlias = Callable[[tuple[str, ...]], Ratios]
 
@@ -37,10 +36,13 @@ class ChoiceTime:
 
     @classmethod
     def of(cls, ratios: Ratios) -> ChoiceTime:
-        """Sum up rounds; two or more at each shape."""
-        quartiles = [statistics.quantiles(rounds, n=4, method="inclusive") for rounds in ratios.values()]
-        low, middle, high = (statistics.geometric_mean(column) for column in zip(*quartiles, strict=True))
-        return cls(middle, low, high)
+        """Sum up rounds; two or more at each shape, and one shape or more."""
+        spreads = sum_up(ratios).values()
+        return cls(
+            ratio=statistics.geometric_mean(spread.median for spread in spreads),
+            low=statistics.geometric_mean(spread.low for spread in spreads),
+            high=statistics.geometric_mean(spread.high for spread in spreads),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -72,6 +74,8 @@ def time_frontier(frontier: Frontier, time_choice: TimeChoice, *, margin: float 
 
     Raises
     ------
+    BuildError : no choice that the budget allows could be built and timed, and FP16 is none of them.
+    InputError : ``time_choice`` timed a choice at no shape, or in fewer than two rounds.
     DeviceLostError : the GPU was lost.
     """
     known: dict[tuple[str, ...], ChoiceTime] = {}
@@ -102,5 +106,12 @@ def _fastest(chosen: Point, points: Sequence[Point], margin: float) -> Point:
         found = point.time.ratio if point.time is not None else None
         return float("inf") if found is None else found
 
-    best = min((point for point in points if not point.excess), key=ratio, default=chosen)
+    allowed = [chosen, *(point for point in points if not point.excess)]
+    best = min(allowed, key=ratio)
+    if ratio(best) == float("inf"):
+        why = chosen.time.error if chosen.time is not None else None
+        raise BuildError(
+            f"no choice that the budget allows could be built and timed; of the chosen one it is said: {why}",
+            hint="put the choice that leaves out every layer among the points: it is FP16, and known",
+        )
     return best if ratio(best) < ratio(chosen) - margin else chosen

@@ -23,11 +23,6 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     "compute_capabilities": ("--compute-capability",),
     "weight_block_size": ("--block-size",),
 }
-# As `trtforge.engine.config.Precision` has them, without importing it to print a help text.
-PRECISIONS = (
-    "int8", "float8", "int8_weight_only", "int4_weight_only", "float16", "bfloat16", "float32",
-)  # fmt: skip
-
 
 # A path may hold an at sign of its own.
 _PLUGIN = re.compile(r"(?P<path>.+?)(?:@(?P<sha256>[0-9a-fA-F]{64}))?", re.DOTALL)

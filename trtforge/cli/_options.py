@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from trtforge.profiles import OptimizationProfile
 
+DEFAULT_MAX_BATCH = 8
 METHODS = ("entropy", "percentile", "mse", "max")
 
 
@@ -138,7 +139,13 @@ def add_build(parser: argparse.ArgumentParser) -> None:
         choices=("tensorrt", "tensorrt_rtx"),
         help="library to build with (default: tensorrt where it and a GPU are, else tensorrt_rtx)",
     )
-    parser.add_argument("--max-batch", type=int, default=8, metavar="N", help="largest batch (default: 8)")
+    parser.add_argument(
+        "--max-batch",
+        type=int,
+        default=DEFAULT_MAX_BATCH,
+        metavar="N",
+        help=f"largest batch (default: {DEFAULT_MAX_BATCH})",
+    )
     parser.add_argument(
         "--store",
         action="store_true",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from trtforge.cli._build_options import OPTIONS as BUILDER_OPTIONS
-from trtforge.cli._build_options import PRECISIONS, add_builder_options, build_config
+from trtforge.cli._build_options import add_builder_options, build_config
 from trtforge.cli._options import (
     add_build,
     add_frames,
@@ -17,6 +17,7 @@ from trtforge.cli._options import (
     planned_profiles,
     print_path,
 )
+from trtforge.precisions import PRECISIONS
 
 OPTIONS = {
     **BUILDER_OPTIONS,

@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> None:
     from trtforge.cli.inspect import scales_table
     from trtforge.model import load_model
     from trtforge.pipeline import observe
-    from trtforge.pipeline.quantization import scales_from, summarize_scales
+    from trtforge.pipeline.calibration import scales_from, summarize_scales
 
     check_writable(args.output)
     header = cache_header(args.cache_version, "entropy")

@@ -6,7 +6,7 @@ import argparse
 import math
 
 from trtforge.cli._build_options import OPTIONS as BUILDER_OPTIONS
-from trtforge.cli._build_options import PRECISIONS, add_builder_options, build_config
+from trtforge.cli._build_options import add_builder_options, build_config
 from trtforge.cli._options import (
     add_activation_memory,
     add_assignment,
@@ -22,6 +22,7 @@ from trtforge.cli._options import (
     make_console,
     planned_profiles,
 )
+from trtforge.precisions import PRECISIONS
 
 OPTIONS = {
     **BUILDER_OPTIONS,

@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from trtforge.cli._options import (
+    DEFAULT_MAX_BATCH,
     add_attention,
     add_exclude,
     add_frames,
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from trtforge.assignment import ChoiceTime, Score
-    from trtforge.pipeline import Search
+    from trtforge.pipeline import FrontierTiming, Search
 
 OPTIONS = {
     "wer_increase": ("--max-wer-increase",),
@@ -30,7 +31,11 @@ OPTIONS = {
     "num_processes": ("--processes",),
     "profiles": ("--frames", "--profiles"),
     "frame_counts": ("--frames",),
+    "timing": ("--time",),
 }
+
+# Options that say how the engines are built which are timed.
+_OF_TIMING = ("flavor", "max_batch", "frames", "profiles")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,7 +83,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     timing.add_argument(
         "--flavor", choices=("tensorrt", "tensorrt_rtx"), help="library (default: tensorrt where it is)"
     )
-    timing.add_argument("--max-batch", type=int, default=8, metavar="N", help="largest batch (default: 8)")
+    timing.add_argument(
+        "--max-batch", type=int, metavar="N", help=f"largest batch (default: {DEFAULT_MAX_BATCH})"
+    )
     lengths = timing.add_mutually_exclusive_group()
     add_frames(lengths)
     add_profiles(lengths)
@@ -90,13 +97,11 @@ def run(args: argparse.Namespace) -> None:
 
     from trtforge._progress import Stages
     from trtforge.assignment import AccuracyBudget
-    from trtforge.model import load_model
-    from trtforge.nvidia import select
-    from trtforge.pipeline import FrontierTiming, search
-    from trtforge.pipeline.engine_timing import require_timing_gpu
+    from trtforge.pipeline import search
     from trtforge.pipeline.searching import DEFAULT_BUDGET
     from trtforge.scales import Scales
 
+    timing = _frontier_timing(args)
     folder = Path(args.output)
     folder.mkdir(parents=True, exist_ok=True)
     points = (args.max_wer_increase, args.max_stratum_wer_increase)
@@ -104,11 +109,6 @@ def run(args: argparse.Namespace) -> None:
     asked = any(value is not None for value in (*points, args.min_snr))
     if not asked:
         overall, stratum = DEFAULT_BUDGET.wer_increase, DEFAULT_BUDGET.stratum_wer_increase
-    timing = None
-    if args.time:
-        require_timing_gpu()
-        profiles = planned_profiles(args, load_model(args.model))
-        timing = FrontierTiming(profiles, select(args.flavor))
     console = make_console()
     with Stages(console).stage("search") as stage:
         found = search(
@@ -133,6 +133,31 @@ def run(args: argparse.Namespace) -> None:
     console.print(f"[bold]in floating point[/]  {kept}", soft_wrap=True, markup=True)
     for path in (*files, folder / "journal.json"):
         console.print(f"[dim]{path}[/]", soft_wrap=True)
+
+
+def _frontier_timing(args: argparse.Namespace) -> FrontierTiming | None:
+    """Return how choices are timed, or None where that is not asked."""
+    from trtforge.errors import ConfigError
+    from trtforge.model import load_model
+    from trtforge.nvidia import select
+    from trtforge.pipeline import FrontierTiming
+    from trtforge.pipeline.engine_timing import require_timing_gpu
+    from trtforge.pipeline.frontier_timing import NO_TIMING
+
+    if not args.time:
+        given = [name for name in _OF_TIMING if getattr(args, name) is not None]
+        if given:
+            options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise ConfigError(
+                f"{options} without --time: nothing is built",
+                hint=f"add --time, or leave {options} out",
+                settings=("timing",),
+            )
+        return None
+    require_timing_gpu(NO_TIMING)
+    if args.max_batch is None:
+        args.max_batch = DEFAULT_MAX_BATCH
+    return FrontierTiming(planned_profiles(args, load_model(args.model)), select(args.flavor))
 
 
 def sensitivity_table(found: Search) -> Table:

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from trtforge.errors import ConfigError
 from trtforge.nvidia.options import BY_FIELD
 from trtforge.nvidia.plugins import Plugin
+from trtforge.precisions import PRECISIONS, Precision
 
 if TYPE_CHECKING:
     from trtforge.calibration.cache import CalibrationCache
 
-Precision = Literal[
-    "int8", "float8", "int8_weight_only", "int4_weight_only", "float16", "bfloat16", "float32"
-]
 Calibrator = Literal["entropy", "minmax"]
 Refit = Literal["any", "identical"]
 HardwareCompatibility = Literal["ampere_plus", "same_compute_capability"]
@@ -128,7 +126,7 @@ class BuildConfig:
 
     def __post_init__(self) -> None:
         self._check_calibration()
-        _check_one_of("precision", self.precision, get_args(Precision))
+        _check_one_of("precision", self.precision, PRECISIONS)
         _check_one_of("refit", self.refit, get_args(Refit))
         _check_one_of("hardware_compatibility", self.hardware_compatibility, get_args(HardwareCompatibility))
         _check_one_of("profiling_verbosity", self.profiling_verbosity, get_args(Verbosity), optional=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 from trtforge.errors import (
     BuildError,
@@ -15,9 +15,7 @@ from trtforge.errors import (
     PrecisionError,
     QuantizationError,
 )
-
-# Shape, in words, to a candidate's time by that of FP16 in each round.
-Ratios: TypeAlias = Mapping[str, Sequence[float]]
+from trtforge.ratios import Ratios, Spread, sum_up
 
 
 @dataclass(frozen=True)
@@ -36,26 +34,6 @@ class Way:
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
     by_cache: bool = False
     float_blocks: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A candidate's time by that of FP16, measured in turns.
-
-    Parameters
-    ----------
-    median, low, high : median and quartiles over the rounds.
-    """
-
-    median: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, ratios: Sequence[float]) -> Spread:
-        """Sum up rounds; two or more."""
-        low, median, high = statistics.quantiles(ratios, n=4, method="inclusive")
-        return cls(median, low, high)
 
 
 @dataclass(frozen=True)
@@ -148,6 +126,7 @@ def race(
     Raises
     ------
     ConfigError : the margin is negative or 1 and more, or there is nothing to build.
+    InputError : a way was timed at no shape, or in fewer than two rounds.
     DeviceLostError : the GPU was lost.
     """
     if not 0 <= margin < 1 or max_builds < 1 or not ways:
@@ -160,8 +139,7 @@ def race(
 
     def attempt(way: Way) -> Trial:
         try:
-            spreads = {shape: Spread.of(rounds) for shape, rounds in measure(way).items()}
-            trials.append(Trial(way, spreads))
+            trials.append(Trial(way, sum_up(measure(way))))
         except DeviceLostError:
             raise  # nothing runs in this process any more
         except (BuildError, ExecutionError, PrecisionError, QuantizationError) as error:

@@ -2,6 +2,7 @@
 
 from trtforge.pipeline.artifacts import Compilation
 from trtforge.pipeline.auditing import CLEAN, audit, make_orders, observe_clips
+from trtforge.pipeline.calibration import calibrate, observe
 from trtforge.pipeline.checking import check, evaluate_candidate, measure_baseline, time_candidate
 from trtforge.pipeline.clips import plan_for_clips
 from trtforge.pipeline.comparison import compare
@@ -10,7 +11,8 @@ from trtforge.pipeline.evaluation import evaluate, open_runner
 from trtforge.pipeline.fastest import Fastest, build_fastest
 from trtforge.pipeline.frontier_timing import FrontierTiming, choice_timer
 from trtforge.pipeline.linting import lint
-from trtforge.pipeline.quantization import calibrate, lower, observe, quantize, quantize_weights
+from trtforge.pipeline.lowering import lower
+from trtforge.pipeline.quantization import quantize, quantize_weights
 from trtforge.pipeline.searching import Search, search
 from trtforge.pipeline.smoothing import Smoothing, smooth
 

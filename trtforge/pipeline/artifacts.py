@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from trtforge._files import json_bytes, write_together
 from trtforge.accuracy import AccuracyReport
 from trtforge.calibration import Observations
 from trtforge.engine import Engine
-from trtforge.engine.config import Precision
 from trtforge.external_data import network_files
+from trtforge.precisions import PRECISIONS
 from trtforge.report import render_html
 from trtforge.scales import Scales
 
@@ -77,7 +77,7 @@ class Compilation:
         """
         files = self.files(folder)
         write_together(files)
-        networks = [f"{self.name}.{precision}.onnx" for precision in get_args(Precision)]
+        networks = [f"{self.name}.{precision}.onnx" for precision in PRECISIONS]
         others = [*networks, *(f"{network}.data" for network in networks)]
         for name in ("scales.json", "observations.npz", f"{self.name}.engine.sig", *others):
             if Path(folder) / name not in files:

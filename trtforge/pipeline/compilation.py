@@ -24,6 +24,13 @@ from trtforge.model import ModelSource, load_model, model_digest, model_inputs
 from trtforge.nvidia import Flavor, select
 from trtforge.nvidia.options import check_options
 from trtforge.pipeline.artifacts import Compilation
+from trtforge.pipeline.calibration import (
+    CollectOn,
+    check_collect_on,
+    observe,
+    scales_from,
+    summarize_scales,
+)
 from trtforge.pipeline.clips import as_clip_set, plan_for_clips
 from trtforge.pipeline.compile_request import (
     CALIBRATED,
@@ -37,18 +44,9 @@ from trtforge.pipeline.compile_request import (
 )
 from trtforge.pipeline.engine_timing import require_timing_gpu
 from trtforge.pipeline.evaluation import Contender, can_run, check_texts, evaluate
-from trtforge.pipeline.fastest import build_fastest
-from trtforge.pipeline.quantization import (
-    CollectOn,
-    check_collect_on,
-    lower,
-    observe,
-    quantize,
-    quantize_weights,
-    rest_for,
-    scales_from,
-    summarize_scales,
-)
+from trtforge.pipeline.fastest import ONE_PRECISION, build_fastest
+from trtforge.pipeline.lowering import lower
+from trtforge.pipeline.quantization import quantize, quantize_weights, rest_for
 from trtforge.pipeline.remarks import remark_clips_outside, remark_engine_not_run, remark_only_zeros
 from trtforge.pipeline.reporting import make_report
 from trtforge.pipeline.smoothing import smooth as smooth_network
@@ -167,7 +165,7 @@ def compile(  # noqa: A001 - the word users look for
     chosen.check_can_build()
     targets_of(precision, chosen, settings)
     if fastest:
-        require_timing_gpu()
+        require_timing_gpu(ONE_PRECISION)
     check_keep_float32(keep_float32, precision, chosen)
     stages = Stages(console)
     with stages.stage("load") as stage:

@@ -10,12 +10,12 @@ from typing import Literal, TypeAlias
 
 from trtforge.calibration.activations import check_activation_bytes
 from trtforge.engine import BuildConfig
-from trtforge.engine.config import Precision
 from trtforge.engine.narrow_types import WEIGHT_ONLY
 from trtforge.errors import ConfigError
 from trtforge.model import ModelSource
 from trtforge.nvidia import Flavor
-from trtforge.pipeline.quantization import CollectOn, ObservedTensors
+from trtforge.pipeline.calibration import CollectOn, ObservedTensors
+from trtforge.precisions import Precision
 from trtforge.profiles import OptimizationProfile
 
 CompilePrecision: TypeAlias = Precision | Literal["fastest"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from trtforge.checks import Timings
 from trtforge.checks.timings import time_side_by_side
-from trtforge.engine import Engine
+from trtforge.engine import BuildConfig, Engine
 from trtforge.errors import ConfigError, NoGpuError
 from trtforge.feeds import Arrays
 from trtforge.model import model_inputs
@@ -29,23 +30,47 @@ _CALLS_A_ROUND = 5
 _NUM_ROUNDS = 30
 
 
-def require_timing_gpu() -> None:
+@dataclass(frozen=True)
+class Untimed:
+    """What can be asked for instead, where engines cannot be timed.
+
+    Parameters
+    ----------
+    hint : it, in words.
+    setting : the argument that says so.
+    """
+
+    hint: str
+    setting: str
+
+
+def require_timing_gpu(instead: Untimed) -> None:
     """Raise NoGpuError where there is no GPU to time engines on."""
     if not gpus():
         raise NoGpuError(
             "engines are to be timed, and CUDA finds no GPU here",
-            hint="ask for int8 or float16, or run this on the machine that will serve the engine",
-            settings=("precision",),
+            hint=f"{instead.hint}, or run this on the machine that will serve the engine",
+            settings=(instead.setting,),
         )
 
 
-def require_running(engine: Engine, flavor: Flavor) -> None:
+def require_running(engine: Engine, flavor: Flavor, instead: Untimed) -> None:
     """Raise ConfigError where an engine cannot be timed, as it does not run on the GPU here."""
     if not can_run(engine):
         raise ConfigError(
             f"engines of {flavor} do not run on the GPU here, so that none can be timed",
-            hint="ask for int8 or float16, or take another flavor",
-            settings=("flavor", "precision"),
+            hint=f"{instead.hint}, or take another flavor",
+            settings=("flavor", instead.setting),
+        )
+
+
+def check_no_precision(config: BuildConfig | None) -> None:
+    """Raise ConfigError where a precision is set for builds of which some are FP16 and some INT8."""
+    if config is not None and config.precision is not None:
+        raise ConfigError(
+            f"FP16 and INT8 are built and timed, and the precision of config is {config.precision!r}",
+            hint="leave the precision out of config",
+            settings=("config",),
         )
 
 
@@ -56,8 +81,7 @@ def timer_on_gpu(source: onnx.ModelProto, profiles: Sequence[OptimizationProfile
         found = {}
         with ExitStack() as stack:
             sessions = [stack.enter_context(Session(engine)) for engine in (baseline, candidate)]
-            for profile in profiles:
-                feed = tuned_feed(source, [profile])
+            for shape, feed in tuned_feeds(source, profiles).items():
                 given = {name: sessions[0].to_device(np.asarray(array)) for name, array in feed.items()}
 
                 def run(session: Session, given: Mapping[str, Any] = given) -> None:
@@ -65,11 +89,22 @@ def timer_on_gpu(source: onnx.ModelProto, profiles: Sequence[OptimizationProfile
                         session.run(given, outputs="device")
 
                 calls = [lambda session=session, run=run: run(session) for session in sessions]
-                found[_shape_text(feed)] = time_side_by_side(*calls, num_rounds=_NUM_ROUNDS)
+                found[shape] = time_side_by_side(*calls, num_rounds=_NUM_ROUNDS)
                 given.clear()
         return found
 
     return time_pair
+
+
+def tuned_feeds(
+    source: onnx.ModelProto, profiles: Sequence[OptimizationProfile]
+) -> dict[str, dict[str, Any]]:
+    """Make input of the shapes that each profile is tuned for, by the shapes in words.
+
+    Without profiles the network is static, and its one shape is what engines are timed at.
+    """
+    feeds = [tuned_feed(source, [profile]) for profile in profiles] or [tuned_feed(source, ())]
+    return {_shape_text(feed): feed for feed in feeds}
 
 
 def _shape_text(feed: Arrays) -> str:

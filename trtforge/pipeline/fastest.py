@@ -11,25 +11,31 @@ from trtforge._progress import OnProgress
 from trtforge.assignment import find_groups
 from trtforge.calibration import Observations
 from trtforge.engine import BuildConfig, Engine, build
-from trtforge.engine.race import Ratios, Verdict, Way, race
+from trtforge.engine.race import Verdict, Way, race
 from trtforge.errors import BuildError
 from trtforge.graph import Attention, KeepFloat, prepare
 from trtforge.nvidia import Flavor
 from trtforge.pipeline.engine_timing import (
     TimePair,
+    Untimed,
+    check_no_precision,
     require_running,
     require_timing_gpu,
     timer_on_gpu,
     tuned_feed,
 )
-from trtforge.pipeline.quantization import lower, quantize, rest_for
+from trtforge.pipeline.lowering import lower
+from trtforge.pipeline.quantization import quantize, rest_for
 from trtforge.profiles import OptimizationProfile
+from trtforge.ratios import Ratios
 from trtforge.scales import Scales
 
 if TYPE_CHECKING:
     import onnx
 
 _DEFAULT_LEVEL = 3
+# What `compile` can be asked for where nothing can be timed.
+ONE_PRECISION = Untimed("ask for int8 or float16", "precision")
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ def build_fastest(
     scales : its INT8 ranges.
     profiles : the shapes to accept.
     flavor : the library.
-    config : how to build; its precision is not set.
+    config : how to build, without a precision.
     exclude, keep_float, attention, keep_float32, observations : as for `trtforge.quantize`.
     margin : what INT8 must gain, a share of the time.
     max_builds : most engines with INT8 to be built.
@@ -87,18 +93,20 @@ def build_fastest(
     Raises
     ------
     NoGpuError : there is no GPU to time engines on.
-    ConfigError : the library's engines do not run on the GPU here, or a bound is out of range.
+    ConfigError : the library's engines do not run on the GPU here, a bound is out of range, or ``config`` has
+        a precision.
     BuildError : not even FP16 can be built.
     """
+    check_no_precision(config)
     config = config or BuildConfig()
     if time_pair is None:
-        require_timing_gpu()
+        require_timing_gpu(ONE_PRECISION)
     typed = flavor.strongly_typed_only
     half = network_in_half(source, flavor, keep_float32=keep_float32, observations=observations)
     settings = {"profiles": profiles, "flavor": flavor}
     baseline = build_engine(half, config=replace(config, precision="float16"), **settings)
     if time_pair is None:
-        require_running(baseline, flavor)
+        require_running(baseline, flavor, ONE_PRECISION)
     engines: dict[Way, tuple[Engine, onnx.ModelProto]] = {}
     groups = find_groups(
         prepare(source),

@@ -8,18 +8,29 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from trtforge.assignment import TimeChoice
-from trtforge.assignment.times import Ratios
 from trtforge.engine import BuildConfig, Engine, build
+from trtforge.errors import ConfigError
 from trtforge.graph import Attention
 from trtforge.nvidia import Flavor
-from trtforge.pipeline.engine_timing import TimePair, require_running, require_timing_gpu, timer_on_gpu
+from trtforge.pipeline.engine_timing import (
+    TimePair,
+    Untimed,
+    check_no_precision,
+    require_running,
+    require_timing_gpu,
+    timer_on_gpu,
+)
 from trtforge.pipeline.fastest import network_in_half
 from trtforge.pipeline.quantization import quantize, rest_for
 from trtforge.profiles import OptimizationProfile
+from trtforge.ratios import Ratios
 from trtforge.scales import Scales
 
 if TYPE_CHECKING:
     import onnx
+
+# What `search` can be asked for where nothing can be timed.
+NO_TIMING = Untimed("leave timing out", "timing")
 
 
 @dataclass(frozen=True)
@@ -28,17 +39,29 @@ class FrontierTiming:
 
     Parameters
     ----------
-    profiles : the shapes that engines accept; they are timed at those that each is tuned for.
+    profiles : the shapes that engines accept; they are timed at those that each is tuned for. A static
+        network needs none.
     flavor : the library.
-    config : how to build; its precision is not set.
+    config : how to build, without a precision: FP16 and INT8 are both built.
     margin : what another choice that meets the budget must gain on the one with most work in INT8, a share of
         the time of FP16.
+
+    Raises
+    ------
+    ConfigError : ``config`` has a precision, or the margin is negative or 1 and more.
     """
 
     profiles: Sequence[OptimizationProfile]
     flavor: Flavor
     config: BuildConfig | None = None
     margin: float = 0.02
+
+    def __post_init__(self) -> None:
+        check_no_precision(self.config)
+        if not 0 <= self.margin < 1:
+            raise ConfigError(
+                f"margin must be at least 0 and below 1, got {self.margin}", settings=("margin",)
+            )
 
 
 def choice_timer(
@@ -70,14 +93,14 @@ def choice_timer(
     BuildError : FP16 cannot be built.
     """
     if time_pair is None:
-        require_timing_gpu()
+        require_timing_gpu(NO_TIMING)
     config = how.config or BuildConfig()
     flavor = how.flavor.strongly_typed() if config.strongly_typed else how.flavor
     half = network_in_half(source, flavor)
     settings = {"profiles": how.profiles, "flavor": flavor}
     baseline = build_engine(half, config=replace(config, precision="float16"), **settings)
     if time_pair is None:
-        require_running(baseline, flavor)
+        require_running(baseline, flavor, NO_TIMING)
 
     def time_choice(left_out: tuple[str, ...]) -> Ratios:
         kept = [glob.escape(node) for group in left_out for node in nodes[group]]

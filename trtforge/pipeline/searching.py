@@ -29,7 +29,7 @@ from trtforge.assignment import (
 )
 from trtforge.audio import ClipSet, Features, features_for_model
 from trtforge.engine.single_build import scales_digest
-from trtforge.errors import ConfigError, ScalesError
+from trtforge.errors import ConfigError
 from trtforge.external_data import save_model
 from trtforge.feeds import Arrays, Feeds, as_feeds
 from trtforge.graph import Attention, prepare
@@ -37,7 +37,8 @@ from trtforge.model import DECODER_KEY, ModelSource, load_model, model_digest, m
 from trtforge.pipeline.clips import as_clip_set
 from trtforge.pipeline.engine_timing import require_timing_gpu
 from trtforge.pipeline.evaluation import check_texts
-from trtforge.pipeline.frontier_timing import FrontierTiming, choice_timer
+from trtforge.pipeline.frontier_timing import NO_TIMING, FrontierTiming, choice_timer
+from trtforge.pipeline.quantization import check_scales
 from trtforge.report.frontier import draw_frontier
 from trtforge.scales import Scales
 from trtforge.speech import CtcDecoder
@@ -144,6 +145,7 @@ def search(
     ConfigError : the budget is about words, and words cannot be counted; or the journal is of another search.
     ScalesError : the scales belong to another network.
     NoGpuError, BuildError : ``timing`` was asked for where there is no GPU, or not even FP16 can be built.
+    ProfileError : ``timing`` has no profile, and the network is dynamic; or one that does not fit it.
     ModelError, QuantizationError, InputError : as for `trtforge.quantize` and `trtforge.evaluate`.
 
     References
@@ -155,14 +157,10 @@ def search(
         if value < 1:
             raise ConfigError(f"{setting} is too small", settings=(setting,))
     if timing is not None:
-        require_timing_gpu()
+        require_timing_gpu(NO_TIMING)
     source = load_model(model)
     digest = model_digest(source)
-    if scales.model_sha256 != digest:
-        raise ScalesError(
-            f"the scales belong to another network: {scales.model_sha256[:12]}, this one is {digest[:12]}",
-            hint="calibrate this network; scales do not carry over, even after a small change",
-        )
+    check_scales(scales, digest)
     prepared = prepare(source)
     feeds, texts, strata, decoder = _judged_on(source, clips, budget, features, decoder)
     groups = find_groups(prepared, next(iter(feeds)).arrays, by=by, exclude=exclude, attention=attention)
@@ -177,6 +175,11 @@ def search(
         "onnxruntime": require("onnxruntime", "search").__version__,
     }
     notes = Journal(key, journal)
+    time_choice = None
+    if timing is not None:
+        # FP16 is built before anything is scored: what cannot be built is known at once, and not after hours.
+        nodes = {group.name: group.nodes for group in groups}
+        time_choice = choice_timer(source, scales, nodes, timing, exclude=exclude, attention=attention)
     with tempfile.TemporaryDirectory(prefix="trtforge-") as folder:
         path = Path(folder) / "network.onnx"
         save_model(source, path)
@@ -191,9 +194,7 @@ def search(
             shares = {row.group.name: row.share for row in rows}
             order = rank(rows, everything)
             frontier = choose_assignment(shares, order, budget, score_all, max_points=max_points)
-    if timing is not None:
-        nodes = {group.name: group.nodes for group in groups}
-        time_choice = choice_timer(source, scales, nodes, timing, exclude=exclude, attention=attention)
+    if timing is not None and time_choice is not None:
         frontier = time_frontier(frontier, time_choice, margin=timing.margin)
     left_out = set(frontier.chosen.left_out)
     assignment = Assignment(

@@ -1,0 +1,227 @@
+"""From a network and clips to INT8 ranges."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, get_args
+
+from trtforge._progress import OnProgress
+from trtforge.calibration import Method, Observations, cache_tensors, choose, collect
+from trtforge.calibration.collect import DEFAULT_ACTIVATION_BYTES
+from trtforge.errors import CalibrationError, ConfigError
+from trtforge.feeds import Arrays, Feeds, as_feeds
+from trtforge.graph import (
+    Attention,
+    PlacementPlan,
+    plan_placement,
+    prepare,
+    tensors_for_float16,
+    tensors_to_observe,
+)
+from trtforge.graph.names import first_reasons
+from trtforge.model import ModelSource, load_model, model_digest, model_inputs
+from trtforge.runtime import collect_on_gpu
+from trtforge.runtime.device_collection import require_collecting_gpu
+from trtforge.scales import Scales
+
+if TYPE_CHECKING:
+    import onnx
+
+CollectOn = Literal["cpu", "gpu"]
+ObservedTensors = Literal["int8", "float16", "all", "cache"]
+
+
+def observe(
+    model: ModelSource,
+    feeds: Feeds | Sequence[Arrays],
+    *,
+    exclude: Sequence[str] = (),
+    attention: Attention = "float",
+    activation_bytes: int = DEFAULT_ACTIVATION_BYTES,
+    collect_on: CollectOn = "cpu",
+    tensors: ObservedTensors = "int8",
+    on_progress: OnProgress | None = None,
+) -> Observations:
+    """Run a network over feeds and count the magnitudes of every tensor that INT8 would touch.
+
+    Parameters
+    ----------
+    model : path of an ``.onnx`` file, or a network in memory, in FP32.
+    feeds : what it is run on, such as ``ClipSet.feeds(...)``, or a list of mappings of input name to array.
+    exclude : names or shell patterns of nodes that stay unquantized.
+    attention : ``int8`` observes what products of two activations read, too.
+    activation_bytes : bound on the activations of one batch held at once, as for `trtforge.collect`; on a GPU
+        the default stands for 40 % of its free memory.
+    collect_on : ``cpu``, where ONNX Runtime runs the network, or ``gpu``, where TensorRT does
+        (`trtforge.collect_on_gpu`).
+    tensors : which tensors: ``int8``, those that quantization needs a range for; ``float16``, those that FP16
+        would hold, so that `lower` can keep in FP32 what it cannot; ``all``, both; ``cache``, also every
+        other activation that a complete calibration cache covers.
+    on_progress : called with clips done and clips in all.
+
+    Returns
+    -------
+    One histogram for each tensor; `trtforge.choose` makes `Scales` of them by any method.
+
+    Raises
+    ------
+    ModelError : the network cannot be read or run.
+    InputError : the feeds do not fit the network.
+    QuantizationError : a name in ``exclude`` matches no node, or ``attention`` is none of its values.
+    CalibrationError : nothing was observed, or too many activations are not finite.
+    ConfigError : ``activation_bytes`` is below 1, or ``collect_on`` or ``tensors`` is none of its values.
+    NoGpuError : the GPU was asked for where there is none.
+    """
+    check_collect_on(collect_on)
+    source = load_model(model)
+    prepared = prepare(source)
+    names = _to_observe(prepared, tensors, exclude, attention)
+    if collect_on == "gpu":
+        return collect_on_gpu(
+            prepared,
+            as_feeds(feeds),
+            names,
+            activation_bytes=None if activation_bytes == DEFAULT_ACTIVATION_BYTES else activation_bytes,
+            model_sha256=model_digest(source),
+            on_progress=on_progress,
+        )
+    return collect(
+        prepared,
+        as_feeds(feeds),
+        names,
+        activation_bytes=activation_bytes,
+        model_sha256=model_digest(source),
+        on_progress=on_progress,
+    )
+
+
+def _to_observe(
+    prepared: onnx.ModelProto, tensors: str, exclude: Sequence[str], attention: Attention
+) -> tuple[str, ...]:
+    if tensors not in get_args(ObservedTensors):
+        raise ConfigError(
+            f"tensors must be 'int8', 'float16', 'all' or 'cache', got {tensors!r}", settings=("tensors",)
+        )
+    wants_int8 = tensors != "float16"
+    plan = plan_placement(prepared, exclude=exclude, attention=attention) if wants_int8 else PlacementPlan(())
+    quantized = plan.tensors
+    halved = tensors_for_float16(prepared) if tensors != "int8" else ()
+    if not quantized and not halved:
+        raise CalibrationError(
+            f"the network has no tensor to observe for {tensors!r}{first_reasons(plan.left_alone)}",
+            hint="networks are observed in FP32, before they are typed or quantized",
+        )
+    covered = cache_tensors(prepared) if tensors == "cache" else ()
+    return tuple(dict.fromkeys([*quantized, *halved, *covered]))
+
+
+def scales_from(
+    observations: Observations,
+    model: ModelSource,
+    *,
+    method: Method = "entropy",
+    percentile: float = 99.99,
+    exclude: Sequence[str] = (),
+    attention: Attention = "float",
+) -> Scales:
+    """Choose the ranges of those observed tensors that INT8 touches.
+
+    Parameters
+    ----------
+    observations : what `observe` counted, of whichever tensors.
+    model, exclude, attention : as given to `observe`.
+    method, percentile : as for `calibrate`.
+
+    Raises
+    ------
+    ConfigError : the method is unknown, or ``percentile`` is out of range.
+    CalibrationError : a tensor was not observed, or the input was nothing but zeros.
+    """
+    source = load_model(model)
+    _refuse_zero_inputs(observations, source)
+    names = tensors_to_observe(prepare(source), exclude=exclude, attention=attention)
+    return choose(observations.only(names), method, percentile=percentile)
+
+
+def check_collect_on(collect_on: str) -> None:
+    """Refuse at once a place where activations cannot be counted.
+
+    Raises
+    ------
+    ConfigError : it is neither ``cpu`` nor ``gpu``.
+    NoGpuError : it is ``gpu``, and there is none.
+    """
+    if collect_on not in get_args(CollectOn):
+        raise ConfigError(f"collect_on must be 'cpu' or 'gpu', got {collect_on!r}", settings=("collect_on",))
+    if collect_on == "gpu":
+        require_collecting_gpu()
+
+
+def summarize_scales(scales: Scales) -> str:
+    """Say in a few words what a calibration gave."""
+    left_out = f", {len(scales.rejected)} left out" if scales.rejected else ""
+    return f"{len(scales)} tensors on {scales.num_clips} clips, {scales.method}{left_out}"
+
+
+def calibrate(
+    model: ModelSource,
+    feeds: Feeds | Sequence[Arrays],
+    *,
+    method: Method = "entropy",
+    percentile: float = 99.99,
+    exclude: Sequence[str] = (),
+    attention: Attention = "float",
+    activation_bytes: int = DEFAULT_ACTIVATION_BYTES,
+    collect_on: CollectOn = "cpu",
+    on_progress: OnProgress | None = None,
+) -> Scales:
+    """Choose INT8 ranges for a network from feeds that stand for its future input.
+
+    Parameters
+    ----------
+    model, feeds, exclude, attention, activation_bytes, collect_on, on_progress : as for `observe`.
+    method : ``entropy``, ``percentile``, ``mse`` or ``max``.
+    percentile : share of the magnitudes kept, in percent; for ``percentile`` alone.
+
+    Raises
+    ------
+    ModelError, InputError, QuantizationError, CalibrationError, NoGpuError : as for `observe`.
+    ConfigError : the method is unknown, or as for `observe`.
+
+    Warns
+    -----
+    RuntimeWarning : clips were left out; ``rejected`` of the scales names them all.
+    """
+    source = load_model(model)
+    observations = observe(
+        source,
+        feeds,
+        exclude=exclude,
+        attention=attention,
+        activation_bytes=activation_bytes,
+        collect_on=collect_on,
+        on_progress=on_progress,
+    )
+    _refuse_zero_inputs(observations, source)
+    if observations.rejected:
+        clip, reason = next(iter(observations.rejected.items()))
+        num_rejected = len(observations.rejected)
+        warnings.warn(
+            f"{num_rejected} of {observations.num_clips + num_rejected} clips were "
+            f"left out of the calibration; the first is {clip!r}: {reason}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return choose(observations, method, percentile=percentile)
+
+
+def _refuse_zero_inputs(observations: Observations, source: onnx.ModelProto) -> None:
+    # One input of several may well be zero, as the caches of a streaming network are at first.
+    names = [spec.name for spec in model_inputs(source) if spec.name in observations.tensors]
+    if names and all(observations.tensors[name].observed_max == 0 for name in names):
+        told = ", ".join(map(repr, names))
+        raise CalibrationError(
+            f"input {told} was nothing but zeros in all {observations.num_clips} clips",
+            hint="listen to the clips: silence says nothing of the ranges that speech needs",
+        )
