@@ -21,11 +21,14 @@ from benchmarks.pages import Publication, to_text
 from benchmarks.precision.page import tables
 from benchmarks.precision.subjects import SUBJECTS, Subject
 from trtforge._files import write_text
+from trtforge.calibration import Method, choose
 from trtforge.engine import BuildConfig, Engine, build
 from trtforge.engine.precision import network_precision
 from trtforge.errors import NoGpuError, TrtforgeError
+from trtforge.graph import multiplies_activations, prepare
 from trtforge.nvidia import available, gpus
-from trtforge.pipeline import build_fastest, calibrate
+from trtforge.pipeline import build_fastest, observe
+from trtforge.pipeline.calibration import scales_from
 
 if TYPE_CHECKING:
     import onnx
@@ -72,7 +75,8 @@ def measure(subject: Subject, args: argparse.Namespace) -> dict[str, Any]:
             f"it needs a GPU and TensorRT; GPUs {[str(gpu) for gpu in gpus()]}, TensorRT {libraries}",
             hint="--redraw fills the page from the JSON that is there, and needs neither",
         )
-    scales = calibrate(subject.model, list(subject.batches), method="max" if args.quick else "entropy")
+    observations = observe(subject.model, list(subject.batches), tensors="cache")
+    method: Method = "max" if args.quick else "entropy"
     built: list[tuple[str, Engine]] = []
 
     def build_engine(model: onnx.ModelProto, **settings: Any) -> Engine:
@@ -84,7 +88,8 @@ def measure(subject: Subject, args: argparse.Namespace) -> dict[str, Any]:
     config = BuildConfig(timing_cache=args.timing_cache)
     found = build_fastest(
         subject.model,
-        scales,
+        scales_from(observations, subject.model, method=method),
+        cache_scales=None if multiplies_activations(prepare(subject.model)) else choose(observations, method),
         profiles=[subject.profile],
         flavor=libraries[0],
         config=config,
@@ -104,8 +109,8 @@ def measure(subject: Subject, args: argparse.Namespace) -> dict[str, Any]:
         try:
             times += _time(engines, shape)
         except TrtforgeError as error:  # what was built and raced stands all the same
-            untimed[str(shape[0])] = error.message
-            print(f"batch {shape[0]} is not timed: {error}", flush=True)
+            untimed[f"{shape[0]} of {shape[-1]} frames"] = error.message
+            print(f"batch {shape[0]} of {shape[-1]} frames is not timed: {error}", flush=True)
     return {
         "title": subject.title,
         "story": found.verdict.to_json(),
@@ -154,7 +159,7 @@ def _time(engines: dict[str, Engine], shape: tuple[int, ...]) -> list[dict[str, 
         rows.append(
             {
                 "batch": shape[0],
-                "shape": list(shape),
+                "frames": shape[-1],
                 "engine": name,
                 "median_ms": round(float(middle), 5),
                 "p5_ms": round(float(low), 5),

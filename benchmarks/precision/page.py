@@ -30,6 +30,7 @@ def _times(row: Mapping[str, Any]) -> str:
     rows = [
         (
             time["batch"],
+            time["frames"],
             time["engine"],
             f"{time['median_ms']:.3f}",
             f"{time['p5_ms']:.3f} to {time['p95_ms']:.3f}",
@@ -37,7 +38,9 @@ def _times(row: Mapping[str, Any]) -> str:
         )
         for time in row["times"]
     ]
-    return table(("Batch", "Engine", "Median, ms", "5 to 95 %, ms", "Speed, FP16 = 1"), rows, right=3)
+    return table(
+        ("Batch", "Frames", "Engine", "Median, ms", "5 to 95 %, ms", "Speed, FP16 = 1"), rows, right=3
+    )
 
 
 def _untimed(row: Mapping[str, Any]) -> list[str]:

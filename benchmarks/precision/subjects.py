@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 # Whisper-large-v3 has 32 layers of this width.
 LARGE = EncoderShape(num_layers=4, width=1280, num_heads=20, mel_bins=128)
 _RECOGNISER_FRAMES, _STACK_FRAMES = 512, 1504
-_MAX_FRAMES = 1024
+# Windows of 30 s.
+_MAX_FRAMES = 3000
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def _recogniser() -> Subject:
         load_model(RECOGNISER),
         make_subject("recogniser").batches,
         _profile(80, 64, frames, _MAX_FRAMES, (1, 16, 32)),
-        tuple((batch, 80, frames) for batch in (1, 8, 16, 32)),
+        tuple((batch, 80, length) for length in (frames, _MAX_FRAMES) for batch in (1, 8, 16, 32)),
     )
 
 

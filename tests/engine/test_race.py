@@ -34,14 +34,15 @@ class Bench:
 
 
 def test_int8_that_is_faster_is_kept():
-    verdict = race([QDQ, CACHE], [], Bench({"Q/DQ": 0.55, CACHE.name: 0.54}))
+    verdict = race([QDQ, CACHE], [], Bench({"Q/DQ": 0.55, CACHE.name: 0.5}))
     assert verdict.chosen.way == CACHE
-    assert verdict.reason == "scales as a calibration cache takes 54 % of the time of FP16"
+    assert verdict.reason == "scales as a calibration cache takes 50 % of the time of FP16"
     assert verdict.to_json()["tried"][0] == {
         "way": "Q/DQ",
         "float_blocks": [],
         "ratio": 0.55,
         "shapes": {"mel (8, 80, 500)": [0.55, 0.55, 0.55]},
+        "ends": [],
         "error": None,
     }
 
@@ -70,6 +71,29 @@ def test_int8_must_not_lose_at_any_shape():
     verdict = race([QDQ], [], Bench({"Q/DQ": times}))
     assert verdict.chosen is None
     assert verdict.reason.endswith("takes 78 % of its time, but at batch 1 up to 102 %")
+
+
+def test_where_a_profile_ends_a_small_loss_is_told_and_a_large_one_refused():
+    times = {"batch 16": rounds(0.6), "batch 1": rounds(1.04), "batch 32": rounds(0.5)}
+    ends = {"batch 1", "batch 32"}
+    verdict = race([QDQ], [], Bench({"Q/DQ": times}), ends=ends)
+    assert verdict.chosen.ratio == 0.6
+    assert verdict.reason == "Q/DQ takes 60 % of the time of FP16, and 104 % at batch 1"
+    assert verdict.to_json()["tried"][0]["ends"] == ["batch 1", "batch 32"]
+    refused = race([QDQ], [], Bench({"Q/DQ": times}), ends=ends, most_loss=0.03)
+    assert refused.chosen is None
+    assert refused.reason.endswith("Q/DQ, takes 60 % of its time, but at batch 1 up to 104 %")
+    with pytest.raises(ConfigError, match=r"most_loss of 0 or more"):
+        race([QDQ], [], Bench({"Q/DQ": times}), most_loss=-0.1)
+
+
+def test_ties_go_to_the_plainer_way_and_one_that_wins_goes_before_a_faster_one_that_does_not():
+    assert race([QDQ, LEVEL], [], Bench({"Q/DQ": 0.826, LEVEL.name: 0.824})).chosen.way == QDQ
+    assert race([QDQ, LEVEL], [], Bench({"Q/DQ": 0.826, LEVEL.name: 0.80})).chosen.way == LEVEL
+    slow_at_one = {"batch 1": rounds(1.2), "batch 16": rounds(0.3)}
+    even = {"batch 1": rounds(0.9), "batch 16": rounds(0.8)}
+    verdict = race([LEVEL, QDQ], [], Bench({"Q/DQ": even, LEVEL.name: slow_at_one}))
+    assert verdict.chosen.way == QDQ
 
 
 def test_a_gain_within_the_spread_is_none():
@@ -139,7 +163,7 @@ def test_a_cache_is_never_built_in_part():
 
 
 def test_a_race_needs_something_to_race():
-    with pytest.raises(ConfigError, match="got 1, 12 and 1 ways"):
+    with pytest.raises(ConfigError, match=r"got 1, 0\.05, 12 and 1 ways"):
         race([QDQ], [], Bench({}), margin=1)
-    with pytest.raises(ConfigError, match=r"got 0\.02, 12 and 0 ways"):
+    with pytest.raises(ConfigError, match=r"got 0\.02, 0\.05, 12 and 0 ways"):
         race([], [], Bench({}))

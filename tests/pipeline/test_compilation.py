@@ -44,15 +44,9 @@ def made(said: io.StringIO) -> Compilation:
 
 
 def test_every_stage_says_what_it_did(made: Compilation, said: io.StringIO) -> None:
-    lines = [line.split() for line in said.getvalue().splitlines() if line.strip()]
     # A stage that takes long says so in between, in lines of another mark.
-    assert [line[1] for line in lines if line[0] == "✓"] == [
-        "load",
-        "calibrate",
-        "quantize",
-        "build",
-        "evaluate",
-    ]
+    lines = [line.split() for line in said.getvalue().splitlines() if line.startswith("✓")]
+    assert [line[1] for line in lines] == ["load", "calibrate", "quantize", "build", "evaluate"]
     assert "8 clips to calibrate on, 10 clips to evaluate on" in " ".join(lines[0])
     assert "tensors on 8 clips, entropy" in " ".join(lines[1])
 
@@ -162,6 +156,9 @@ def test_what_is_observed_follows_from_what_is_decided_by_it(
     precision: str, flavor: Flavor, collect_on: CollectOn, observed: str | None
 ) -> None:
     assert tensors_to_know(precision, flavor, collect_on) == observed
+    takes_a_cache = flavor.has_calibrators and collect_on == "cpu"
+    complete = tensors_to_know(precision, flavor, collect_on, for_cache=True)
+    assert complete == ("cache" if takes_a_cache else observed)
 
 
 def test_what_is_to_stay_in_floating_point_does() -> None:

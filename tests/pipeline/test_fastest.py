@@ -212,7 +212,7 @@ def test_compiling_for_speed_ends_in_an_engine_and_its_story(monkeypatch, tmp_pa
     monkeypatch.setattr("trtforge.pipeline.compilation.require_timing_gpu", lambda instead: None)
     monkeypatch.setattr("trtforge.pipeline.fastest.require_timing_gpu", lambda instead: None)
     monkeypatch.setattr("trtforge.pipeline.engine_timing.can_run", lambda engine: True)
-    monkeypatch.setattr("trtforge.pipeline.fastest.timer_on_gpu", lambda source, profiles: time_pair)
+    monkeypatch.setattr("trtforge.pipeline.fastest.timer_on_gpu", lambda feeds: time_pair)
     made = compile(
         MODEL,
         some_clips(CALIBRATION_SET, 2),

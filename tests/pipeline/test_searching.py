@@ -22,7 +22,7 @@ from trtforge.graph import describe
 from trtforge.nvidia import gpus
 from trtforge.nvidia.selection import flavor_for
 from trtforge.pipeline import FrontierTiming, calibrate, choice_timer, quantize, search
-from trtforge.pipeline.engine_timing import tuned_feeds
+from trtforge.pipeline.engine_timing import end_feeds, tuned_feeds
 from trtforge.profiles import OptimizationProfile
 from trtforge.report.frontier import draw_frontier
 
@@ -258,6 +258,8 @@ def test_a_static_network_is_timed_at_its_one_shape_without_profiles():
     assert static["x (4, 16, 100)"]["x"].shape == (4, 16, 100)
     profiles = [OptimizationProfile({"x": ((1, 16, 8), (batch, 16, 100), (8, 16, 128))}) for batch in (1, 8)]
     assert list(tuned_feeds(network(), profiles)) == ["x (1, 16, 100)", "x (8, 16, 100)"]
+    assert list(end_feeds(network(), profiles)) == ["x (1, 16, 8)", "x (8, 16, 128)"]
+    assert end_feeds(fixed(network(), 4, 100), ()) == {}
 
 
 def test_what_cannot_be_built_is_known_before_anything_is_scored(scales, tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ from trtforge.graph.placement import (
     KeepFloat,
     Placement,
     PlacementPlan,
+    multiplies_activations,
     plan_placement,
     tensors_to_observe,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "describe",
     "kept_float32",
     "lint",
+    "multiplies_activations",
     "plan_placement",
     "prepare",
     "quantize_graph",

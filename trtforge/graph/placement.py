@@ -169,6 +169,11 @@ def tensors_to_observe(
     return plan_placement(model, exclude=exclude, keep_float=keep_float, attention=attention).tensors
 
 
+def multiplies_activations(model: onnx.ModelProto) -> bool:
+    """Say whether a prepared network has products of two activations that INT8 could reach."""
+    return tensors_to_observe(model) != tensors_to_observe(model, attention="int8")
+
+
 def _check_choice(setting: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         *others, last = map(repr, choices)

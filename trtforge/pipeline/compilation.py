@@ -13,13 +13,13 @@ from trtforge._progress import Stages
 from trtforge.accuracy import AccuracyReport
 from trtforge.assignment import Assignment
 from trtforge.audio import ClipSet, features_for_model
-from trtforge.calibration import Method, Observations
+from trtforge.calibration import Method, Observations, choose
 from trtforge.calibration.collect import DEFAULT_ACTIVATION_BYTES
 from trtforge.engine import BuildConfig, Engine, build
 from trtforge.engine.attempts import describe_way
 from trtforge.engine.narrow_types import WEIGHT_ONLY, check_library, runs_by_type, targets_of
 from trtforge.engine.store import EngineStore, open_store
-from trtforge.graph import Attention, KeepFloat, describe, prepare
+from trtforge.graph import Attention, KeepFloat, describe, multiplies_activations, prepare
 from trtforge.model import ModelSource, load_model, model_digest, model_inputs
 from trtforge.nvidia import Flavor, select
 from trtforge.nvidia.options import check_options
@@ -193,8 +193,12 @@ def compile(  # noqa: A001 - the word users look for
         source = smoothed.model
     if assignment is not None:
         exclude = [*exclude, *assignment.exclude_for(model_digest(source))]
-    scales, observations = None, None
-    observed = tensors_to_know(precision, chosen, collect_on)
+    scales, complete, observations = None, None, None
+    # A calibration cache cannot leave layers in floating point.
+    is_whole = not exclude and keep_float == "none"
+    # A complete cache would quantize products of activations too.
+    for_cache = fastest and is_whole and not multiplies_activations(prepare(source))
+    observed = tensors_to_know(precision, chosen, collect_on, for_cache=for_cache)
     if observed is not None and calibration_set is not None:
         with stages.stage("calibrate" if precision in CALIBRATED else "observe") as stage:
             observations = observe(
@@ -216,6 +220,8 @@ def compile(  # noqa: A001 - the word users look for
                     exclude=exclude,
                     attention=attention,
                 )
+            if observed == "cache":
+                complete = choose(observations, method, percentile=percentile)
             stage.note(summarize_scales(scales) if scales else repr(observations))
     if not fastest:
         with stages.stage("quantize" if scales or precision in WEIGHT_ONLY else "prepare") as stage:
@@ -240,13 +246,12 @@ def compile(  # noqa: A001 - the word users look for
                 attention=attention,
                 keep_float32=keep_float32,
                 observations=observations if chosen.strongly_typed_only else None,
+                cache_scales=complete,
                 on_progress=stage,
                 build_engine=partial(build, store=kept),
             )
             engine, network = won.engine, won.network
         else:
-            # A calibration cache cannot leave layers in floating point.
-            by_cache = precision == "int8" and not exclude and keep_float == "none"
             engine = build(
                 network,
                 profiles=profiles,
@@ -254,7 +259,7 @@ def compile(  # noqa: A001 - the word users look for
                 flavor=chosen,
                 scales=scales,
                 store=kept,
-                unquantized=prepare(source) if by_cache else None,
+                unquantized=prepare(source) if precision == "int8" and is_whole else None,
                 on_progress=stage,
             )
         stage.note(_describe_engine(engine) + (", from the store" if kept and kept.hits > hits else ""))

@@ -102,10 +102,20 @@ def check_keep_float32(keep_float32: Sequence[str], precision: str, flavor: Flav
         )
 
 
-def tensors_to_know(precision: str, flavor: Flavor, collect_on: CollectOn) -> ObservedTensors | None:
-    """Say which tensors should be known for a precision; None where none."""
+def tensors_to_know(
+    precision: str, flavor: Flavor, collect_on: CollectOn, *, for_cache: bool = False
+) -> ObservedTensors | None:
+    """Say which tensors should be known for a precision; None where none.
+
+    Parameters
+    ----------
+    precision, flavor, collect_on : what was asked for.
+    for_cache : whether a complete calibration cache is wanted, where the library takes one.
+    """
     # On a GPU, tensors that TensorRT fuses or drops cannot be watched; those that INT8 touches can.
     typed_by_data = flavor.strongly_typed_only and collect_on == "cpu"
+    if for_cache and flavor.has_calibrators and collect_on == "cpu":
+        return "cache"
     if precision in CALIBRATED:
         return "all" if typed_by_data else "int8"
     computes_in_half = precision == "float16" or precision in WEIGHT_ONLY

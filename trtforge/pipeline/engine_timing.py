@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from trtforge.checks import Timings
 from trtforge.checks.timings import time_side_by_side
 from trtforge.engine import BuildConfig, Engine
 from trtforge.errors import ConfigError, NoGpuError
-from trtforge.feeds import Arrays
 from trtforge.model import model_inputs
 from trtforge.nvidia import Flavor, gpus
 from trtforge.pipeline.evaluation import can_run
@@ -23,6 +22,8 @@ from trtforge.runtime import Session
 if TYPE_CHECKING:
     import onnx
 
+# The smallest shapes of a profile, those it is tuned for, and the largest.
+_Corner: TypeAlias = Literal["min", "opt", "max"]
 # Times a candidate beside FP16 at every shape, by the shape in words.
 TimePair: TypeAlias = Callable[[Engine, Engine], Mapping[str, Timings]]
 
@@ -74,14 +75,19 @@ def check_no_precision(config: BuildConfig | None) -> None:
         )
 
 
-def timer_on_gpu(source: onnx.ModelProto, profiles: Sequence[OptimizationProfile]) -> TimePair:
-    """Return what times two engines in sessions here, in turns, inputs and outputs staying on the GPU."""
+def timer_on_gpu(feeds: Mapping[str, Mapping[str, Any]]) -> TimePair:
+    """Return what times two engines in sessions here, in turns, inputs and outputs staying on the GPU.
+
+    Parameters
+    ----------
+    feeds : the inputs that they are timed on, by their shapes in words.
+    """
 
     def time_pair(baseline: Engine, candidate: Engine) -> dict[str, Timings]:
         found = {}
         with ExitStack() as stack:
             sessions = [stack.enter_context(Session(engine)) for engine in (baseline, candidate)]
-            for shape, feed in tuned_feeds(source, profiles).items():
+            for shape, feed in feeds.items():
                 given = {name: sessions[0].to_device(np.asarray(array)) for name, array in feed.items()}
 
                 def run(session: Session, given: Mapping[str, Any] = given) -> None:
@@ -103,27 +109,32 @@ def tuned_feeds(
 
     Without profiles the network is static, and its one shape is what engines are timed at.
     """
-    feeds = [tuned_feed(source, [profile]) for profile in profiles] or [tuned_feed(source, ())]
-    return {_shape_text(feed): feed for feed in feeds}
+    return _in_words([tuned_feed(source, profile) for profile in profiles or (None,)])
 
 
-def _shape_text(feed: Arrays) -> str:
-    return ", ".join(f"{name} {tuple(array.shape)}" for name, array in feed.items())
+def end_feeds(source: onnx.ModelProto, profiles: Sequence[OptimizationProfile]) -> dict[str, dict[str, Any]]:
+    """Make input of the smallest and the largest shapes of each profile that none is tuned for, as there."""
+    ends: tuple[_Corner, ...] = ("min", "max")
+    feeds = _in_words([tuned_feed(source, profile, at) for profile in profiles for at in ends])
+    tuned = tuned_feeds(source, profiles)
+    return {shape: feed for shape, feed in feeds.items() if shape not in tuned}
 
 
 def tuned_feed(
-    source: onnx.ModelProto, profiles: Sequence[OptimizationProfile], *, smallest: bool = False
+    source: onnx.ModelProto, profile: OptimizationProfile | None, at: _Corner = "opt"
 ) -> dict[str, Any]:
-    """Make input of the shapes that a profile is tuned for: noise, and zeros where numbers are whole."""
+    """Make input of the shapes that a profile is tuned for, or ends at: noise, zeros for whole numbers."""
     rng, feed = np.random.default_rng(0), dict[str, Any]()
     for spec in model_inputs(source):
         shape = tuple(size for size in spec.shape if isinstance(size, int))
-        for profile in profiles:
-            if spec.name in profile.shapes:
-                ranges = profile.shapes[spec.name]
-                shape = ranges.min if smallest else ranges.opt
+        if profile is not None and spec.name in profile.shapes:
+            shape = getattr(profile.shapes[spec.name], at)
         if spec.dtype in ("float32", "float16"):
             feed[spec.name] = rng.standard_normal(shape, np.float32).astype(spec.dtype)
         else:
             feed[spec.name] = np.zeros(shape, spec.dtype)
     return feed
+
+
+def _in_words(feeds: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {", ".join(f"{name} {tuple(array.shape)}" for name, array in feed.items()): feed for feed in feeds}

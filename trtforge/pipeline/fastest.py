@@ -19,10 +19,12 @@ from trtforge.pipeline.engine_timing import (
     TimePair,
     Untimed,
     check_no_precision,
+    end_feeds,
     require_running,
     require_timing_gpu,
     timer_on_gpu,
     tuned_feed,
+    tuned_feeds,
 )
 from trtforge.pipeline.lowering import lower
 from trtforge.pipeline.quantization import quantize, rest_for
@@ -66,7 +68,9 @@ def build_fastest(
     attention: Attention = "float",
     keep_float32: Sequence[str] = (),
     observations: Observations | None = None,
+    cache_scales: Scales | None = None,
     margin: float = 0.02,
+    most_loss: float = 0.05,
     max_builds: int = 12,
     on_progress: OnProgress | None = None,
     build_engine: Callable[..., Engine] = build,
@@ -74,8 +78,8 @@ def build_fastest(
 ) -> Fastest:
     """Build a network in FP16 and in several ways with INT8, and keep the fastest.
 
-    Each engine is timed in turns with that in FP16, at the shape that each profile is tuned for.
-    `trtforge.engine.race.race` decides; ties go to FP16. Accuracy is not judged here.
+    Each engine is timed in turns with that in FP16, at the shape that each profile is tuned for and at its
+    smallest and largest. `trtforge.engine.race.race` decides; ties go to FP16. Accuracy is not judged here.
 
     Parameters
     ----------
@@ -85,7 +89,11 @@ def build_fastest(
     flavor : the library.
     config : how to build, without a precision.
     exclude, keep_float, attention, keep_float32, observations : as for `trtforge.quantize`.
-    margin : what INT8 must gain, a share of the time.
+    cache_scales : ranges of all that a calibration cache covers, of `observe` with ``tensors="cache"``;
+        where they are left out ``scales`` go into the cache, and TensorRT 8.6 leaves a layer in FP16 that
+        they do not cover.
+    margin : what INT8 must gain where profiles are tuned for, a share of the time.
+    most_loss : what it may lose at their smallest and largest shapes, a share of the time.
     max_builds : most engines with INT8 to be built.
     on_progress : called with engines built, and how many it will be at most.
     build_engine, time_pair : what builds and what times; by default `trtforge.build`, and sessions here.
@@ -110,11 +118,12 @@ def build_fastest(
     engines: dict[Way, tuple[Engine, onnx.ModelProto]] = {}
     groups = find_groups(
         prepare(source),
-        tuned_feed(source, profiles[:1], smallest=True),
+        tuned_feed(source, profiles[0] if profiles else None, "min"),
         by="block",
         exclude=exclude,
         attention=attention,
     )
+    tuned, ends = tuned_feeds(source, profiles), end_feeds(source, profiles)
     num_built = 1
     # What is known of whole Q/DQ networks by optimization level, so that none is built twice.
     measured: dict[object, Ratios] = {}
@@ -145,7 +154,8 @@ def build_fastest(
                 observations=observations if typed else None,
             )
         try:
-            engine = build_engine(network, config=chosen, scales=scales, **settings)
+            given = cache_scales if way.by_cache and cache_scales is not None else scales
+            engine = build_engine(network, config=chosen, scales=given, **settings)
         except BuildError as error:
             if not (way.settings or way.by_cache or way.float_blocks):
                 failed.update(dict.fromkeys(flavor.other_levels, error.message))
@@ -155,7 +165,7 @@ def build_fastest(
             if on_progress is not None:
                 on_progress(num_built, max_builds + 1)
         engines[way] = engine, network
-        timings = (time_pair or timer_on_gpu(source, profiles))(baseline, engine)
+        timings = (time_pair or timer_on_gpu(tuned | ends))(baseline, engine)
         ratios = {shape: found.ratios for shape, found in timings.items()}
         if not (way.settings or way.by_cache or way.float_blocks):
             # Where the library found no implementation at its default level, others were tried on the way.
@@ -171,7 +181,15 @@ def build_fastest(
     # A calibration cache cannot leave layers in floating point.
     by_cache = not exclude and keep_float == "none" and attention == "float"
     ways = ways_of(flavor, config, by_cache=by_cache)
-    verdict = race(ways, [group.name for group in groups], measure, margin=margin, max_builds=max_builds)
+    verdict = race(
+        ways,
+        [group.name for group in groups],
+        measure,
+        ends=ends,
+        margin=margin,
+        most_loss=most_loss,
+        max_builds=max_builds,
+    )
     engine, network = (baseline, half) if verdict.chosen is None else engines[_first_like(verdict, engines)]
     options = {**engine.manifest.options, "fastest": verdict.to_json()}
     return Fastest(replace(engine, manifest=replace(engine.manifest, options=options)), network, verdict)

@@ -19,6 +19,7 @@ from trtforge.pipeline.engine_timing import (
     require_running,
     require_timing_gpu,
     timer_on_gpu,
+    tuned_feeds,
 )
 from trtforge.pipeline.fastest import network_in_half
 from trtforge.pipeline.quantization import quantize, rest_for
@@ -112,7 +113,7 @@ def choice_timer(
             attention=attention,
         )
         engine = build_engine(network, config=replace(config, precision="int8"), scales=scales, **settings)
-        timings = (time_pair or timer_on_gpu(source, how.profiles))(baseline, engine)
+        timings = (time_pair or timer_on_gpu(tuned_feeds(source, how.profiles)))(baseline, engine)
         return {shape: found.ratios for shape, found in timings.items()}
 
     return time_choice
