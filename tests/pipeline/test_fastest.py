@@ -10,13 +10,19 @@ from onnx import numpy_helper
 
 from tests.bundled import CALIBRATION_SET, MODEL, some_clips
 from trtforge.assignment import find_groups
+from trtforge.calibration import choose
 from trtforge.checks import Timings
-from trtforge.engine import BuildConfig, build
+from trtforge.engine import BuildConfig, build, network_precision
 from trtforge.errors import BuildError, ConfigError, NoGpuError
 from trtforge.graph import describe
 from trtforge.nvidia import gpus, select
 from trtforge.nvidia.selection import flavor_for
-from trtforge.pipeline import build_fastest, calibrate, compile  # noqa: A004 - the name that is tested
+from trtforge.pipeline import (
+    build_fastest,
+    calibrate,
+    compile,  # noqa: A004 - the name that is tested
+    observe,
+)
 from trtforge.pipeline.fastest import ways_of
 from trtforge.profiles import OptimizationProfile
 
@@ -164,6 +170,37 @@ def test_no_level_is_built_twice(scales, failing, levels):
             assert trials[f"Q/DQ, optimization level {level}"].error.startswith("no implementation")
     expected = "float16" if len(failing) == 3 else "int8"
     assert found.engine.manifest.precision == expected
+
+
+def test_a_calibration_cache_gets_the_ranges_of_all_that_it_covers(scales):
+    pytest.importorskip("tensorrt_rtx")
+    given = []
+
+    def build_engine(model, **settings):
+        given.append((settings["config"].precision, network_precision(model), settings.get("scales")))
+        if settings["config"].precision == "int8":
+            raise BuildError("only what was given is looked at")
+        return build(model, **{**settings, "flavor": select("tensorrt_rtx")})
+
+    x = np.random.default_rng(0).normal(size=(4, 16, 100)).astype(np.float32)
+    complete = choose(observe(network(), [{"x": x}], tensors="cache"), "max")
+    assert set(scales.tensors) < set(complete.tensors) == {"x", "a", "b", "y"}
+    build_fastest(
+        network(),
+        scales,
+        cache_scales=complete,
+        profiles=[PROFILE],
+        flavor=V8,
+        max_builds=3,
+        build_engine=build_engine,
+        time_pair=lambda baseline, candidate: {},
+    )
+    assert given == [
+        ("float16", "float32", None),
+        ("int8", "int8", scales),
+        ("int8", "int8", scales),
+        ("int8", "float32", complete),
+    ]
 
 
 def test_each_library_has_its_ways():
