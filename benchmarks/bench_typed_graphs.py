@@ -1,7 +1,8 @@
-"""Measure what typing in FP16 and BF16 costs, and whether TensorRT-RTX builds what comes of it.
+"""Measure what typing in FP16, BF16 and less costs, and whether TensorRT-RTX builds what comes of it.
 
-``python -m benchmarks.bench_typed_graphs`` types each network, runs it beside itself in FP32, builds it
-without a GPU, then writes the JSON and the page's tables. ``--redraw`` makes the tables anew.
+``python -m benchmarks.bench_typed_graphs`` types each network in FP16 and BF16, and in FP16 with INT8, FP8 or
+narrow weights, runs it beside itself in FP32, builds it without a GPU, then writes the JSON and the page's
+tables. ``--redraw`` makes the tables anew.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def measure(names: Sequence[str]) -> dict[str, Any]:
-    """Measure these networks, both precisions of each."""
+    """Measure these networks, each in every precision."""
     rows = []
     for name in names:
         print(name, flush=True)

@@ -118,8 +118,10 @@ def test_what_cannot_be_searched_is_refused(scales):
         search(network(), scales, feeds(1))
     with pytest.raises(ScalesError, match="the scales belong to another network"):
         search(MODEL, scales, feeds(1), budget=BUDGET)
-    with pytest.raises(ConfigError, match="num_processes is too small"):
+    with pytest.raises(ConfigError, match="num_processes must be at least 1, got 0"):
         search(network(), scales, feeds(1), budget=BUDGET, num_processes=0)
+    with pytest.raises(ConfigError, match="max_points must be at least 2, got 1"):
+        search(network(), scales, feeds(1), budget=BUDGET, max_points=1)
 
 
 def test_an_assignment_is_for_its_network(scales, tmp_path):
@@ -227,8 +229,10 @@ def test_timing_is_refused_at_once_without_a_gpu(scales, tmp_path, capsys):
     ],
 )
 def test_options_of_timing_without_it_are_refused(scales, tmp_path, capsys, more, named):
-    scales.save(tmp_path / "scales.json")
     words = ["search", str(MODEL), "--scales", str(tmp_path / "scales.json"), "--clips", str(TEST_SET)]
+    assert main([*words, "-o", str(tmp_path / "out")]) == 2
+    assert "no scales file at" in capsys.readouterr().err
+    scales.save(tmp_path / "scales.json")
     assert main([*words, "-o", str(tmp_path / "out"), *more]) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert f"{named} without --time: nothing is built" in said

@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> None:
     from trtforge.pipeline.searching import DEFAULT_BUDGET
     from trtforge.scales import Scales
 
-    timing = _frontier_timing(args)
+    timing, scales = _frontier_timing(args), Scales.load(args.scales)
     folder = Path(args.output)
     folder.mkdir(parents=True, exist_ok=True)
     points = (args.max_wer_increase, args.max_stratum_wer_increase)
@@ -113,7 +113,7 @@ def run(args: argparse.Namespace) -> None:
     with Stages(console).stage("search") as stage:
         found = search(
             args.model,
-            Scales.load(args.scales),
+            scales,
             args.clips,
             budget=AccuracyBudget(overall, stratum, args.min_snr, args.min_clips),
             by=args.by,

@@ -133,7 +133,7 @@ def search(
     exclude, attention : as for `trtforge.quantize`.
     features, decoder : how clips become input and output becomes text; by default what the network says.
     journal : JSON file that keeps scores, so that a search that was stopped goes on; None keeps none.
-    max_points : most points of the frontier.
+    max_points : most points of the frontier, 2 or more: nothing left out, and everything.
     num_processes : networks run side by side, each in a process of its own; 1 runs them in this one. With
         more, a script that calls this needs ``if __name__ == "__main__"``.
     timing : times each choice of the frontier beside FP16 on the GPU here, and lets time decide among those
@@ -153,9 +153,9 @@ def search(
     H. Wu et al., "Integer Quantization for Deep Learning Inference: Principles and Empirical Evaluation",
     2020, arXiv:2004.09602, section 6.1, on sensitivity by layer and partial quantization.
     """
-    for setting, value in (("max_points", max_points - 1), ("num_processes", num_processes)):
-        if value < 1:
-            raise ConfigError(f"{setting} is too small", settings=(setting,))
+    for setting, value, least in (("max_points", max_points, 2), ("num_processes", num_processes, 1)):
+        if value < least:
+            raise ConfigError(f"{setting} must be at least {least}, got {value}", settings=(setting,))
     if timing is not None:
         require_timing_gpu(NO_TIMING)
     source = load_model(model)
