@@ -125,3 +125,14 @@ def test_a_file_that_is_no_plan_is_refused(capsys, tmp_path, command):
     assert "a plan of profiles must say" in err
     with pytest.raises(SystemExit):
         run(capsys, *words, "--frames", 1, 2)
+
+
+def test_measured_times_replace_frames(capsys, tmp_path):
+    table = tmp_path / "log.csv"
+    table.write_text("frames\n64\n120\n800\n")
+    words = ["plan-profiles", table, "--column", "frames", "-o", tmp_path / "p.json", "--measure", MODEL]
+    status, out, err = run(capsys, *words)
+    assert (status, err) == (0, "")
+    assert "measure 64 frames" in out
+    assert "exact, ms" in out
+    assert len(ProfilePlan.load(tmp_path / "p.json").buckets) >= 1

@@ -9,11 +9,12 @@ from trtforge.cli._lengths import observed_lengths
 from trtforge.cli._options import check_writable, make_console
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
-    from trtforge.profiles import ProfilePlan
+    from trtforge.profiles import MeasuredCost, ProfilePlan
 
-OPTIONS = {"frame_counts": ("LENGTHS",), "cost": ("--measured",)}
+OPTIONS = {"frame_counts": ("LENGTHS",), "cost": ("--measured",), "lengths": ("LENGTHS",)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +59,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="observed numbers of rows (default: 1 8)",
     )
-    parser.add_argument(
+    costs = parser.add_mutually_exclusive_group()
+    costs.add_argument(
+        "--measure",
+        metavar="FILE",
+        help="time this network on the CPU, or this .engine on the GPU, at six of the lengths; the times "
+        "replace frames as the cost",
+    )
+    costs.add_argument(
         "--measured",
         action="append",
         type=_point,
@@ -90,10 +98,14 @@ def run(args: argparse.Namespace) -> None:
     for path in filter(None, (args.output, args.plot)):
         check_writable(path)
     lengths = observed_lengths(args.lengths, column=args.column, unit=args.unit, model=args.model)
+    console = make_console()
+    cost = MeasuredCost(args.measured) if args.measured else None
+    if args.measure:
+        cost = _measure(args, lengths.frames, console)
     plan = plan_buckets(
         lengths.frames,
         batch_sizes=args.batch_sizes,
-        cost=MeasuredCost(args.measured) if args.measured else None,
+        cost=cost,
         profile_price=args.profile_price,
         max_profiles=args.max_profiles,
         multiple_of=args.multiple_of,
@@ -102,8 +114,7 @@ def run(args: argparse.Namespace) -> None:
         outside=args.outside,
     )
     plan.save(args.output)
-    console = make_console()
-    for table in plan_tables(plan, ", ms" if args.measured else ", frames"):
+    for table in plan_tables(plan, ", frames" if cost is None else ", ms"):
         console.print(table)
     for source, count in lengths.empty_rows.items():
         rows = f"{count} row{'s' * (count > 1)}"
@@ -116,6 +127,19 @@ def run(args: argparse.Namespace) -> None:
         write_text(args.plot, draw_waste({"Waste": {"planned": points}}, chosen=len(plan.buckets)))
         console.print(f"[bold]plot[/]      {escape(args.plot)}", soft_wrap=True)
     console.print(f"[bold]plan[/]      {escape(args.output)}", soft_wrap=True)
+
+
+def _measure(args: argparse.Namespace, frames: list[int], console: Console) -> MeasuredCost:
+    from trtforge._progress import Stages
+    from trtforge.pipeline.costing import lengths_to_time, measure_cost
+    from trtforge.profiles.planner import typical
+
+    longest = min(max(frames), args.max_frames or max(frames))
+    lengths = lengths_to_time(min(min(frames), longest), longest, multiple_of=args.multiple_of)
+    with Stages(console).stage("measure") as stage:
+        cost = measure_cost(args.measure, lengths, batch_size=typical(args.batch_sizes), on_progress=stage)
+        stage.note(", ".join(f"{length:.0f} frames {ms:.3g} ms" for length, ms in cost.points))
+    return cost
 
 
 def plan_tables(plan: ProfilePlan, unit: str = "") -> list[Table]:

@@ -7,6 +7,7 @@ from trtforge.pipeline.checking import check, evaluate_candidate, measure_baseli
 from trtforge.pipeline.clips import plan_for_clips
 from trtforge.pipeline.comparison import compare
 from trtforge.pipeline.compilation import compile  # noqa: A004 - named for what users look for
+from trtforge.pipeline.costing import lengths_to_time, measure_cost
 from trtforge.pipeline.evaluation import evaluate, open_runner
 from trtforge.pipeline.fastest import Fastest, build_fastest
 from trtforge.pipeline.frontier_timing import FrontierTiming, choice_timer
@@ -32,10 +33,12 @@ __all__ = [
     "compile",
     "evaluate",
     "evaluate_candidate",
+    "lengths_to_time",
     "lint",
     "lower",
     "make_orders",
     "measure_baseline",
+    "measure_cost",
     "observe",
     "observe_clips",
     "open_runner",

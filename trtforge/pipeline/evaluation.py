@@ -118,19 +118,20 @@ def open_runner(contender: Contender, stack: ExitStack, *, num_threads: int | No
     stack : what closes it.
     num_threads : threads of a network in ONNX Runtime; all usable cores by default.
     """
-    if isinstance(contender, Engine) or _is_engine_path(contender):
+    if isinstance(contender, Engine) or is_engine_path(contender):
         return stack.enter_context(Session(contender)).run
     if callable(contender):
         return contender
     return stack.enter_context(OnnxRunner(contender, num_threads=num_threads)).run
 
 
-def _is_engine_path(contender: object) -> TypeGuard[str | os.PathLike[str]]:
+def is_engine_path(contender: object) -> TypeGuard[str | os.PathLike[str]]:
+    """Say whether a contender is the path of an engine."""
     return isinstance(contender, str | os.PathLike) and os.fspath(contender).endswith(ENGINE_SUFFIX)
 
 
 def _is_network(contender: Contender) -> TypeGuard[ModelSource]:
-    return not (isinstance(contender, Engine) or _is_engine_path(contender) or callable(contender))
+    return not (isinstance(contender, Engine) or is_engine_path(contender) or callable(contender))
 
 
 def _reference_network(contenders: Mapping[str, Contender]) -> onnx.ModelProto:

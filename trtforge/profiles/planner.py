@@ -59,7 +59,7 @@ def plan_profiles(
         )
     low = max(1, min(frame_counts) // multiple_of * multiple_of)
     opt, high = (
-        -(-count // multiple_of) * multiple_of for count in (_typical(frame_counts), max(frame_counts))
+        -(-count // multiple_of) * multiple_of for count in (typical(frame_counts), max(frame_counts))
     )
     profile = profile_for_axes(inputs, (1, max_batch, max_batch), (low, opt, high), {})
     return () if profile is None else (profile,)
@@ -186,10 +186,11 @@ def buckets_for(
 
 
 def _batch(sizes: Sequence[int]) -> Triple:
-    return min(sizes), _typical(sizes), max(sizes)
+    return min(sizes), typical(sizes), max(sizes)
 
 
-def _typical(counts: Sequence[int]) -> int:
+def typical(counts: Sequence[int]) -> int:
+    """Return the number below which half of the sum lies: the batch size that half of all rows come in."""
     half, seen = sum(counts) / 2, 0
     for count in sorted(counts):
         seen += count
