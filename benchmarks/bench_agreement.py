@@ -2,6 +2,7 @@
 
     python -m benchmarks.bench_agreement
 
+Writes the JSON and fills the table of ``docs/engines.md``; ``--redraw`` does so with the JSON that is there.
 Needs a GPU and TensorRT. The networks: the bundled recogniser, an encoder of Whisper-tiny's shape, a decoder
 step with a key-value cache, and a network with an output as long as the data say. Each engine has two
 profiles. FP32, TF32 and FP16 engines are held against the network in FP32, INT8 ones against the same Q/DQ
@@ -24,17 +25,18 @@ from benchmarks.environment import describe_run
 from benchmarks.networks.decoder_step import DecoderShape, decoder_step
 from benchmarks.networks.frame_selector import frame_selector
 from benchmarks.networks.whisper_encoder import NUM_MEL_FRAMES, whisper_encoder
-from benchmarks.pages import to_text
+from benchmarks.pages import Publication, table, to_text
 from trtforge._files import write_text
 from trtforge.accuracy import OutputMetrics, measure_output
 from trtforge.audio import ClipSet, LogMel
 from trtforge.engine import BuildConfig, Engine, build
 from trtforge.engine.attempts import describe_way
-from trtforge.errors import BuildError, TrtforgeError
+from trtforge.errors import BuildError
 from trtforge.feeds import ArrayFeeds, Arrays
 from trtforge.model import load_model
 from trtforge.pipeline import calibrate, quantize
 from trtforge.profiles import OptimizationProfile, ShapeRange
+from trtforge.report.formatting import precision_name
 from trtforge.runtime import OnnxRunner, Session
 from trtforge.scales import Scales
 
@@ -45,6 +47,7 @@ MODULE = "benchmarks.bench_agreement"
 FORMAT = "trtforge.benchmark.agreement/1"
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks/results/agreement.json"
+PAGE = ROOT / "docs/engines.md"
 RECOGNISER = ROOT / "examples/models/asr_en/asr_en.onnx"
 CALIBRATION_SET = ROOT / "calibration_sets/podcast_en"
 _PACKAGES = ("tensorrt", "cuda-python", "numpy", "onnx", "onnxruntime")
@@ -280,16 +283,42 @@ def measure(subject: Subject, way: str, quantized: onnx.ModelProto, scales: Scal
     }
 
 
+def tables(result: Mapping[str, Any]) -> str:
+    """Make the page's table: ratio of signal to noise, and the layers that the library says it runs."""
+    rows = []
+    for network in result["networks"].values():
+        cells = {row["way"]: _cell(row) for row in network["engines"]}
+        requests = {row["requests"] for row in network["engines"] if row["built"]}
+        counts = " or ".join(map(str, sorted(requests)))
+        rows.append((network["title"], counts, *(cells.get(way, "not run") for way in WAYS)))
+    held = ("held to", "", *(f"{LEAST_SNR_DB[way]:.0f} dB" for way in WAYS))
+    heading = ("Network", "Requests", "FP32", "TF32", "FP16", "INT8")
+    return table(heading, [*rows, held], right=4)
+
+
+def _cell(row: Mapping[str, Any]) -> str:
+    if not row["built"]:
+        return "not built"
+    worst = row["worst_output"]
+    if not worst:
+        return "another shape"
+    layers = row["layer_precisions"] or {}
+    told = ", ".join(f"{count} {precision_name(name)}" for name, count in layers.items())
+    return f"{row['outputs'][worst]['snr_db']:.1f} dB; {told or 'layers not told'}"
+
+
+PUBLICATION = Publication(MODULE, FORMAT, RESULT, PAGE, tables)
+load, fill = PUBLICATION.load, PUBLICATION.fill
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark from the command line; return the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     args = _parser().parse_args(given)
-    result: dict[str, Any] = {
-        "format": FORMAT,
-        "run": describe_run(MODULE, given, packages=_PACKAGES),
-        "networks": {},
-    }
-    try:
+
+    def make(path: Path) -> dict[str, Any]:
+        run = describe_run(MODULE, given, packages=_PACKAGES)
+        result: dict[str, Any] = {"format": FORMAT, "run": run, "networks": {}}
         for name in args.networks:
             subject = SUBJECTS[name]()
             scales = calibrate(subject.model, ArrayFeeds(subject.calibration))
@@ -298,13 +327,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             result["networks"][name] = {"title": subject.title, "engines": rows}
             for way in args.ways:
                 rows.append(measure(subject, way, quantized, scales))
-                write_text(args.output, to_text(result))
+                write_text(path, to_text(result))  # so that little is lost when the next one is stopped
                 print(f"{name} {way}: {_told(rows[-1])}", flush=True)
-    except TrtforgeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(args.output)
-    return 0
+        return result
+
+    return PUBLICATION.run(args, make)
 
 
 def _told(row: Mapping[str, Any]) -> str:
@@ -321,7 +348,7 @@ def _told(row: Mapping[str, Any]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__)
-    parser.add_argument("--output", type=Path, default=RESULT, metavar="PATH", help="the JSON")
+    PUBLICATION.add_options(parser, has_limit=False)
     parser.add_argument("--networks", nargs="+", choices=list(SUBJECTS), default=list(SUBJECTS))
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
     return parser

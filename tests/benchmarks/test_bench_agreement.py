@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from benchmarks import bench_agreement
-from benchmarks.bench_agreement import SUBJECTS, compare, is_within
+from benchmarks.bench_agreement import PAGE, RESULT, SUBJECTS, compare, fill, is_within, load, tables
 from trtforge.accuracy import measure_output
 from trtforge.runtime import OnnxRunner
 
@@ -48,3 +48,27 @@ def test_only_noise_below_the_limit_is_within():
     wanted = np.ones(100, np.float32)
     assert is_within(measure_output(wanted, wanted * np.float32(1.001)), 50)
     assert not is_within(measure_output(wanted, wanted * np.float32(1.01)), 50)
+
+
+def test_the_page_and_the_result_agree():
+    page = PAGE.read_text(encoding="utf-8")
+    assert fill(page, load(RESULT)) == page
+
+
+def test_the_table_says_what_ran_and_what_did_not():
+    ran = {
+        "built": True,
+        "requests": 3,
+        "worst_output": "y",
+        "outputs": {"y": {"snr_db": 54.83}},
+        "layer_precisions": {"float16": 5, "float32": 1},
+    }
+    engines = [
+        {**ran, "way": "float32", "layer_precisions": None},
+        {**ran, "way": "float16"},
+        {"way": "int8", "built": False, "reason": "no implementation"},
+    ]
+    told = tables({"networks": {"a": {"title": "a network", "engines": engines}}})
+    cells = "54.8 dB; layers not told | not run | 54.8 dB; 5 FP16, 1 FP32 | not built |"
+    assert f"| a network | 3 | {cells}" in told
+    assert "| held to |  | 90 dB | 50 dB | 40 dB | 20 dB |" in told
