@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,13 +15,16 @@ from tests.gpu.needs import why_not
 from trtforge.engine import BuildConfig, build
 from trtforge.engine.timing_cache import TimingCache
 from trtforge.errors import BuildError, ConfigError, PluginMissingError
+from trtforge.model import load_model
 from trtforge.nvidia import available
 from trtforge.nvidia.options import BY_FIELD
+from trtforge.profiles import OptimizationProfile
 from trtforge.runtime import OnnxRunner, Session
 
 _REASON = why_not("onnxruntime")
 pytestmark = pytest.mark.skipif(_REASON is not None, reason=str(_REASON))
 
+RECOGNISER = Path(__file__).parents[2] / "examples/models/asr_en/asr_en.onnx"
 MEL = np.random.default_rng(0).uniform(-4, 4, (2, 4, 40)).astype(np.float32)
 OPTIONS = [
     {"optimization_level": 0},
@@ -83,6 +87,23 @@ def test_an_option_is_taken_and_the_engine_still_right(options):
     with Session(engine) as session:
         got = session.run({"mel": MEL})["logits"]
     assert np.abs(got - OnnxRunner(conv_net()).run({"mel": MEL})["logits"]).max() < 5e-3
+
+
+def test_weights_that_a_cast_makes_are_in_one_layer_with_their_convolution():
+    """The bundled recogniser stores weights in FP16; its 19 convolutions are asked for in FP16."""
+    network = load_model(RECOGNISER)
+    profile = OptimizationProfile({"mel": ((1, 80, 64), (4, 80, 320), (4, 80, 512))})
+    engine = build(network, profiles=[profile], config=BuildConfig(precision="float16"), flavor="tensorrt")
+    assert engine.manifest.options["constants"] == "computed"
+    assert engine.manifest.proof.counts["fell_back"] == 0
+    layers = engine.manifest.layer_precisions
+    assert layers["float16"] >= 19
+    assert sum(layers.values()) < 2 * 19
+    mel = np.random.default_rng(0).standard_normal((2, 80, 200), np.float32)
+    with Session(engine) as session:
+        (found,) = session.run({"mel": mel}).values()
+    (wanted,) = OnnxRunner(network).run({"mel": mel}).values()
+    assert np.mean(found.argmax(-1) == wanted.argmax(-1)) > 0.99
 
 
 def test_a_version_compatible_engine_without_the_lean_runtime_is_built():

@@ -8,7 +8,8 @@ from tests.gpu.needs import why_not
 from trtforge.engine import BuildConfig, build
 from trtforge.errors import ProfileError
 from trtforge.model import model_inputs
-from trtforge.profiles import choose_profile, plan_buckets
+from trtforge.pipeline import measure_cost
+from trtforge.profiles import OptimizationProfile, choose_profile, plan_buckets
 from trtforge.runtime import OnnxRunner, Session
 
 _REASON = why_not("onnxruntime")
@@ -38,3 +39,15 @@ def test_a_session_runs_every_profile_of_a_plan_and_names_what_lies_outside():
         outside = np.zeros((1, 4, longest + 1), np.float32)
         with pytest.raises(ProfileError, match=f"axis 2 of input 'mel' is {longest + 1}, outside"):
             session.run({"mel": outside})
+
+
+def test_a_plan_counts_in_the_milliseconds_of_an_engine():
+    model = conv_net()
+    profile = OptimizationProfile({"mel": ((1, 4, 16), (4, 4, 64), (4, 4, 4096))})
+    engine = build(model, profiles=[profile], config=BuildConfig(precision="float32"), flavor="tensorrt")
+    cost = measure_cost(engine, [16, 4096], batch_size=4)
+    assert [length for length, _ in cost.points] == [16, 4096]
+    assert all(ms > 0 for _, ms in cost.points)
+    assert plan_buckets([16, 64, 4096], cost=cost).exact > 0
+    with pytest.raises(ProfileError, match="axis 2 of input 'mel' is 5000, outside"):
+        measure_cost(engine, [16, 5000])
