@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,14 +73,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = make_parser().parse_args(arguments)
     console = Console()
     try:
-        _listen(args, console)
+        with ExitStack() as stack:
+            _listen(args, console, stack)
     except TrtforgeError as error:
         complain(error)
         return 2
     return 0
 
 
-def _listen(args: argparse.Namespace, console: Console) -> None:
+def _listen(args: argparse.Namespace, console: Console, stack: ExitStack) -> None:
     from examples.podcast.recognizers import chosen_recognizer
     from examples.podcast.settings import load_terms
     from examples.podcast_live.display import Display, latency_table, warnings
@@ -89,7 +91,7 @@ def _listen(args: argparse.Namespace, console: Console) -> None:
     terms = load_terms(args.terms) if args.terms else {}
     settings = LiveSettings(pause_seconds=args.pause, points_seconds=args.every, terms=terms)
     recognizer = chosen_recognizer(args.recognizer, args.whisper, args.language)
-    points = _key_points(args, terms)
+    points = _key_points(args, terms, stack)
     title = f"{source.name} · {recognizer.name} · {points.name}"
     with Display(console, title) as display:
         heard = listen(source, recognizer, points, settings, on_change=display)
@@ -129,10 +131,10 @@ def _source(args: argparse.Namespace) -> Source:
     device = args.microphone
     if device == _OWN:
         return Microphone()
-    return Microphone(int(device) if device.isdigit() else device)
+    return Microphone(int(device) if device.isascii() and device.isdigit() else device)
 
 
-def _key_points(args: argparse.Namespace, terms: dict[str, tuple[str, ...]]) -> KeyPoints:
+def _key_points(args: argparse.Namespace, terms: dict[str, tuple[str, ...]], stack: ExitStack) -> KeyPoints:
     from examples.podcast_live.key_points import CentralSentences, ModelPoints
 
     if args.points < 1:
@@ -143,7 +145,7 @@ def _key_points(args: argparse.Namespace, terms: dict[str, tuple[str, ...]]) -> 
         return CentralSentences(args.points, language=args.language, terms=terms)
     from trtforge.speech.causal import LanguageModel
 
-    model = LanguageModel.load(args.model, device=args.device, max_batch=1)
+    model = stack.enter_context(LanguageModel.load(args.model, device=args.device, max_batch=1))
     return ModelPoints(model, name=Path(args.model).name, limit=args.points)
 
 
