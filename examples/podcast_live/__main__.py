@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -87,6 +88,8 @@ def _listen(args: argparse.Namespace, console: Console, stack: ExitStack) -> Non
     from examples.podcast_live.display import Display, latency_table, warnings
     from examples.podcast_live.listening import LiveSettings, listen
 
+    if args.output:
+        _check_output(args.output)
     source = _source(args)
     terms = load_terms(args.terms) if args.terms else {}
     settings = LiveSettings(pause_seconds=args.pause, points_seconds=args.every, terms=terms)
@@ -104,6 +107,18 @@ def _listen(args: argparse.Namespace, console: Console, stack: ExitStack) -> Non
     if args.output:
         write_json(args.output, document(heard))
         console.print(f"[bold]written[/] {args.output}", soft_wrap=True)
+
+
+def _check_output(path: Path) -> None:
+    """Refuse a file that cannot be written before an hour of speech is heard for it."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError("it is a folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def document(heard: Heard) -> dict[str, object]:

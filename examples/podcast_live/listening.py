@@ -48,7 +48,7 @@ class LiveSettings:
                 "pause_seconds must lie in 0.1 to 5 and max_seconds in 2 to 20, got "
                 f"{self.pause_seconds} and {self.max_seconds}"
             )
-        if self.points_seconds <= 0:
+        if not self.points_seconds > 0:  # nor NaN
             raise ConfigError(f"points_seconds must be positive, got {self.points_seconds}")
 
 

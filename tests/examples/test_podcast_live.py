@@ -284,6 +284,9 @@ def test_a_sentence_whose_words_were_not_said_is_told_from_one_whose_were() -> N
 def test_what_cannot_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ConfigError, match=r"pause_seconds must lie in 0\.1 to 5 and max_seconds in 2"):
         LiveSettings(max_seconds=40)
+    with pytest.raises(ConfigError, match="points_seconds must be positive, got nan"):
+        LiveSettings(points_seconds=float("nan"))
+    (tmp_path / "file").write_text("")
     for arguments, message in [
         ([], "give a recording or --microphone, one of the two"),
         (["--microphone", "--fast"], "--fast is for recordings"),
@@ -291,6 +294,8 @@ def test_what_cannot_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
         (["part.wav", "--device", "gpu"], "--device gpu needs --model"),
         (["part.wav", "--language", "de"], "the bundled recogniser knows English, not 'de'"),
         (["missing.wav", "--fast"], "clip 'missing.wav'"),
+        (["missing.wav", "-o", str(tmp_path)], f"{tmp_path} cannot be written: it is a folder"),
+        (["missing.wav", "-o", str(tmp_path / "file/heard.json")], "cannot be written: File exists"),
         # A digit to Python, no number: a name that no device has, or no sounddevice at all.
         (["--microphone", "²"], "microphone" if not portaudio() else "no microphone '²'"),
     ]:
