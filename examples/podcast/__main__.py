@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,18 +80,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = make_parser().parse_args(arguments)
     console = Console()
     try:
-        return _run(args, console)
+        with ExitStack() as stack:
+            return _run(args, console, stack)
     except TrtforgeError as error:
         complain(error)
         return 2
 
 
-def _summariser(args: argparse.Namespace) -> Summariser | None:
+def _summariser(args: argparse.Namespace, stack: ExitStack) -> Summariser | None:
     if not args.summary:
         return None
     from examples.podcast.summary_checkpoint import SummaryCheckpoint
 
-    return SummaryCheckpoint(args.summary)
+    return stack.enter_context(SummaryCheckpoint(args.summary))
 
 
 def _interpreters(args: argparse.Namespace) -> list[Interpreter]:
@@ -107,7 +109,7 @@ def _interpreters(args: argparse.Namespace) -> list[Interpreter]:
     return [CheckpointInterpreter(args.translate, language=args.to, glossary=glossary)]
 
 
-def _run(args: argparse.Namespace, console: Console) -> int:
+def _run(args: argparse.Namespace, console: Console, stack: ExitStack) -> int:
     from examples.podcast.pipeline import Tools, run
     from examples.podcast.recognizers import chosen_recognizer
     from examples.podcast.sentiment_checkpoint import SentimentCheckpoint
@@ -123,7 +125,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     tools = Tools(
         recognizer=chosen_recognizer(args.recognizer, args.whisper, args.language),
         sentiment=SentimentCheckpoint(args.sentiment) if args.sentiment else None,
-        summariser=_summariser(args),
+        summariser=_summariser(args, stack),
         interpreters=_interpreters(args),
     )
     result = run(

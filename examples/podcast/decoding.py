@@ -75,7 +75,7 @@ def decode(episode: Path, readable_file: Path, output: Path, on_progress: OnProg
     ------
     ClipError : the recording is damaged, empty, or longer than four hours.
     """
-    info = probe_audio(readable_file)
+    info = probe_audio(readable_file, clip_id=episode.name)
     total = round(info.duration * SAMPLING_RATE)
     num_samples = clipped = 0
     peak = 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Protocol
 
 from examples.podcast.digests import checkpoint_digest
@@ -50,6 +51,18 @@ class SummaryCheckpoint:
         self._writer: _Writer = kind(folder, max_new_tokens)
         self.digest = checkpoint_digest(folder, max_new_tokens)
 
+    def __enter__(self) -> SummaryCheckpoint:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the networks back; closing twice does nothing."""
+        self._writer.close()
+
     def sentences(self, segments: Sequence[Segment], limit: int) -> list[str]:
         """Return at most so many sentences about an episode, those that it did not say left out."""
         texts = [segment.text for segment in segments]
@@ -76,6 +89,8 @@ class _Writer(Protocol):
 
     def write(self, texts: Sequence[str]) -> list[str]: ...
 
+    def close(self) -> None: ...
+
 
 class _EncoderDecoder:
     """BART and Pegasus."""
@@ -90,6 +105,7 @@ class _EncoderDecoder:
         prompt = (int(told["decoder_start_token_id"]), *(() if first is None else (int(first),)))
         end = told["eos_token_id"]
         stop = frozenset(end if isinstance(end, list) else [int(end)])
+        self._networks = networks
         self._network = SequenceTranslator(*networks, positions, prompt, stop, rules, max_batch=4)
         self._limit = min(max_new_tokens, self._network.max_new_tokens)
 
@@ -100,6 +116,11 @@ class _EncoderDecoder:
         sources = [self._symbols(text) for text in texts]
         found = self._network.translate(sources, [self._limit] * len(texts), pick=NoRepeat(_NO_REPEAT))
         return [self._tokenizer.decode(list(one.tokens), skip_special_tokens=True).strip() for one in found]
+
+    def close(self) -> None:
+        self._network.close()
+        for network in self._networks:
+            network.close()
 
     def _symbols(self, text: str) -> list[int]:
         symbols: list[int] = self._tokenizer(text, verbose=False)["input_ids"]
@@ -121,6 +142,9 @@ class _Causal:
             [_asked(text) for text in texts], max_new_tokens=self._max_new_tokens, pick=NoRepeat(_NO_REPEAT)
         )
         return [" ".join(one.text.split()) for one in found]
+
+    def close(self) -> None:
+        self._model.close()
 
 
 def _asked(text: str) -> list[Message]:

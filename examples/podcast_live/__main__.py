@@ -9,8 +9,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -72,24 +74,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = make_parser().parse_args(arguments)
     console = Console()
     try:
-        _listen(args, console)
+        with ExitStack() as stack:
+            _listen(args, console, stack)
     except TrtforgeError as error:
         complain(error)
         return 2
     return 0
 
 
-def _listen(args: argparse.Namespace, console: Console) -> None:
+def _listen(args: argparse.Namespace, console: Console, stack: ExitStack) -> None:
     from examples.podcast.recognizers import chosen_recognizer
     from examples.podcast.settings import load_terms
     from examples.podcast_live.display import Display, latency_table, warnings
     from examples.podcast_live.listening import LiveSettings, listen
 
+    if args.output:
+        _check_output(args.output)
     source = _source(args)
     terms = load_terms(args.terms) if args.terms else {}
     settings = LiveSettings(pause_seconds=args.pause, points_seconds=args.every, terms=terms)
     recognizer = chosen_recognizer(args.recognizer, args.whisper, args.language)
-    points = _key_points(args, terms)
+    points = _key_points(args, terms, stack)
     title = f"{source.name} · {recognizer.name} · {points.name}"
     with Display(console, title) as display:
         heard = listen(source, recognizer, points, settings, on_change=display)
@@ -102,6 +107,18 @@ def _listen(args: argparse.Namespace, console: Console) -> None:
     if args.output:
         write_json(args.output, document(heard))
         console.print(f"[bold]written[/] {args.output}", soft_wrap=True)
+
+
+def _check_output(path: Path) -> None:
+    """Refuse a file that cannot be written before an hour of speech is heard for it."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError("it is a folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def document(heard: Heard) -> dict[str, object]:
@@ -129,10 +146,10 @@ def _source(args: argparse.Namespace) -> Source:
     device = args.microphone
     if device == _OWN:
         return Microphone()
-    return Microphone(int(device) if device.isdigit() else device)
+    return Microphone(int(device) if device.isascii() and device.isdigit() else device)
 
 
-def _key_points(args: argparse.Namespace, terms: dict[str, tuple[str, ...]]) -> KeyPoints:
+def _key_points(args: argparse.Namespace, terms: dict[str, tuple[str, ...]], stack: ExitStack) -> KeyPoints:
     from examples.podcast_live.key_points import CentralSentences, ModelPoints
 
     if args.points < 1:
@@ -143,7 +160,7 @@ def _key_points(args: argparse.Namespace, terms: dict[str, tuple[str, ...]]) -> 
         return CentralSentences(args.points, language=args.language, terms=terms)
     from trtforge.speech.causal import LanguageModel
 
-    model = LanguageModel.load(args.model, device=args.device, max_batch=1)
+    model = stack.enter_context(LanguageModel.load(args.model, device=args.device, max_batch=1))
     return ModelPoints(model, name=Path(args.model).name, limit=args.points)
 
 

@@ -17,6 +17,7 @@ from trtforge.speech.generation import NoRepeat
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s*")
 _MIN_WORDS = 3
 _NO_REPEAT = 8
+_SAID_BEFORE = ("This is what is said first.", "This is what is said next.", "And this is the last of it.")
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,10 @@ class KeyPoints(Protocol):
 
     name: str
 
+    def warm_up(self) -> None:
+        """Pay what a first update costs beside its work, before anybody speaks."""
+        ...
+
     def update(self, segments: Sequence[Segment]) -> Points:
         """Return the points of all sentences so far; the first are those of the call before, one or more."""
         ...
@@ -63,6 +68,10 @@ class CentralSentences:
 
     def __init__(self, limit: int, *, language: str = "en", terms: Collection[str] = ()) -> None:
         self._limit, self._language, self._terms = limit, language, terms
+
+    def warm_up(self) -> None:
+        """Load what ranks sentences."""
+        self.update([Segment(at, at + 1.0, text, ()) for at, text in enumerate(_SAID_BEFORE)])
 
     def update(self, segments: Sequence[Segment]) -> Points:
         """Choose among all sentences anew."""
@@ -86,13 +95,24 @@ class ModelPoints:
 
     Raises
     ------
-    ConfigError : on `update`: the model's rows do not hold the prompt and one sentence.
+    ConfigError : on `warm_up` and `update`: the model's rows do not hold the prompt and one sentence.
     """
 
     def __init__(self, model: LanguageModel, *, name: str, limit: int, max_new_tokens: int = 160) -> None:
         self.name, self._model, self._limit, self._max_new_tokens = name, model, limit, max_new_tokens
         self._kept: list[str] = []
         self._begin = 0
+
+    def warm_up(self) -> None:
+        """Run the model once; it holds the beginning of the prompt then.
+
+        Raises
+        ------
+        ConfigError : the model's rows do not hold the prompt and one sentence.
+        """
+        begin = [Segment(0.0, 1.0, _SAID_BEFORE[0], ())]
+        self._fitting(begin)
+        self._model.complete([self._prompt([begin[0].text])], max_new_tokens=1)
 
     def update(self, segments: Sequence[Segment]) -> Points:
         """Write the points of the block that is open, and close it where it is full."""

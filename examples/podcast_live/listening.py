@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -47,7 +48,7 @@ class LiveSettings:
                 "pause_seconds must lie in 0.1 to 5 and max_seconds in 2 to 20, got "
                 f"{self.pause_seconds} and {self.max_seconds}"
             )
-        if self.points_seconds <= 0:
+        if not self.points_seconds > 0:  # nor NaN
             raise ConfigError(f"points_seconds must be positive, got {self.points_seconds}")
 
 
@@ -59,9 +60,10 @@ class Latency:
     ----------
     kind : ``text`` for a piece of speech, ``points`` for the key points.
     at : seconds of audio that had been heard when it began.
-    seconds : of work, from the end of the pause that ended the speech, or from the start of the update.
-    after_speech : from the end of the speech until its words were there, the pause among it; None where the
-        audio does not arrive as time goes by.
+    seconds : of work alone: recognition of the piece, or the update.
+    after_speech : from the end of the speech until its words were there, the pause and the wait for work
+        before it among it; None where the audio does not arrive as time goes by. The clock begins with the
+        first sample, as the earliest of all blocks tells it.
     """
 
     kind: str
@@ -115,7 +117,7 @@ def listen(
     ----------
     source : the audio.
     recognizer : as the podcast pipeline takes it.
-    points : what finds key points.
+    points : what finds key points; it is warmed up before the source is opened.
     settings : defaults where None.
     on_change : called after each block of audio, with all that is known.
 
@@ -159,11 +161,15 @@ class _Loop:
         speech = SpeechStream(
             pause_seconds=self.settings.pause_seconds, max_seconds=self.settings.max_seconds
         )
-        # The first piece of speech should not wait for what a first call costs.
+        # Neither the first piece of speech nor the first update should wait for what a first call costs.
         list(self.recognizer.recognise([np.zeros(SAMPLING_RATE, np.float32)]))
-        begin = time.perf_counter()
+        self.points.warm_up()
+        begin = math.inf
         try:
             for block in self.source.blocks():
+                # Blocks come late, never early: a device takes time to open, and the loop to ask.
+                heard = speech.seconds + len(block) / SAMPLING_RATE
+                begin = min(begin, time.perf_counter() - heard)
                 for piece in speech.push(block):
                     self._add(piece, begin, speech.seconds)
                 lost = self.source.num_lost

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import queue
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from examples.podcast_live.sources import BLOCK_SECONDS, SAMPLING_RATE, Samples
+from examples.podcast_live.waiting import WaitingBlocks
 from trtforge._optional import require
 from trtforge.errors import ConfigError, MissingExtraError
 
@@ -19,8 +19,9 @@ _POLL_SECONDS = 0.2
 class Microphone:
     """A microphone through PortAudio, mono; what it cannot give at 16 kHz is resampled.
 
-    Blocks wait in a queue of 60 seconds while the networks work; what finds no place there is counted in
-    ``num_lost``. `stop` ends the recording, as the interrupt key does.
+    Blocks wait in a queue of 60 seconds while the networks work; what finds no place there is silence, and
+    counted in ``num_lost``. Of what PortAudio itself could not hold it tells no length: a block is taken.
+    `stop` ends the recording, as the interrupt key does.
 
     Parameters
     ----------
@@ -44,10 +45,15 @@ class Microphone:
                 hint="python -m sounddevice lists the devices; pass the number or name of one with inputs",
                 settings=("microphone",),
             ) from error
-        self.name, self.num_lost, self._device = str(found["name"]), 0, device
+        self.name, self._device = str(found["name"]), device
         self._rate = self._usable_rate(float(found["default_samplerate"]))
-        self._waiting: queue.Queue[Samples] = queue.Queue(round(_MAX_WAITING_SECONDS / BLOCK_SECONDS))
+        self._waiting = WaitingBlocks(round(_MAX_WAITING_SECONDS / BLOCK_SECONDS))
         self._stopped = False
+
+    @property
+    def num_lost(self) -> int:
+        """Samples at 16 kHz that silence stands for."""
+        return round(self._waiting.num_lost * SAMPLING_RATE / self._rate)
 
     def blocks(self) -> Iterator[Samples]:
         """Yield blocks until `stop` is called.
@@ -74,11 +80,8 @@ class Microphone:
             raise ConfigError(f"the microphone {self.name!r} cannot be opened: {error}") from error
         with stream:
             while not self._stopped:
-                try:
-                    block = self._waiting.get(timeout=_POLL_SECONDS)
-                except queue.Empty:
-                    continue
-                yield block if resample is None else resample(block)
+                for block in self._waiting.get(_POLL_SECONDS):
+                    yield block if resample is None else resample(block)
 
     def stop(self) -> None:
         """End the recording; what waits is dropped."""
@@ -86,12 +89,8 @@ class Microphone:
 
     def _put(self, samples: Any, num_frames: int, times: Any, status: Any) -> None:
         # PortAudio's own thread: it must not wait.
-        if status.input_overflow:
-            self.num_lost += num_frames
-        try:
-            self._waiting.put_nowait(np.array(samples[:, 0], np.float32))
-        except queue.Full:
-            self.num_lost += num_frames
+        lost = num_frames if status.input_overflow else 0
+        self._waiting.put(np.array(samples[:, 0], np.float32), num_lost=lost)
 
     def _usable_rate(self, own: float) -> float:
         try:

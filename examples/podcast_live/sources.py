@@ -25,15 +25,22 @@ class Source(Protocol):
     ----------
     name : for people.
     is_live : whether audio arrives as time goes by, so that who is slow falls behind.
-    num_lost : samples that arrived and found no place.
     """
 
     name: str
     is_live: bool
-    num_lost: int
+
+    @property
+    def num_lost(self) -> int:
+        """Samples at 16 kHz that arrived and found no place."""
+        ...
 
     def blocks(self) -> Iterator[Samples]:
-        """Yield blocks of float32 [num_samples] at 16 kHz until the recording ends."""
+        """Yield blocks of float32 [num_samples] at 16 kHz until the recording ends.
+
+        What was lost is silence of the same length. A live source yields no block before its end would have
+        been recorded.
+        """
         ...
 
 

@@ -45,6 +45,10 @@ class SpeechStream:
     A region is given when a pause of ``pause_seconds`` has followed it, or at once when it lasts longer than
     ``max_seconds``: then it is parted where speech is least likely. No more audio is held than that.
 
+    The regions are the same in recordings of up to ten minutes. A longer one `find_speech` hears in parts of
+    ten minutes, each with four seconds before it; the stream's network remembers all that it has heard, so
+    that from there on probabilities, and with them edges of regions, can differ.
+
     Parameters
     ----------
     pause_seconds : a shorter pause does not part two regions.

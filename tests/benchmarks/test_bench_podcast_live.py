@@ -17,13 +17,13 @@ def test_percentiles_are_those_of_the_updates() -> None:
         (Segment(0.0, 1.0, "Hello there.", ()),) * 3,
         latencies=(
             *(Latency("text", float(at), at / 100, 0.4 + at / 100) for at in range(1, 102)),
-            Latency("points", 10.0, 0.2),
+            *(Latency("points", 10.0 * at, at / 5) for at in range(1, 9)),
         ),
     )
     found = latencies(heard)
-    assert found["text"] == {"count": 101, "p50_ms": 510.0, "p95_ms": 960.0}
+    assert found["text"] == {"count": 101, "p50_ms": 510.0, "p95_ms": 960.0, "max_ms": 1010.0}
     assert found["after_speech"]["p50_ms"] == 910.0
-    assert found["points"] == {"count": 1, "p50_ms": 200.0, "p95_ms": 200.0}
+    assert found["points"] == {"count": 8, "p50_ms": 900.0, "max_ms": 1600.0}
     run = {
         "command": "python -m benchmarks.bench_podcast_live",
         "date": "2026-01-31",
@@ -32,3 +32,4 @@ def test_percentiles_are_those_of_the_updates() -> None:
     text = summary(found | {"run": run})
     assert text.startswith("30 s of the demo episode in real time, 3 sentences: the words")
     assert "took p50 510 ms, p95 960 ms, and were there p50 910 ms" in text
+    assert "(central sentences) took p50 900 ms, at most 1600 ms in 8 updates. Measured by" in text

@@ -223,6 +223,10 @@ def test_formats_that_soundfile_does_not_know_go_through_ffmpeg(tmp_path: Path) 
     assert [check for check in found.checks if not check.passed] == []
     assert "speech model" in found.episode.segments[0].text
     assert not (tmp_path / "out/.stages/converted.wav").exists()
+    # A refusal of what was converted names what was given.
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0, np.float32), SAMPLING_RATE)
+    with pytest.raises(ClipError, match=r"clip 'empty\.wav': the file holds zero samples"):
+        run(tmp_path / "empty.wav", tmp_path / "none")
 
 
 def test_an_mp3_that_breaks_off_is_refused(tmp_path: Path) -> None:

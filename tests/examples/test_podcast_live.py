@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from examples.podcast_live.key_points import CentralSentences, Points
 from examples.podcast_live.listening import Latency
 from examples.podcast_live.sources import FileSource
 from examples.podcast_live.speech_stream import SpeechStream
+from examples.podcast_live.waiting import WaitingBlocks
 from tests.examples.podcast_clips import DEMO, SAMPLING_RATE, demo_part
 from trtforge.errors import ClipError, ConfigError
 
@@ -49,6 +51,10 @@ class Counting:
 
     def __init__(self) -> None:
         self.given: list[int] = []
+        self.num_warm_ups = 0
+
+    def warm_up(self) -> None:
+        self.num_warm_ups += 1
 
     def update(self, segments: Any) -> Points:
         self.given.append(len(segments))
@@ -123,14 +129,13 @@ def test_sentences_and_key_points_come_as_they_are_said(recording: Path, recogni
     assert heard.points.texts == (f"{len(heard.segments)} sentences",)
     kinds = [one.kind for one in heard.latencies]
     assert kinds.count("points") == 3
+    assert points.num_warm_ups == 1
     assert all(one.seconds > 0 and one.after_speech is None for one in heard.latencies)
 
 
 def test_a_paced_file_takes_its_time_and_tells_the_wait_after_the_last_word(
     tmp_path: Path, recognizer: CtcRecognizer
 ) -> None:
-    import time
-
     soundfile.write(tmp_path / "part.wav", demo_part(10.7, 14.2), SAMPLING_RATE)
     begin = time.perf_counter()
     heard = listen(FileSource(tmp_path / "part.wav", paced=True), recognizer, Counting(), SETTINGS)
@@ -139,6 +144,72 @@ def test_a_paced_file_takes_its_time_and_tells_the_wait_after_the_last_word(
     assert text.after_speech is not None
     assert text.after_speech == pytest.approx(text.seconds, abs=0.1)
     assert text.seconds < 1.0  # what the first call costs was paid before
+
+
+class Lossy:
+    """A microphone that takes a second to open, and loses what comes while nobody asks."""
+
+    name, is_live = "lossy", True
+
+    def __init__(self, samples: Any, *, lost: tuple[int, int]) -> None:
+        self.samples, self.lost = samples, lost
+        self.waiting = WaitingBlocks(1)
+
+    @property
+    def num_lost(self) -> int:
+        return self.waiting.num_lost
+
+    def blocks(self) -> Iterator[Any]:
+        time.sleep(1.0)
+        begin = time.perf_counter()
+        for start in range(0, len(self.samples), 2000):
+            block = self.samples[start : start + 2000]
+            time.sleep(max(0.0, begin + (start + len(block)) / SAMPLING_RATE - time.perf_counter()))
+            self.waiting.put(block)
+            if not self.lost[0] <= start < self.lost[1]:
+                yield from self.waiting.get(0)
+
+
+def test_times_are_those_of_the_first_sample_and_go_on_where_audio_is_lost(recognizer: CtcRecognizer) -> None:
+    samples = np.concatenate([np.zeros(24_000, np.float32), demo_part(10.7, 14.2)])
+    heard = listen(Lossy(samples, lost=(4_000, 16_000)), recognizer, Counting(), SETTINGS)
+    # One block had a place; the six after it became silence.
+    assert heard.num_lost == 6 * 2000
+    assert heard.seconds == pytest.approx(len(samples) / SAMPLING_RATE, abs=0.04)
+    (sentence,) = heard.segments
+    assert sentence.start == pytest.approx(1.6, abs=0.1)
+    (text,) = [one for one in heard.latencies if one.kind == "text"]
+    assert text.after_speech is not None
+    assert 0 < text.after_speech < text.seconds + 0.8  # the pause of 0.4 s and a block
+
+
+def test_what_finds_no_place_is_silence_where_it_would_have_stood() -> None:
+    waiting = WaitingBlocks(2)
+    blocks = [np.full(4, value, np.float32) for value in (1, 2, 3, 4)]
+    for block in blocks[:3]:
+        waiting.put(block)
+    assert waiting.num_lost == 4
+    assert [list(one) for one in waiting.get(0)] == [[1, 1, 1, 1]]
+    waiting.put(blocks[3], num_lost=2)
+    assert waiting.num_lost == 6
+    assert [list(one) for one in waiting.get(0)] == [[2, 2, 2, 2]]
+    assert [list(one) for one in waiting.get(0)] == [[0, 0, 0, 0], [0, 0], [4, 4, 4, 4]]
+    assert list(waiting.get(0)) == []
+
+
+def test_the_first_update_of_central_sentences_loads_nothing() -> None:
+    code = """
+        import sys
+        from examples.podcast.records import Segment
+        from examples.podcast_live.key_points import CentralSentences
+        points = CentralSentences(2)
+        points.warm_up()
+        before = set(sys.modules)
+        points.update([Segment(0.0, 1.0, "The engine is built and it is fast.", ())] * 3)
+        print(sorted(set(sys.modules) - before))
+    """
+    done = run_python(code)
+    assert done.stdout == "[]\n", done.stderr
 
 
 @pytest.mark.parametrize("kind", ["silence", "noise", "jingle"])
@@ -213,6 +284,9 @@ def test_a_sentence_whose_words_were_not_said_is_told_from_one_whose_were() -> N
 def test_what_cannot_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ConfigError, match=r"pause_seconds must lie in 0\.1 to 5 and max_seconds in 2"):
         LiveSettings(max_seconds=40)
+    with pytest.raises(ConfigError, match="points_seconds must be positive, got nan"):
+        LiveSettings(points_seconds=float("nan"))
+    (tmp_path / "file").write_text("")
     for arguments, message in [
         ([], "give a recording or --microphone, one of the two"),
         (["--microphone", "--fast"], "--fast is for recordings"),
@@ -220,6 +294,10 @@ def test_what_cannot_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
         (["part.wav", "--device", "gpu"], "--device gpu needs --model"),
         (["part.wav", "--language", "de"], "the bundled recogniser knows English, not 'de'"),
         (["missing.wav", "--fast"], "clip 'missing.wav'"),
+        (["missing.wav", "-o", str(tmp_path)], f"{tmp_path} cannot be written: it is a folder"),
+        (["missing.wav", "-o", str(tmp_path / "file/heard.json")], "cannot be written: File exists"),
+        # A digit to Python, no number: a name that no device has, or no sounddevice at all.
+        (["--microphone", "²"], "microphone" if not portaudio() else "no microphone '²'"),
     ]:
         assert main(arguments) == 2
         assert message in capsys.readouterr().err

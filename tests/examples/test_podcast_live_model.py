@@ -84,12 +84,28 @@ def test_rows_that_hold_no_sentence_are_named(model: LanguageModel) -> None:
         ModelPoints(model, name="taught", limit=5, max_new_tokens=180).update(said("the talk"))
 
 
-def test_the_command_takes_a_checkpoint(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_warming_up_reads_the_prompts_beginning(folder: Path) -> None:
+    with LanguageModel.load(folder, max_batch=1, num_threads=1) as cold:
+        points = ModelPoints(cold, name="taught", limit=5, max_new_tokens=24)
+        points.warm_up()
+        note = points.update(said("the calibration clips are short")).note
+    assert int(note.split()[3]) > 30  # symbols held
+
+
+def test_the_command_takes_a_checkpoint_and_gives_it_back(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    close, closed = LanguageModel.close, []
+
+    def counted(model: LanguageModel) -> None:
+        closed.append(model)
+        close(model)
+
+    monkeypatch.setattr(LanguageModel, "close", counted)
     soundfile.write(tmp_path / "part.wav", demo_part(10.7, 14.2), SAMPLING_RATE)
     arguments = [str(tmp_path / "part.wav"), "--fast", "--terms", str(DEMO / "terms.json")]
     assert main([*arguments, "--model", str(folder)]) == 2
     assert "rows of 192 symbols do not hold" in capsys.readouterr().err
+    assert len(closed) == 1
     assert main([*arguments, "--model", str(tmp_path)]) == 2
     assert "cannot be read as a checkpoint of transformers" in capsys.readouterr().err

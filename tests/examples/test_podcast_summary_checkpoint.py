@@ -19,7 +19,7 @@ from examples.podcast.summary import Summariser, summarise
 from examples.podcast.summary_checkpoint import SummaryCheckpoint
 from tests.speech.causal import small
 from tests.speech.generation import checkpoints
-from trtforge.errors import ConfigError, ModelError
+from trtforge.errors import ConfigError, ModelError, TrtforgeError
 
 TEXTS = [
     "calibration clips are short .",
@@ -82,12 +82,15 @@ def test_a_language_model_summarises_what_fits_it_and_then_the_summaries(tmp_pat
 
     talks = [asked(talk) for talk in small.talks(8, longest=40)]
     folder = small.taught(tmp_path, talks, "clips are short .", positions=96)
-    made = SummaryCheckpoint(folder, max_new_tokens=8)
-    assert made.sentences(said(TEXTS), 3) == ["clips are short ."]
-    assert made.sentences(said(TEXTS * 20), 3) == ["clips are short ."]
-    assert made.sentences(said(["an engine runs fast ."]), 3) == []
-    with pytest.raises(ConfigError, match="the summary checkpoint takes no sentence as long as 'the the"):
-        made.sentences(said(["the " * 90]), 3)
+    with SummaryCheckpoint(folder, max_new_tokens=8) as made:
+        assert made.sentences(said(TEXTS), 3) == ["clips are short ."]
+        assert made.sentences(said(TEXTS * 20), 3) == ["clips are short ."]
+        assert made.sentences(said(["an engine runs fast ."]), 3) == []
+        with pytest.raises(ConfigError, match="the summary checkpoint takes no sentence as long as 'the the"):
+            made.sentences(said(["the " * 90]), 3)
+    # Its network is given back.
+    with pytest.raises(TrtforgeError, match="closed"):
+        made.sentences(said(TEXTS), 3)
 
 
 def test_its_digest_follows_files_and_settings(tmp_path: Path) -> None:

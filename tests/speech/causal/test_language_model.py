@@ -104,6 +104,17 @@ def test_rows_of_no_symbols_are_refused_of_an_exported_folder_too(folder, tmp_pa
         LanguageModel.load(tmp_path, max_positions=0)
 
 
+def test_an_exported_folder_keeps_the_type_of_its_keys(folder, tmp_path):
+    halves, again = tmp_path / "halves", tmp_path / "again"
+    export_language_model(folder, halves, kv_dtype="float16")
+    with pytest.raises(ConfigError, match=r"kv_dtype is 'float32', and .*halves was exported with 'float16'"):
+        export_language_model(halves, again)
+    assert not again.exists()
+    export_language_model(halves, again, kv_dtype="float16")
+    with LanguageModel.load(again, num_threads=1) as loaded:
+        assert {one.dtype for one in loaded.decoder.inputs if one.name.startswith("self_")} == {"float16"}
+
+
 def test_runs_that_came_before_do_not_come_again(model):
     (plain,) = model.complete(["are"], max_new_tokens=40)
     pairs = list(zip(plain.tokens, plain.tokens[1:], strict=False))

@@ -191,6 +191,79 @@ def test_its_engine_has_profiles_for_steps_and_prompts_alone():
     assert not any(name.startswith("cross") for name in prompts.shapes)
 
 
+@pytest.mark.parametrize(
+    ("kind", "sizes", "reason"),
+    [
+        (
+            "Bloom",
+            {"hidden_size": 32, "n_layer": 2, "n_head": 4},
+            "cannot be given a key-value cache of rows",
+        ),
+        (
+            "Mpt",
+            {"d_model": 32, "n_layers": 2, "n_heads": 4},
+            "0 of 2 layers of the checkpoint have attention",
+        ),
+        ("Mamba", {"hidden_size": 32, "num_hidden_layers": 2}, "no attribute 'num_attention_heads'"),
+        ("Rwkv", {"hidden_size": 32, "num_hidden_layers": 2}, "no attribute 'num_attention_heads'"),
+        (
+            "Gemma3",
+            {**checkpoints.CAUSAL_SIZES, "num_key_value_heads": 2, "head_dim": 8},
+            "'gemma3_text' cannot be given a key-value cache of rows: .*'layer_type'",
+        ),
+    ],
+)
+def test_architectures_that_cannot_have_a_cache_of_rows_are_named(kind, sizes, reason):
+    name = f"{kind}TextConfig" if kind == "Gemma3" else f"{kind}Config"
+    config = getattr(transformers, name)(**{"vocab_size": 50, **sizes})
+    with pytest.raises(ModelError, match=reason):
+        export_causal(getattr(transformers, f"{kind}ForCausalLM")(config).eval())
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_weights_that_are_no_fp32_are_told_before_anything_runs(dtype):
+    config = transformers.LlamaConfig(**checkpoints.CAUSAL_SIZES)
+    model = transformers.LlamaForCausalLM(config).to(getattr(torch, dtype))
+    with pytest.raises(ModelError, match=f"in FP32 was expected, got one with weights of {dtype}") as caught:
+        export_causal(model)
+    assert caught.value.hint == "load it with dtype=torch.float32, or call its float()"
+
+
+def test_rows_end_with_a_chunk_of_attention_and_not_with_what_is_no_window():
+    def rows(**settings):
+        config = transformers.LlamaConfig(**checkpoints.CAUSAL_SIZES, **settings)
+        return export_causal(transformers.LlamaForCausalLM(config).eval()).num_positions
+
+    assert rows(attention_chunk_size=24) == 24
+    assert rows(sliding_window=-1) == 64
+    assert rows(max_window_layers=28) == 64
+
+
+def test_a_window_under_a_name_of_its_own_is_found():
+    class Near(transformers.LlamaForCausalLM):
+        """Sees what the eight symbols before left."""
+
+        def forward(self, input_ids, attention_mask=None, **more):
+            if attention_mask is None:
+                places = torch.arange(input_ids.shape[1])
+                back = places[:, None] - places[None, :]
+                attention_mask = torch.where((back >= 0) & (back < 8), 0.0, -1e9)[None, None]
+            return super().forward(input_ids, attention_mask=attention_mask, **more)
+
+    torch.manual_seed(0)
+    near = Near(transformers.LlamaConfig(**checkpoints.CAUSAL_SIZES, local_attention=8)).eval()
+    with pytest.raises(ModelError, match="given in parts, the scores of a text of 16 symbols differ"):
+        export_causal(checkpoints.loud(near, 3))
+
+
+def test_the_shortest_rows_can_be_had():
+    exported = export_causal(checkpoints.llama(0), max_positions=2)
+    rows = RowDecoder(OnnxRunner(exported.decoder, num_threads=1), num_rows=1, num_positions=2)
+    (found,) = generate(rows, [Seat(Request((5,), 9, frozenset()))])
+    assert (exported.num_positions, len(found.tokens)) == (2, 2)
+    assert found.tokens == expected("llama", 0, [(5,)], 2, ruled=False)[0]
+
+
 def test_attention_of_another_form_is_refused():
     torch.manual_seed(0)
     config = transformers.Gemma2Config(**checkpoints.CAUSAL_SIZES, num_key_value_heads=2, head_dim=8)

@@ -129,6 +129,8 @@ def test_an_exported_folder_runs_without_pytorch(tmp_path):
         capture_output=True, text=True, check=False, cwd=Path(__file__).parents[3],
     )  # fmt: skip
     assert done.stdout.splitlines()[-1:] == ["Construimos un motor."], done.stderr
+    with pytest.raises(ConfigError, match=r"kv_dtype is 'float16', and .*out was exported with 'float32'"):
+        export_translator(str(tmp_path / "out"), tmp_path / "again", kv_dtype="float16")
     (tmp_path / "out" / "translator.json").write_text('{"format": "other"}')
     with pytest.raises(ModelError, match="is not what export_translator writes"):
         Translator.load(tmp_path / "out")

@@ -15,7 +15,12 @@ from trtforge.model import load_model
 from trtforge.runtime import OnnxRunner, Session
 from trtforge.speech.causal.prompts import PromptSide
 from trtforge.speech.generation import CausalNetwork, export_causal
-from trtforge.speech.generation.checkpoints import STEP_GRAPHS, load_checkpoint, read_positions
+from trtforge.speech.generation.checkpoints import (
+    STEP_GRAPHS,
+    check_kv_dtype,
+    load_checkpoint,
+    read_positions,
+)
 
 if TYPE_CHECKING:
     from trtforge.speech.generation.export import KvDtype
@@ -70,21 +75,32 @@ def _check_positions(max_positions: int) -> None:
         )
 
 
-def network_of(checkpoint: str, *, max_positions: int = 4096, kv_dtype: KvDtype = "float32") -> CausalNetwork:
+def network_of(
+    checkpoint: str, *, max_positions: int = 4096, kv_dtype: KvDtype | None = None
+) -> CausalNetwork:
     """Read the network that `export_language_model` wrote, or trace the checkpoint's own weights.
+
+    Parameters
+    ----------
+    checkpoint : folder, or id of a model hub.
+    max_positions : most symbols of a row.
+    kv_dtype : of keys and values in memory; None takes what was exported, and FP32 where it is traced.
 
     Raises
     ------
     MissingExtraError : PyTorch or `transformers` is needed and not installed.
-    ConfigError : ``max_positions`` is below 1.
+    ConfigError : ``max_positions`` is below 1, or the network was exported with another ``kv_dtype``.
     ModelError : the checkpoint cannot be read or traced.
     """
     _check_positions(max_positions)
     folder = Path(checkpoint)
     if (folder / _SIDECAR).is_file():
-        return CausalNetwork(load_model(folder / DECODER), min(max_positions, positions_of(folder)))
+        decoder = load_model(folder / DECODER)
+        if kv_dtype is not None:
+            check_kv_dtype(decoder, kv_dtype, folder)
+        return CausalNetwork(decoder, min(max_positions, positions_of(folder)))
     model = load_checkpoint(checkpoint, "causal")
-    return export_causal(model, kv_dtype=kv_dtype, max_positions=max_positions)
+    return export_causal(model, kv_dtype=kv_dtype or "float32", max_positions=max_positions)
 
 
 def positions_of(folder: Path) -> int:
@@ -120,7 +136,8 @@ def export_language_model(
 
     Raises
     ------
-    MissingExtraError, ConfigError, ModelError : as for `export_causal`.
+    MissingExtraError, ConfigError, ModelError : as for `export_causal`; a folder that was exported before
+        keeps its ``kv_dtype``, and another one is a ConfigError.
     """
     name, target = os.fspath(checkpoint), Path(folder)
     side = PromptSide.load(name)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from trtforge._files import read_json
 from trtforge._optional import require
-from trtforge.errors import ModelError
+from trtforge.errors import ConfigError, ModelError
+from trtforge.model import model_inputs
+
+if TYPE_CHECKING:
+    import onnx
 
 # Shapes and addresses of a step come again and again; those of two outputs in turn, for each cache size.
 STEP_GRAPHS = 8
@@ -83,3 +87,24 @@ def read_positions(path: Path, *, format: str, written_by: str) -> int:  # noqa:
             f'{path} is not what {written_by} writes: it lacks "format": "{format}" or a count num_positions'
         )
     return positions
+
+
+def check_kv_dtype(decoder: onnx.ModelProto, kv_dtype: str, folder: Path) -> None:
+    """Refuse a decoder that was exported with keys and values of another type.
+
+    Parameters
+    ----------
+    decoder : as it lies in ``folder``.
+    kv_dtype : that was asked for.
+
+    Raises
+    ------
+    ConfigError : the network has another one.
+    """
+    found = next(one.dtype for one in model_inputs(decoder) if one.name == "self_key_0")
+    if found != kv_dtype:
+        raise ConfigError(
+            f"kv_dtype is {kv_dtype!r}, and {folder} was exported with {found!r}",
+            hint=f"export the checkpoint that it was made of, or pass kv_dtype={found!r}",
+            settings=("kv_dtype",),
+        )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trtforge._optional import require
 from trtforge.errors import ConfigError, ModelError
+from trtforge.speech.generation.causal_windows import row_limits, telling_length
 from trtforge.speech.generation.export import KvDtype, export_traced
 
 if TYPE_CHECKING:
@@ -47,14 +48,14 @@ def export_causal(
     num_masks : sets of forbidden symbols that rows can choose from; 1 or more.
     kv_dtype : of keys and values in memory; ``float16`` halves what every step must read.
     max_positions : most tokens of a row; fewer where the checkpoint has fewer positions, a narrower sliding
-        window, or a rotary scaling for short texts that ends before.
+        window or chunk of attention, or a rotary scaling for short texts that ends before.
 
     Raises
     ------
     MissingExtraError : PyTorch or `transformers` is not installed.
     ConfigError : ``num_masks`` or ``max_positions`` is below 1.
-    ModelError : the checkpoint is of an architecture whose attention cannot be given a cache, or PyTorch
-        cannot trace it.
+    ModelError : the weights are not FP32, the checkpoint is of an architecture whose attention cannot be
+        given a cache, or PyTorch cannot trace it.
     """
     for name, size in (("num_masks", num_masks), ("max_positions", max_positions)):
         if size < 1:
@@ -67,11 +68,20 @@ def export_causal(
             f"a causal language model was expected, got a checkpoint of kind {kind!r}",
             hint="export_networks takes encoder-decoder checkpoints",
         )
-    from trtforge.speech.generation import causal
-
-    positions = min(max_positions, *_limits(model.config))
-    module = causal.CausalDecoder(model, getattr(torch, kv_dtype), positions).eval()
-    heads, width = _check(torch, module, model, kind, num_masks)
+    dtypes = {str(one.dtype).removeprefix("torch.") for one in model.parameters() if one.is_floating_point()}
+    if dtypes - {"float32"}:
+        raise ModelError(
+            f"a checkpoint in FP32 was expected, got one with weights of {', '.join(sorted(dtypes))}",
+            hint="load it with dtype=torch.float32, or call its float()",
+        )
+    positions = min([max_positions, *row_limits(model.config)])
+    try:
+        module, heads, width = _with_cache(torch, model, getattr(torch, kv_dtype), positions, num_masks)
+    except (TypeError, AttributeError, LookupError, RuntimeError, ValueError, AssertionError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(
+            f"checkpoints of kind {kind!r} cannot be given a key-value cache of rows: {reason}"
+        ) from error
     symbols = int(model.get_output_embeddings().weight.shape[0])
     batch, new, cached = 2, 3, 4
     examples: dict[str, Any] = {
@@ -89,49 +99,37 @@ def export_causal(
     return CausalNetwork(export_traced(module, examples, dynamic, _OUTPUTS), positions)
 
 
-def _limits(config: Any) -> list[int]:
-    """Return how many positions each of a checkpoint's ways to know them allows."""
-    limits = [int(config.max_position_embeddings)]
-    # Within one window there is nothing that it hides.
-    window = getattr(config, "sliding_window", None)
-    if window:
-        limits.append(int(window))
-    scaling = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
-    original = scaling.get("original_max_position_embeddings") or getattr(
-        config, "original_max_position_embeddings", None
-    )
-    if scaling.get("rope_type") == "longrope" and original:
-        limits.append(int(original))
-    return limits
+def _with_cache(
+    torch: Any, model: Any, kv_dtype: Any, num_positions: int, num_masks: int
+) -> tuple[Any, int, int]:
+    """Return the checkpoint with its cache outside, key heads and their width.
 
+    A text given in two parts is compared with the checkpoint's own answer to the whole.
+    """
+    from trtforge.speech.generation import causal
 
-def _check(torch: Any, module: Any, model: Any, kind: str, num_masks: int) -> tuple[int, int]:
-    """Compare a text given in two parts with the checkpoint's own answer; return key heads and width."""
+    # What is compared and traced is longer than the shortest rows.
+    module = causal.CausalDecoder(model, kv_dtype, max(num_positions, 8)).eval()
     config = model.config
     symbols = int(model.get_output_embeddings().weight.shape[0])
-    generator = torch.Generator().manual_seed(0)
-    tokens = torch.randint(0, symbols, (2, 5), generator=generator)
+    length = telling_length(config, num_positions)
+    tokens = torch.randint(0, symbols, (2, length), generator=torch.Generator().manual_seed(0))
     heads = int(getattr(config, "num_key_value_heads", None) or config.num_attention_heads)
     width = int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
     common = torch.zeros(2, dtype=torch.int32), torch.zeros(num_masks, symbols)
-    try:
-        with torch.no_grad():
-            wanted = model(input_ids=tokens).logits[:, -1].float().log_softmax(-1)
-            empty = [torch.zeros(2, heads, 1, width)] * (2 * module.num_layers)
-            first = module(tokens[:, :3].int(), torch.zeros(2, dtype=torch.int32), *common, *empty)
-            cache = [part[:, layer].float() for layer in range(module.num_layers) for part in first[3:]]
-            found = module(tokens[:, 3:].int(), torch.full((2,), 3, dtype=torch.int32), *common, *cache)[2]
-    except (TypeError, AttributeError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(
-            f"checkpoints of kind {kind!r} cannot be given a key-value cache of rows: {reason}"
-        ) from error
+    held = torch.full((2,), length - 2, dtype=torch.int32)
+    with torch.no_grad():
+        wanted = model(input_ids=tokens).logits[:, -1].float().log_softmax(-1)
+        empty = [torch.zeros(2, heads, 1, width)] * (2 * module.num_layers)
+        first = module(tokens[:, :-2].int(), torch.zeros(2, dtype=torch.int32), *common, *empty)
+        cache = [part[:, layer].float() for layer in range(module.num_layers) for part in first[3:]]
+        found = module(tokens[:, -2:].int(), held, *common, *cache)[2]
     worst = float((found - wanted).abs().max())
     # Keys in FP16 round what they hold.
-    allowed = _TOLERANCE if module.kv_dtype == torch.float32 else 50 * _TOLERANCE
+    allowed = _TOLERANCE if kv_dtype == torch.float32 else 50 * _TOLERANCE
     if not worst <= allowed * max(1.0, float(wanted.std())):
         raise ModelError(
-            f"checkpoints of kind {kind!r} have attention of another form: given in parts, a text's scores "
-            f"differ by {worst:.3g}"
+            f"the checkpoint has attention of another form: given in parts, the scores of a text of {length} "
+            f"symbols differ by {worst:.3g}"
         )
-    return heads, width
+    return module, heads, width

@@ -14,7 +14,12 @@ from trtforge.external_data import save_model
 from trtforge.model import load_model
 from trtforge.runtime import OnnxRunner, Session
 from trtforge.speech.generation import Networks, export_networks
-from trtforge.speech.generation.checkpoints import STEP_GRAPHS, load_checkpoint, read_positions
+from trtforge.speech.generation.checkpoints import (
+    STEP_GRAPHS,
+    check_kv_dtype,
+    load_checkpoint,
+    read_positions,
+)
 from trtforge.speech.translation.text import rules_of
 
 if TYPE_CHECKING:
@@ -71,24 +76,29 @@ def open_networks(
         raise
 
 
-def networks_of(checkpoint: str, *, num_masks: int, kv_dtype: KvDtype = "float32") -> Networks:
+def networks_of(checkpoint: str, *, num_masks: int, kv_dtype: KvDtype | None = None) -> Networks:
     """Read the networks that `export_translator` wrote into a folder, or trace the checkpoint's own weights.
 
     Parameters
     ----------
     checkpoint : folder, or id of a model hub.
     num_masks : sets of symbols that its rules forbid.
-    kv_dtype : of keys and values in memory, where it is traced.
+    kv_dtype : of keys and values in memory; None takes what was exported, and FP32 where it is traced.
 
     Raises
     ------
     MissingExtraError : PyTorch or `transformers` is needed and not installed.
+    ConfigError : the networks were exported with another ``kv_dtype``.
     ModelError : the checkpoint cannot be read or traced.
     """
     folder = Path(checkpoint)
     if (folder / _SIDECAR).is_file():
-        return _read(folder)
-    return export_networks(load_checkpoint(checkpoint, "seq2seq"), num_masks=num_masks, kv_dtype=kv_dtype)
+        networks = _read(folder)
+        if kv_dtype is not None:
+            check_kv_dtype(networks.decoder, kv_dtype, folder)
+        return networks
+    model = load_checkpoint(checkpoint, "seq2seq")
+    return export_networks(model, num_masks=num_masks, kv_dtype=kv_dtype or "float32")
 
 
 def export_translator(
@@ -104,7 +114,7 @@ def export_translator(
 
     Raises
     ------
-    MissingExtraError, ModelError : as for `networks_of`.
+    MissingExtraError, ConfigError, ModelError : as for `networks_of`.
     """
     transformers = require("transformers", "read translation checkpoints")
     num_masks = len(rules_of(checkpoint).masks)
