@@ -279,7 +279,7 @@ def _translated(store: StageStore, segments: tuple[Segment, ...], interpreter: I
         Translation,
         {"segments": segments, "interpreter": interpreter.digest},
         lambda stage: translate(segments, interpreter, stage),
-        note=lambda found: f"{found.terms_kept} of {found.terms} terms kept",
+        note=lambda found: f"{found.terms_kept} of {found.terms} terms kept" if found.terms else "",
     )
 
 
