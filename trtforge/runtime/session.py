@@ -31,7 +31,7 @@ from trtforge.runtime.device_array import DeviceArray, DeviceMemory
 from trtforge.runtime.lane import Lane
 from trtforge.runtime.nonfinite import OnNonfinite, check_finite
 from trtforge.runtime.pool import LeasePool
-from trtforge.runtime.session_checks import LossNote, check_settings, check_tensors
+from trtforge.runtime.session_checks import LossNote, check_outputs, check_settings, check_tensors
 from trtforge.runtime.usage import LayerTime, SessionMemory
 
 Where: TypeAlias = Literal["numpy", "device"]
@@ -197,7 +197,7 @@ class Session:
         """
         to_host = outputs == "numpy"
         if not to_host:
-            self._check_outputs(outputs)
+            check_outputs(outputs, self._on_nonfinite)
         if self._noting_loss.lost is not None:
             self._check_not_lost()
         given = self._accepts.checked(arrays)
@@ -333,17 +333,6 @@ class Session:
         else:  # nothing can be given back to a GPU that is lost
             with suppress(TrtforgeError):
                 self._resources.close()
-
-    def _check_outputs(self, outputs: str) -> None:
-        if outputs != "device":
-            raise ConfigError(f"outputs must be 'numpy' or 'device', got {outputs!r}", settings=("outputs",))
-        if self._on_nonfinite != "pass":
-            raise ConfigError(
-                f"on_nonfinite={self._on_nonfinite!r} is checked on the host, where outputs='device' gives "
-                "nothing",
-                hint="take the outputs as NumPy arrays, or set on_nonfinite='pass'",
-                settings=("on_nonfinite", "outputs"),
-            )
 
     def _check_not_lost(self) -> None:
         lost = self._noting_loss.lost

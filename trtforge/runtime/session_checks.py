@@ -27,6 +27,18 @@ def check_settings(max_contexts: int, cuda_graphs: int, on_nonfinite: str) -> No
         )
 
 
+def check_outputs(outputs: str, on_nonfinite: str) -> None:
+    """Raise ConfigError unless ``outputs`` is ``device``, and nothing is asked of values that stay there."""
+    if outputs != "device":
+        raise ConfigError(f"outputs must be 'numpy' or 'device', got {outputs!r}", settings=("outputs",))
+    if on_nonfinite != "pass":
+        raise ConfigError(
+            f"on_nonfinite={on_nonfinite!r} is checked on the host, where outputs='device' gives nothing",
+            hint="take the outputs as NumPy arrays, or set on_nonfinite='pass'",
+            settings=("on_nonfinite", "outputs"),
+        )
+
+
 def is_known(dtype: str) -> bool:
     """Say whether NumPy has a type of this name."""
     try:
