@@ -30,20 +30,23 @@ def jitter(seed, noise=0.2):
     return lambda begin, mean: mean * random_.uniform(1 - noise, 1 + noise)
 
 
-def simulate(rate_at, *, seconds, full=0.1, lighter=0.025, deadline=2.0, took=None, seed=0):
-    """Let requests come at random and be served one at a time.
+def simulate(rate_at, *, seconds, full=0.1, lighter=0.025, deadline=2.0, took=None, seed=0, rows=1):
+    """Let requests come at random and be served one batch at a time.
 
     rate_at : time to requests a second.
-    full, lighter : service times at warm-up.
-    took : what a request takes in truth, of the time at which it begins and its time at warm-up.
+    full, lighter : service times at warm-up, of a row of a full batch.
+    took : what a batch takes in truth, of the time at which it begins and its time at warm-up.
+    rows : most rows of a batch; one row alone takes half of the time of all.
     """
     random_ = random.Random(seed)  # noqa: S311 - a simulation
     took = took or jitter(seed)
     outcome, state, rule = Outcome(), DegradeState(), DegradeRule()
     at_warm_up = {Tier.FULL: full, Tier.LIGHTER: lighter}
-    service = {tier: ServiceTime({FRAMES: BatchCost(mean, mean, 1)}) for tier, mean in at_warm_up.items()}
+    costs = {tier: BatchCost(mean * max(1, rows / 2), mean * rows, rows) for tier, mean in at_warm_up.items()}
+    service = {tier: ServiceTime({FRAMES: cost}) for tier, cost in costs.items()}
     backlogs = {tier: Backlog() for tier in service}
-    waiting, under_way, number, arrived, refused, free_at = [], None, 0, 0, 0, 0.0
+    waiting, under_way, number, arrived, refused, free_at = [], [], 0, 0, 0, 0.0
+    serves, begun, took_seconds = Tier.FULL, 0.0, 0.0  # of the batch that is under way
     next_arrival, next_tick = 0.0, 1.0
     while True:
         now = min(next_arrival, next_tick)
@@ -51,28 +54,29 @@ def simulate(rate_at, *, seconds, full=0.1, lighter=0.025, deadline=2.0, took=No
             return outcome
         # Whatever has ended or could begin before this moment has.
         while free_at <= now and (under_way or waiting):
-            if under_way is not None:
-                tier, cost, due, came = under_way
-                service[tier].note(FRAMES, 1, cost if waiting or refused else None)
-                outcome.finished.append((free_at, tier))
-                outcome.late += free_at > due
-                outcome.most_seconds = max(outcome.most_seconds, free_at - came)
-                under_way = None
+            if under_way:
+                service[serves].note(FRAMES, len(under_way), took_seconds if waiting or refused else None)
+                outcome.finished += [(free_at, serves)] * len(under_way)
+                outcome.late += sum(free_at > ticket.due for ticket in under_way)
+                outcome.most_seconds = max(outcome.most_seconds, free_at - under_way[0].arrived)
+                under_way = []
             if waiting:
-                _, ticket = heapq.heappop(waiting)
-                tier, begun = min(state.tier, Tier.LIGHTER), max(free_at, ticket.arrived)
-                cost = took(begun, at_warm_up[tier])
-                free_at, under_way = begun + cost, (tier, cost, ticket.due, ticket.arrived)
+                begun = max(free_at, waiting[0][1].arrived)
+                while waiting and len(under_way) < rows and waiting[0][1].arrived <= begun:
+                    under_way.append(heapq.heappop(waiting)[1])
+                serves = min(state.tier, Tier.LIGHTER)
+                took_seconds = took(begun, costs[serves].of(len(under_way)))
+                free_at = begun + took_seconds
         present = min(state.tier, Tier.LIGHTER)
         each = service[present].value
         if now == next_arrival:
             arrived += 1
             ticket = Ticket(number, Priority.STANDARD, now, now + deadline, True)
-            running = under_way is not None
+            running = len(under_way)
             age = now - begun if running else 0.0
             handling = Expected(each.mean * (1 + running), max(each.high * (1 + running), age))
             is_lighter = state.tier is not Tier.FULL
-            pace = Pace(state.tier, each, service[Tier.FULL].value, handling, not running, is_lighter)
+            pace = Pace(state.tier, each, service[Tier.FULL].value, handling, running < rows, is_lighter)
             if refusal(ticket, [each for _, each in waiting], pace, Limits(), now) is None:
                 heapq.heappush(waiting, (ticket.order, ticket))
                 outcome.accepted += 1

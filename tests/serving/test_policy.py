@@ -201,8 +201,9 @@ def other_work(seed):
     return lambda begin, mean: mean * (1 if int(begin / 7) % 2 else 2)
 
 
+@pytest.mark.parametrize("rows", [1, 4])
 @pytest.mark.parametrize("script", [contended, slow_first, pauses, heavy_tailed, other_work])
-def test_whoever_is_taken_is_in_time_whatever_service_does(script):
+def test_whoever_is_taken_is_in_time_whatever_service_does(script, rows):
     # Five calm seconds, then a rush of three times what the lighter model can do at best.
     spent, took = [], script(1)
 
@@ -213,7 +214,7 @@ def test_whoever_is_taken_is_in_time_whatever_service_does(script):
     def rate_at(now):
         return 2.0 if now < 5 or now > 125 else 120.0
 
-    outcome = simulate(rate_at, seconds=300, took=noted, seed=1)
+    outcome = simulate(rate_at, seconds=300, took=noted, seed=1, rows=rows)
     assert outcome.late == 0
     assert [tier for when, tier in outcome.changes if when <= 125] == [Tier.LIGHTER, Tier.SHED]
     assert outcome.changes[-1][1] is Tier.FULL

@@ -147,6 +147,22 @@ def test_connections_are_bounded():
     server.close()
 
 
+def test_where_no_thread_can_start_the_connection_is_refused_and_its_place_given_back():
+    server = HttpServer(lambda request: Response(200, b"{}"), ("127.0.0.1", 0), max_connections=1)
+    server.start()
+    usual = threading.stack_size(2**62)  # no machine has room for such a stack
+    try:
+        for _ in range(2):
+            with socket.create_connection(server.address, timeout=10) as refused:
+                assert refused.recv(100).startswith(b"HTTP/1.1 503 ")
+    finally:
+        threading.stack_size(usual)
+    with socket.create_connection(server.address, timeout=10) as served:
+        served.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert served.recv(100).startswith(b"HTTP/1.1 200 ")
+    server.close()
+
+
 def test_what_fails_unforeseen_is_answered_too():
     def fail(request):
         raise ZeroDivisionError("division by zero")

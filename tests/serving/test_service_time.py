@@ -40,6 +40,26 @@ def test_batches_under_load_tell_how_much_slower_load_makes_them():
     assert (service.value.mean, service.value.high) == pytest.approx((0.08, 0.08), rel=1e-3)
 
 
+def test_the_first_batches_of_a_rush_count_as_whole_batches():
+    service, found = ServiceTime(COSTS), []
+    for _ in range(3):
+        service.note(400, 4, 1.28)  # twice what it took at warm-up, 0.64
+        found.append((service.value.mean, service.value.high))
+    # Means of a batch 0.72, 0.79, 0.85125; deviations 0.40, 0.44, 0.4525; a row is 0.16 of 0.64.
+    assert [mean for mean, _ in found] == pytest.approx([0.18, 0.1975, 0.2128125])
+    assert [high for _, high in found] == pytest.approx([0.58, 0.6375, 0.6653125])
+
+
+def test_a_rush_of_twice_the_time_is_promised_between_that_and_four_and_a_half_times():
+    service, highs = ServiceTime(COSTS), []
+    for _ in range(100):
+        service.note(400, 4, 1.28)
+        highs.append(service.value.high / 0.16)
+    assert min(highs) >= 2 * (1 - 1e-3)
+    assert max(highs) <= 4.5
+    assert highs[19] <= 2.5  # after twenty batches
+
+
 def test_a_batch_that_is_not_full_is_held_against_what_such_a_batch_takes():
     service = ServiceTime(COSTS)
     for _ in range(200):

@@ -72,7 +72,8 @@ class HttpServer:
     respond : makes the response of a request; it may block.
     address : host and port (0 for any that is free), or the path of a Unix socket.
     max_body_bytes : longest body that is read.
-    max_connections : connections beyond this are answered 503 and closed.
+    max_connections : connections beyond this, or beyond what threads can be started, are answered 503 and
+        closed.
     """
 
     def __init__(
@@ -132,8 +133,11 @@ class _Threads(socketserver.ThreadingMixIn):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if self.places.acquire(blocking=False):
-            super().process_request(request, client_address)
-            return
+            try:
+                super().process_request(request, client_address)
+                return
+            except RuntimeError:  # no thread can be started: the machine is as full as the server would be
+                self.places.release()
         with suppress(OSError):
             request.sendall(
                 b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"

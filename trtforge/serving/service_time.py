@@ -64,13 +64,14 @@ class ServiceTime:
 
     def __init__(self, costs: Mapping[int, BatchCost]) -> None:
         self._costs = dict(costs)
-        self._dearest = max(cost.per_row for cost in costs.values())
+        dearest = max(costs.values(), key=lambda cost: cost.per_row)
+        self._dearest = dearest.per_row
         self._row = self._row_deviation = 0.0
         self._has_rows = False
-        # Of batches under load: mean times, at warm-up and now, and how far they stray from the ratio.
-        # Warm-up itself is the first measurement.
-        self._then = self._now = self._dearest
-        self._deviation = _FIRST_DEVIATION * self._dearest
+        # Of whole batches under load: mean times, at warm-up and now, and how far they stray from the ratio.
+        # The dearest batch at warm-up is the first measurement.
+        self._then = self._now = dearest.full
+        self._deviation = _FIRST_DEVIATION * dearest.full
 
     @property
     def value(self) -> Expected:
