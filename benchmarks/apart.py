@@ -70,3 +70,24 @@ def run_apart(module: str, contender: str, words: Sequence[str], args: argparse.
     lines = [line for line in done.stderr.strip().splitlines() if not line.startswith("hint:")]
     said = lines[-1] if lines else f"ended with status {done.returncode}"
     return Apart(failed=said.replace(str(ROOT), "."), complained=done.stderr)
+
+
+def in_torch(python: str | None, module: str, *arguments: str, given: str = "") -> str:
+    """Run ``python -m module arguments`` at the repository's root, and return what it prints.
+
+    Parameters
+    ----------
+    python : the interpreter that has PyTorch; None for this one.
+    module : dotted name.
+    arguments : its arguments.
+    given : its standard input.
+
+    Raises
+    ------
+    subprocess.CalledProcessError : it did not end well; its standard error went to ours.
+    """
+    done = subprocess.run(  # noqa: S603 - our own arguments
+        [python or sys.executable, "-m", module, *arguments],
+        input=given, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT,
+    )  # fmt: skip
+    return done.stdout

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.apart import in_torch
 from benchmarks.environment import describe_run
 from benchmarks.pages import to_text
 from trtforge._files import write_text
@@ -29,6 +29,7 @@ from trtforge.speech.causal.networks import ENGINE, open_decoder
 from trtforge.speech.generation import Request, RowDecoder, Seat, generate
 
 MODULE = "benchmarks.bench_language_model"
+CHECKPOINT = "benchmarks.language_model.checkpoint"
 FORMAT = "trtforge.benchmark.language_model/1"
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks/results/language_model.json"
@@ -38,9 +39,8 @@ _PACKAGES = ("numpy", "onnxruntime", "tensorrt", "cuda-python")
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Export, build, write, compare."""
-    torch_python = options.torch_python or sys.executable
     if not (options.work / "language_model.json").is_file():
-        _in_torch(torch_python, "--shape", options.shape, str(options.work))
+        in_torch(options.torch_python, CHECKPOINT, "--shape", options.shape, str(options.work))
     build_seconds = None
     if options.device == "gpu" and not (options.work / ENGINE).is_file():
         began = time.perf_counter()
@@ -82,17 +82,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     network.close()
     if not options.no_transformers:
         sizes = str(len(prompt)), str(options.written)
-        told = _in_torch(torch_python, "--shape", options.shape, "--time", *sizes)
+        told = in_torch(options.torch_python, CHECKPOINT, "--shape", options.shape, "--time", *sizes)
         result["transformers"] = json.loads(told.splitlines()[-1])
     return result
-
-
-def _in_torch(python: str, *arguments: str) -> str:
-    done = subprocess.run(  # noqa: S603 - our own arguments
-        [python, "-m", "benchmarks.language_model.checkpoint", *arguments],
-        stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT,
-    )  # fmt: skip
-    return done.stdout
 
 
 def main(arguments: list[str] | None = None) -> int:

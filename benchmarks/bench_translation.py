@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.apart import in_torch
 from benchmarks.environment import describe_run
 from benchmarks.pages import to_text
 from trtforge._files import write_text
@@ -29,6 +29,7 @@ from trtforge.speech.translation import SequenceTranslator, build_translator
 from trtforge.speech.translation.networks import open_networks
 
 MODULE = "benchmarks.bench_translation"
+CHECKPOINT = "benchmarks.translation.checkpoint"
 FORMAT = "trtforge.benchmark.translation/1"
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks/results/translation.json"
@@ -47,9 +48,8 @@ def sources_of(num_words: int, num_symbols: int, seed: int = 0) -> list[list[int
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Export, build, translate, compare."""
-    torch_python = options.torch_python or sys.executable
     if not (options.work / "translator.json").is_file():
-        _in_torch(torch_python, "--shape", options.shape, str(options.work))
+        in_torch(options.torch_python, CHECKPOINT, "--shape", options.shape, str(options.work))
     build_seconds = None
     if options.device == "gpu" and not (options.work / "decoder.engine").is_file():
         began = time.perf_counter()
@@ -92,17 +92,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         work = json.dumps(
             [{"source": source, "new": limit} for source, limit in zip(sources, limits, strict=True)]
         )
-        told = _in_torch(torch_python, "--shape", options.shape, "--time", given=work)
+        told = in_torch(options.torch_python, CHECKPOINT, "--shape", options.shape, "--time", given=work)
         result["transformers"] = json.loads(told.splitlines()[-1])
     return result
-
-
-def _in_torch(python: str, *arguments: str, given: str = "") -> str:
-    done = subprocess.run(  # noqa: S603 - our own arguments
-        [python, "-m", "benchmarks.translation.checkpoint", *arguments],
-        input=given, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT,
-    )  # fmt: skip
-    return done.stdout
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -26,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.apart import in_torch
 from benchmarks.environment import describe_run
 from benchmarks.pages import to_text
 from trtforge._files import write_text
@@ -169,9 +169,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Export, build, measure, compare, write the JSON."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser().parse_args(given)
-    torch_python = options.torch_python or sys.executable
     if not (options.work / "whisper.json").is_file():
-        _in_torch(torch_python, "benchmarks.whisper.checkpoint", "--shape", options.shape, str(options.work))
+        in_torch(
+            options.torch_python, "benchmarks.whisper.checkpoint", "--shape", options.shape, str(options.work)
+        )
     known = WhisperDescription.load(options.work)
     result: dict[str, Any] = {
         "format": FORMAT,
@@ -201,8 +202,8 @@ def main(arguments: list[str] | None = None) -> int:
         write_text(options.output, to_text(result))
     networks.close()
     if options.device == "gpu" and not options.no_transformers:
-        told = _in_torch(
-            torch_python,
+        told = in_torch(
+            options.torch_python,
             "benchmarks.whisper.transformers_speed",
             *("--shape", options.shape, "--windows", str(options.windows)),
             *("--symbols", str(options.symbols), "--batches", *map(str, options.batches)),
@@ -211,13 +212,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(result["transformers"], flush=True)
     write_text(options.output, to_text(result))
     return 0
-
-
-def _in_torch(python: str, module: str, *arguments: str) -> str:
-    done = subprocess.run(  # noqa: S603 - our own arguments
-        [python, "-m", module, *arguments], stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT
-    )
-    return done.stdout
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,8 +73,14 @@ def load_result(path: Path, *, kind: str, module: str) -> dict[str, Any]:
     return value
 
 
-def to_text(result: dict[str, Any]) -> str:
-    """Return JSON with one line for each row of a list, so that a change of numbers reads well as a diff."""
+def to_text(result: Mapping[str, Any]) -> str:
+    """Return JSON with one line for each row of a list, so that a change of numbers reads well as a diff.
+
+    JSON has no numbers that are not finite: each is written as null, and a ``RuntimeWarning`` names them.
+    """
+    result, lost = only_finite(result)
+    if lost:
+        warnings.warn(f"written as null: {', '.join(lost)}", RuntimeWarning, stacklevel=2)
     parts = []
     for key, value in result.items():
         text = json.dumps(value, allow_nan=False, ensure_ascii=False)
@@ -81,6 +89,24 @@ def to_text(result: dict[str, Any]) -> str:
             text = "[\n    " + ",\n    ".join(rows) + "\n  ]"
         parts.append(f"  {json.dumps(key)}: {text}")
     return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def only_finite(result: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return a result with None for numbers that are not finite, and these as ``rows[2].snr_db is nan``."""
+    lost: list[str] = []
+
+    def taken(value: Any, place: str) -> Any:
+        if isinstance(value, float) and not math.isfinite(value):
+            lost.append(f"{place} is {value}")
+            return None
+        if isinstance(value, dict):
+            return {key: taken(item, f"{place}.{key}") for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            items = [taken(item, f"{place}[{index}]") for index, item in enumerate(value)]
+            return items if isinstance(value, list) else tuple(items)
+        return value
+
+    return {key: taken(value, key) for key, value in result.items()}, lost
 
 
 @dataclass(frozen=True)
@@ -144,7 +170,8 @@ class Publication:
         """Measure unless told to redraw, write JSON, plot and page, and return the exit status.
 
         A run on a few clips does not replace published numbers, and another JSON than the published one no
-        published plot or page, unless told to.
+        published plot or page, unless told to. Where a number is not finite, the JSON is written and the rest
+        is not.
 
         Parameters
         ----------
@@ -160,7 +187,13 @@ class Publication:
         page = args.page or (self.page if published else None)
         try:
             if not args.redraw:
-                write_text(output, to_text(measure(output)))
+                measured, lost = only_finite(measure(output))
+                write_text(output, to_text(measured))
+                if lost:
+                    raise ReportError(
+                        f"{', '.join(lost)}: null in {shown(output)}, and no plot or page was made",
+                        hint="--redraw makes them of that file as it is",
+                    )
             result = self.load(output)
             if plot is not None and self.draw is not None:
                 write_text(plot, self.draw(result))

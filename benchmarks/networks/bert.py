@@ -92,12 +92,7 @@ def _norm(builder: GraphBuilder, rows: str, name: str, width: int) -> str:
 
 def _layer(builder: GraphBuilder, stream: str, bias: str, name: str, shape: BertShape) -> str:
     width, heads = shape.width, shape.num_heads
-    split = builder.constant("split_heads", np.array([0, 0, heads, width // heads], np.int64))
-    parts = {}
-    for part, perm in (("query", [0, 2, 1, 3]), ("key", [0, 2, 3, 1]), ("value", [0, 2, 1, 3])):
-        linear = builder.linear(stream, f"{name}.{part}", width, width)
-        shaped = builder.node("Reshape", [linear, split], f"{name}.{part}.split")
-        parts[part] = builder.node("Transpose", [shaped], f"{name}.{part}.heads", perm=perm)
+    parts = builder.heads(stream, name, width, heads)
     root = builder.constant("root", np.array((width / heads) ** 0.5, np.float32))
     scores = builder.node("MatMul", [parts["query"], parts["key"]], f"{name}.scores")
     masked = builder.node(
@@ -105,9 +100,7 @@ def _layer(builder: GraphBuilder, stream: str, bias: str, name: str, shape: Bert
     )
     shares = builder.node("Softmax", [masked], f"{name}.shares", axis=-1)
     context = builder.node("MatMul", [shares, parts["value"]], f"{name}.context")
-    rows = builder.node("Transpose", [context], f"{name}.rows", perm=[0, 2, 1, 3])
-    merge = builder.constant("merge_heads", np.array([0, 0, width], np.int64))
-    merged = builder.node("Reshape", [rows, merge], f"{name}.merged")
+    merged = builder.merge_heads(context, name, width)
     attended = builder.linear(merged, f"{name}.out", width, width)
     stream = _norm(builder, builder.node("Add", [stream, attended], f"{name}.sum1"), f"{name}.norm1", width)
     hidden = builder.gelu(builder.linear(stream, f"{name}.up", width, 4 * width), f"{name}.gelu")

@@ -83,20 +83,13 @@ def _half_feed_forward(builder: GraphBuilder, stream: str, name: str, width: int
 def _attention(builder: GraphBuilder, stream: str, name: str, shape: ConformerShape) -> str:
     width, heads = shape.width, shape.num_heads
     normed = builder.norm(stream, f"{name}.norm", width)
-    split = builder.constant("split_heads", np.array([0, 0, heads, width // heads], np.int64))
-    parts = {}
-    for part, perm in (("query", [0, 2, 1, 3]), ("key", [0, 2, 3, 1]), ("value", [0, 2, 1, 3])):
-        linear = builder.linear(normed, f"{name}.{part}", width, width)
-        shaped = builder.node("Reshape", [linear, split], f"{name}.{part}.split")
-        parts[part] = builder.node("Transpose", [shaped], f"{name}.{part}.heads", perm=perm)
+    parts = builder.heads(normed, name, width, heads)
     root = builder.constant("root", np.array((width / heads) ** 0.5, np.float32))
     scores = builder.node("MatMul", [parts["query"], parts["key"]], f"{name}.scores")
     scaled = builder.node("Div", [scores, root], f"{name}.scaled")
     shares = builder.node("Softmax", [scaled], f"{name}.shares", axis=-1)
     context = builder.node("MatMul", [shares, parts["value"]], f"{name}.context")
-    rows = builder.node("Transpose", [context], f"{name}.rows", perm=[0, 2, 1, 3])
-    merge = builder.constant("merge_heads", np.array([0, 0, width], np.int64))
-    merged = builder.node("Reshape", [rows, merge], f"{name}.merged")
+    merged = builder.merge_heads(context, name, width)
     return builder.node("Add", [stream, builder.linear(merged, f"{name}.out", width, width)], name)
 
 

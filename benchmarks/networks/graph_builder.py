@@ -63,6 +63,24 @@ class GraphBuilder:
         share = self.node("Add", [erf, one], f"{name}.shifted")
         return self.node("Mul", [self.node("Mul", [rows, share], f"{name}.double"), half], name)
 
+    def heads(
+        self, rows: str, name: str, width: int, num_heads: int, *, key_bias: bool = True
+    ) -> dict[str, str]:
+        """Map rows [batch, length, width] to query, key and value by head; the key has its length last."""
+        split = self.constant("split_heads", np.array([0, 0, num_heads, width // num_heads], np.int64))
+        parts = {}
+        for part, perm in (("query", [0, 2, 1, 3]), ("key", [0, 2, 3, 1]), ("value", [0, 2, 1, 3])):
+            linear = self.linear(rows, f"{name}.{part}", width, width, bias=key_bias or part != "key")
+            shaped = self.node("Reshape", [linear, split], f"{name}.{part}.split")
+            parts[part] = self.node("Transpose", [shaped], f"{name}.{part}.heads", perm=perm)
+        return parts
+
+    def merge_heads(self, context: str, name: str, width: int) -> str:
+        """Map [batch, heads, length, width / heads] to rows [batch, length, width]."""
+        rows = self.node("Transpose", [context], f"{name}.rows", perm=[0, 2, 1, 3])
+        merge = self.constant("merge_heads", np.array([0, 0, width], np.int64))
+        return self.node("Reshape", [rows, merge], f"{name}.merged")
+
 
 def float_value(name: str, shape: Sequence[int | str]) -> onnx.ValueInfoProto:
     """Describe a float32 input or output."""

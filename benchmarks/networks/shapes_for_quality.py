@@ -206,21 +206,13 @@ def _swish(builder: GraphBuilder, x: str, name: str) -> str:
 
 
 def _attend(builder: GraphBuilder, stream: str, rows: str, name: str, width: int, heads: int) -> str:
-    split = builder.constant("split_heads", np.array([0, 0, heads, width // heads], np.int64))
-    parts = {}
-    for part, perm in (("query", [0, 2, 1, 3]), ("key", [0, 2, 3, 1]), ("value", [0, 2, 1, 3])):
-        shaped = builder.node(
-            "Reshape", [builder.linear(rows, f"{name}.{part}", width, width), split], f"{name}.{part}.split"
-        )
-        parts[part] = builder.node("Transpose", [shaped], f"{name}.{part}.heads", perm=perm)
+    parts = builder.heads(rows, name, width, heads)
     scale = builder.constant("scale", np.array((width / heads) ** -0.5, np.float32))
     query = builder.node("Mul", [parts["query"], scale], f"{name}.query.scaled")
     scores = builder.node("MatMul", [query, parts["key"]], f"{name}.scores")
     shares = builder.node("Softmax", [scores], f"{name}.shares", axis=-1)
     context = builder.node("MatMul", [shares, parts["value"]], f"{name}.context")
-    turned = builder.node("Transpose", [context], f"{name}.rows", perm=[0, 2, 1, 3])
-    merge = builder.constant("merge_heads", np.array([0, 0, width], np.int64))
-    merged = builder.node("Reshape", [turned, merge], f"{name}.merged")
+    merged = builder.merge_heads(context, name, width)
     return builder.node(
         "Add", [stream, builder.linear(merged, f"{name}.out", width, width)], f"{name}.residual"
     )

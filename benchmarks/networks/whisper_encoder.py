@@ -66,20 +66,13 @@ def whisper_encoder(shape: EncoderShape | None = None, *, seed: int = 0) -> onnx
 def _layer(builder: GraphBuilder, stream: str, name: str, shape: EncoderShape) -> str:
     width, heads = shape.width, shape.num_heads
     normed = builder.norm(stream, f"{name}.norm1", width)
-    split = builder.constant("split_heads", np.array([0, 0, heads, width // heads], np.int64))
-    parts = {}
-    for part, perm in (("query", [0, 2, 1, 3]), ("key", [0, 2, 3, 1]), ("value", [0, 2, 1, 3])):
-        linear = builder.linear(normed, f"{name}.{part}", width, width, bias=part != "key")
-        shaped = builder.node("Reshape", [linear, split], f"{name}.{part}.split")
-        parts[part] = builder.node("Transpose", [shaped], f"{name}.{part}.heads", perm=perm)
+    parts = builder.heads(normed, name, width, heads, key_bias=False)
     scale = builder.constant(f"{name}.scale", np.array((width / heads) ** -0.5, np.float32))
     query = builder.node("Mul", [parts["query"], scale], f"{name}.query.scaled")
     scores = builder.node("MatMul", [query, parts["key"]], f"{name}.scores")
     shares = builder.node("Softmax", [scores], f"{name}.shares", axis=-1)
     context = builder.node("MatMul", [shares, parts["value"]], f"{name}.context")
-    rows = builder.node("Transpose", [context], f"{name}.context.rows", perm=[0, 2, 1, 3])
-    merge = builder.constant("merge_heads", np.array([0, 0, width], np.int64))
-    merged = builder.node("Reshape", [rows, merge], f"{name}.context.merged")
+    merged = builder.merge_heads(context, f"{name}.context", width)
     attended = builder.linear(merged, f"{name}.out", width, width)
     stream = builder.node("Add", [stream, attended], f"{name}.residual1")
     normed = builder.norm(stream, f"{name}.norm2", width)

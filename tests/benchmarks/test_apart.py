@@ -1,8 +1,10 @@
 import argparse
+import subprocess
+import sys
 
 import pytest
 
-from benchmarks.apart import add_options, run_apart
+from benchmarks.apart import add_options, in_torch, run_apart
 
 
 def options(*words):
@@ -34,3 +36,11 @@ def test_modelopt_needs_an_interpreter_of_its_own(contender):
     assert run_apart("json.tool", contender, (), options()).reason == {"skipped": reason}
     args = options("--modelopt-python", "/bin/echo")
     assert run_apart("a.b", contender, ("x",), args).said == "-m a.b modelopt x\n"
+
+
+def test_another_interpreter_is_given_words_and_input_and_its_failure_is_ours():
+    assert in_torch("/bin/echo", "a.b", "x") == "-m a.b x\n"
+    assert in_torch(None, "json.tool", "--compact", given='{"new": 3}') == '{"new":3}\n'
+    with pytest.raises(subprocess.CalledProcessError, match="returned non-zero exit status 1") as failed:
+        in_torch(None, "benchmarks.no_such")
+    assert failed.value.cmd == [sys.executable, "-m", "benchmarks.no_such"]

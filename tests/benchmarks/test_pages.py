@@ -1,8 +1,13 @@
 import argparse
+import json
+import math
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 from benchmarks.origin import commit_of, cores_of, gpus_of, made_by, versions_of
-from benchmarks.pages import BEGIN, END, Publication
+from benchmarks.pages import BEGIN, END, Publication, to_text
 
 RUN = {
     "command": "python -m x",
@@ -66,6 +71,38 @@ def test_a_result_of_another_benchmark_is_refused(tmp_path, capsys):
     made.result.write_text('{"format": "y/1"}')
     assert made.run(arguments(made, "--redraw", has_limit=True), lambda _: {}) == 1
     assert 'it lacks "format": "x/1"' in capsys.readouterr().err
+
+
+def test_numbers_that_are_not_finite_are_null_in_the_json_and_named():
+    result = {
+        "format": "x/1",
+        "rows": [{"snr_db": 3.5}, {"snr_db": math.inf, "wer": {"en": np.float64("nan")}}],
+        "seconds": (0.5, -math.inf),
+    }
+    named = r"written as null: rows\[1\].snr_db is inf, rows\[1\].wer.en is nan, seconds\[1\] is -inf"
+    with pytest.warns(RuntimeWarning, match=f"^{named}$"):
+        text = to_text(result)
+    assert json.loads(text) == {
+        "format": "x/1",
+        "rows": [{"snr_db": 3.5}, {"snr_db": None, "wer": {"en": None}}],
+        "seconds": [0.5, None],
+    }
+    assert '    {"snr_db": 3.5},\n' in text
+    assert math.isinf(result["rows"][1]["snr_db"])
+
+
+def test_a_measurement_with_a_number_that_is_not_finite_is_kept_and_not_published(tmp_path, capsys):
+    made = publication(tmp_path)
+    measured = {"format": "x/1", "value": 7, "snr_db": math.nan}
+    assert made.run(arguments(made), lambda _: measured) == 1
+    assert capsys.readouterr().err == (
+        f"error: snr_db is nan: null in {made.result}, and no plot or page was made\n"
+        "hint: --redraw makes them of that file as it is\n"
+    )
+    assert json.loads(made.result.read_text()) == {"format": "x/1", "value": 7, "snr_db": None}
+    assert "old" in made.page.read_text()
+    assert made.run(arguments(made, "--redraw"), lambda _: {}) == 0
+    assert "it is 7" in made.page.read_text()
 
 
 def test_where_numbers_are_from_in_words():
