@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from trtforge._tables import fit, make_table
+from trtforge._tables import make_table
 
 if TYPE_CHECKING:
     from trtforge.calibration.audit import AuditReport
@@ -80,7 +80,7 @@ def _table(title: str, *headings: str, left: int = 1) -> Table:
 def _more(table: Table, num_rows: int) -> Table:
     if num_rows > _NUM_SHOWN:
         table.caption = f"and {num_rows - _NUM_SHOWN} more"
-    return fit(table)
+    return table
 
 
 def _cells(report: AuditReport) -> Table:
@@ -162,4 +162,4 @@ def _convergence(grown: Convergence) -> Table:
         f"enough: from there on the median stays below {100 * grown.max_median:g} % "
         f"and the 99th percentile below {100 * grown.max_p99:g} %"
     )
-    return fit(table)
+    return table

@@ -62,7 +62,7 @@ def entries_table(entries: Sequence[StoredEngine], *, now: float) -> Table:
     """
     from rich.markup import escape
 
-    from trtforge._tables import fit, make_table
+    from trtforge._tables import make_table
     from trtforge.units import format_bytes
 
     table = make_table()
@@ -83,7 +83,7 @@ def entries_table(entries: Sequence[StoredEngine], *, now: float) -> Table:
             )
         )
         table.add_row(entry.key[:12], *facts, format_bytes(entry.num_bytes), _ago(now - entry.last_used))
-    return fit(table)
+    return table
 
 
 def _list(store: EngineStore, args: argparse.Namespace) -> None:
