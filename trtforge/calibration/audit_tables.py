@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trtforge._tables import make_table
+from trtforge.units import format_level
 
 if TYPE_CHECKING:
     from trtforge.calibration.audit import AuditReport
@@ -26,6 +27,8 @@ def render_tables(report: AuditReport) -> Group:
         parts.append(_deciding(report))
     if report.saturations:
         parts.append(_saturations(report))
+    if report.quiet:
+        parts.append(_quiet(report))
     if report.rejected:
         parts.append(_rejected(report))
     if report.convergence is not None:
@@ -56,6 +59,11 @@ def _answers(report: AuditReport) -> Table:
         "clips that saturate",
         _mark(not report.saturations),
         f"{len(report.saturations)} with more than {100 * report.max_clipped_share:g} % of a tensor clipped",
+    )
+    table.add_row(
+        "clips that are nearly silent",
+        _mark(not report.quiet),
+        f"{len(report.quiet)} of {report.num_clips} lie below -60 dBFS from end to end",
     )
     table.add_row("clips that were left out", _mark(not report.rejected), str(len(report.rejected)))
     for alias in cover.aliases:
@@ -126,6 +134,13 @@ def _saturations(report: AuditReport) -> Table:
             str(saturation.num_tensors),
         )
     return _more(table, len(report.saturations))
+
+
+def _quiet(report: AuditReport) -> Table:
+    table = _table("Clips that are nearly silent", "clip", "loudest sample", left=2)
+    for clip_id, peak in list(report.quiet.items())[:_NUM_SHOWN]:
+        table.add_row(Text(clip_id), format_level(peak))
+    return _more(table, len(report.quiet))
 
 
 def _rejected(report: AuditReport) -> Table:

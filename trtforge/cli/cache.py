@@ -103,7 +103,7 @@ def _verify(store: EngineStore, args: argparse.Namespace) -> None:
 
     damaged, console = store.verify(), make_console()
     for key, reason in damaged.items():
-        console.print(f"{key[:12]}  {reason}", markup=False, soft_wrap=True, style="red")
+        console.print(f"{key[:12]}  {reason}", markup=False, soft_wrap=not console.is_terminal, style="red")
     if damaged:
         raise EngineIntegrityError(
             f"{_count(len(damaged))} of {len(store.entries())} in {store.folder} must not be used",

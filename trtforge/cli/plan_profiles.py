@@ -119,9 +119,9 @@ def run(args: argparse.Namespace) -> None:
     for source, count in lengths.empty_rows.items():
         rows = f"{count} row{'s' * (count > 1)}"
         said = f"{rows} of {source} left out: nothing in column {args.column!r}"
-        console.print(f"[bold]empty[/]     {escape(said)}", soft_wrap=True)
+        console.print(f"[bold]empty[/]     {escape(said)}", soft_wrap=not console.is_terminal)
     console.print(f"[bold]padding[/]   {100 * plan.waste:.2f} % of the exact cost")
-    console.print(f"[bold]coverage[/]  {escape(str(plan.coverage))}", soft_wrap=True)
+    console.print(f"[bold]coverage[/]  {escape(str(plan.coverage))}", soft_wrap=not console.is_terminal)
     if args.plot:
         points = [(point.num_profiles, point.waste) for point in plan.curve]
         write_text(args.plot, draw_waste({"Waste": {"planned": points}}, chosen=len(plan.buckets)))
