@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 from rich.text import Text
 
-from trtforge._tables import fit, make_table
+from trtforge._tables import make_table
 
 
 def shown(table, width):
@@ -22,7 +22,7 @@ def filled(num_differences):
         table.add_column(Text(f"INT8 number {index} - FP32, points"), justify="right")
     name = "a name that is longer than the room for it"
     table.add_row("9b2b5c8ac22d", Text(name), *["-0.42 (-1.05 to +0.18)"] * num_differences)
-    return fit(table)
+    return table
 
 
 def test_words_give_way_to_numbers():
@@ -37,10 +37,37 @@ def test_words_give_way_to_numbers():
     ]
 
 
-def test_cells_fold_where_eighty_columns_do_not_hold_the_numbers():
+def test_rows_become_paragraphs_where_eighty_columns_do_not_hold_the_numbers():
     lines = shown(filled(4), 80)
+    assert lines[1:4] == [
+        "Rates",
+        "key 9b2b5c8ac22d",
+        "  what it is called: a name that is longer than the room for it; INT8 number 0 -",
+    ]
     assert max(map(len, lines)) <= 80
     joined = " ".join(lines)
     for word in ("9b2b5c8ac22d", "+0.18)", "longer"):
         assert word in joined
     assert "…" not in joined
+
+
+def test_one_table_serves_consoles_of_any_width():
+    table = filled(2)
+    narrow, wide = shown(table, 60), shown(table, 120)
+    assert narrow[2] == "key 9b2b5c8ac22d"
+    assert wide[-1].split()[-8:] == ["-0.42", "(-1.05", "to", "+0.18)"] * 2
+    assert shown(table, 60) == narrow
+
+
+def test_short_rows_break_no_word():
+    table = make_table("What each group costs")
+    table.add_column("group")
+    for heading in ("work, %", "alone", "left out"):
+        table.add_column(heading, justify="right")
+    table.add_row("encoder.layers.0.self_attention.linear_out", "12.5", "31.2", "40.1")
+    table.add_row("classifier", "0.5", "51.2", "30.1")
+    for width in (60, 80):
+        lines = shown(table, width)
+        assert max(map(len, lines)) <= width
+        assert "classifier" in lines[-1]
+        assert lines[-1].split()[-3:] == ["0.5", "51.2", "30.1"]

@@ -88,3 +88,8 @@ def parse_duration(text: str) -> Seconds:
     if found is None or found[2] not in _TIMES_S:
         raise ConfigError(f"{text!r} is no duration; write a number and a unit, such as 30d, 12h or 90min")
     return Seconds(float(found[1]) * _TIMES_S[found[2]])
+
+
+def format_level(peak: float) -> str:
+    """Write the largest magnitude of a clip, in samples of which 1 is full scale, in dBFS."""
+    return f"{20 * math.log10(peak):.0f} dBFS" if peak > 0 else "nothing but zeros"

@@ -40,7 +40,7 @@ def test_what_is_found(report):
     assert [drift.num_clips for drift in report.convergence.curve("random", "max")] == [8, 16]
     assert repr(report) == (
         "AuditReport(24 clips, method='percentile', 2 short cells, 1 of 2 tensors decided by one stratum, "
-        f"{len(report.saturations)} saturating clips, 1 rejected)"
+        f"{len(report.saturations)} saturating clips, 0 nearly silent, 1 rejected)"
     )
 
 

@@ -1,9 +1,13 @@
 import json
+import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
+import trtforge
 from trtforge.calibration import AuditReport
 from trtforge.cli import main
 
@@ -44,3 +48,57 @@ def test_audit_prints_tables_and_writes_json_and_page(some_clips, tmp_path, caps
 def test_a_set_that_is_not_there(tmp_path, capsys):
     assert main(["audit", str(MODEL), "--calibration-set", str(tmp_path / "none")]) == 2
     assert "clip_set" in capsys.readouterr().err
+
+
+@pytest.fixture
+def quiet_clips(tmp_path):
+    """Nine clips of speech, of which one is faint noise, one all zeros, and one has a long silent pause."""
+    lines = [json.loads(line) for line in (CLIPS / "manifest.jsonl").read_text().splitlines()[:9]]
+    noise = np.random.default_rng(0).uniform(-1, 1, 32_000)
+    for line in lines:
+        shutil.copy(CLIPS / line["path"], tmp_path)
+        line["path"] = Path(line["path"]).name
+    changed = {2: 1e-4 * noise, 5: 0 * noise, 7: np.concatenate([0.1 * noise, 0 * noise, 1e-4 * noise])}
+    for index, audio in changed.items():
+        path = tmp_path / f"changed-{index}.wav"
+        soundfile.write(path, audio, 16_000, subtype="FLOAT")
+        lines[index] = {
+            "id": f"changed-{index}",
+            "path": path.name,
+            "text": "",
+            "strata": lines[index]["strata"],
+        }
+    (tmp_path / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return tmp_path
+
+
+def test_an_audit_names_clips_that_are_nearly_silent(quiet_clips, capsys):
+    out = quiet_clips / "out"
+    words = ["--calibration-set", str(quiet_clips), "-o", str(out), "--method", "max", "--seeds", "1"]
+    assert main(["audit", str(MODEL), *words]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "clips that are nearly silent ! 2 of 9 lie below -60 dBFS from end to end" in said
+    assert "changed-2 -80 dBFS changed-5 nothing but zeros" in said
+    report = AuditReport.from_json(json.loads((out / "audit.json").read_text()))
+    assert report.quiet == {"changed-2": pytest.approx(1e-4, rel=1e-3), "changed-5": 0.0}
+    assert "2 nearly silent" in repr(report)
+    page = (out / "audit.html").read_text()
+    assert "Clips that are nearly silent: 2 below -60 dBFS from end to end" in page
+    assert "<dt>changed-5</dt><dd>loudest sample nothing but zeros</dd>" in page
+    assert "changed-7</dt><dd>loudest" not in page
+
+
+def test_calibration_names_them_too(quiet_clips, tmp_path, capsys):
+    words = ["--calibration-set", str(quiet_clips), "--method", "max", "-o", str(tmp_path / "scales.json")]
+    assert main(["calibrate", str(MODEL), *words]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    named = (
+        "2 of 9 calibration clips are nearly silent, below -60 dBFS from end to end: 'changed-2' (-80 dBFS), "
+        "'changed-5' (nothing but zeros). Silence says nothing"
+    )
+    assert f"note: {named}" in said
+    clips = trtforge.ClipSet.load(quiet_clips)
+    with pytest.warns(RuntimeWarning, match=re.escape(named)):
+        trtforge.calibrate(MODEL, clips.feeds(trtforge.LogMel.for_model(MODEL)), method="max")
+    result = trtforge.compile(MODEL, clips, precision="int8", method="max", flavor="tensorrt_rtx")
+    assert result.remarks[0].startswith(named)

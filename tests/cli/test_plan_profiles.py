@@ -83,7 +83,7 @@ def test_numbers_on_standard_input(capsys, tmp_path, monkeypatch):
     status, out, _ = run(capsys, *words, "--measured", "100=1", "--measured", "300=2", "--multiple-of", 4)
     assert status == 0
     assert "1 of 4 lengths (25 %, 62.5 % of the frames) are longer than planned for: cut" in out
-    assert "exact, ms" in out
+    assert "exact and padded in ms" in out
     for text, message in (
         ("1\nx", "standard input, line 2, holds 'x', which is no positive number"),
         ("", "standard input holds no lengths"),
@@ -134,5 +134,5 @@ def test_measured_times_replace_frames(capsys, tmp_path):
     status, out, err = run(capsys, *words)
     assert (status, err) == (0, "")
     assert "measure 64 frames" in out
-    assert "exact, ms" in out
+    assert "exact and padded in ms" in out
     assert len(ProfilePlan.load(tmp_path / "p.json").buckets) >= 1

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from trtforge._tables import fit, make_table
+from trtforge._tables import make_table
 from trtforge.accuracy.summary import ErrorRate, Increase, Stratum
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _overall(report: AccuracyReport, overall: Stratum) -> Table:
             _points(result.wer_increase),
             "-" if result.wer_increase is None else f"{result.wer_increase.p_value:.2g}",
         )
-    return fit(table)
+    return table
 
 
 def _strata(report: AccuracyReport, title: str, runners: Sequence[str], candidates: Sequence[str]) -> Table:
@@ -81,7 +81,7 @@ def _strata(report: AccuracyReport, title: str, runners: Sequence[str], candidat
             *(_percent(stratum.runners[name].wer.rate) for name in runners),
             *(_points(stratum.runners[name].wer_increase) for name in candidates),
         )
-    return fit(table)
+    return table
 
 
 def _outputs(report: AccuracyReport) -> Table:
@@ -101,7 +101,7 @@ def _outputs(report: AccuracyReport) -> Table:
                 _number(metrics.mean_abs_error),
                 _percent(metrics.argmax_agreement),
             )
-    return fit(table)
+    return table
 
 
 def _percent(rate: float) -> str:

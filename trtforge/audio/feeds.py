@@ -16,6 +16,9 @@ from trtforge.audio.kinds import Features
 from trtforge.errors import ClipError, ConfigError
 from trtforge.feeds import Feed
 
+QUIET_PEAK = 1e-3
+"""Largest magnitude below which all of a clip counts as nearly silent: -60 dBFS."""
+
 
 class ClipFeeds:
     """A clip set as feeds for a network; can be iterated any number of times.
@@ -59,6 +62,7 @@ class ClipFeeds:
         self.max_bad_share = max_bad_share
         self._rejected: dict[str, str] = {}
         self._padded: dict[str, int] = {}
+        self._quiet: dict[str, float] = {}
 
     @property
     def rejected(self) -> dict[str, str]:
@@ -69,6 +73,14 @@ class ClipFeeds:
     def padded(self) -> dict[str, int]:
         """Clips too short for the features, by id, with the samples they had before silence was appended."""
         return dict(self._padded)
+
+    @property
+    def quiet(self) -> dict[str, float]:
+        """Clips fed by the latest iteration that never reach -60 dBFS, by id, with their largest magnitude.
+
+        Full scale is 1. A clip with quiet pauses is none of them, as its loudest sample counts.
+        """
+        return dict(self._quiet)
 
     @property
     def digest(self) -> str:
@@ -96,7 +108,8 @@ class ClipFeeds:
         """
         rejected: dict[str, str] = {}
         padded: dict[str, int] = {}
-        self._rejected, self._padded = rejected, padded
+        quiet: dict[str, float] = {}
+        self._rejected, self._padded, self._quiet = rejected, padded, quiet
         rows: list[tuple[str, NDArray[np.float32], int]] = []
         for clip in self.clips:
             try:
@@ -105,6 +118,9 @@ class ClipFeeds:
                 rejected[clip.id] = error.message
                 refuse_bad_share(rejected, len(self), self.max_bad_share, self.clips.name)
                 continue
+            peak = float(np.abs(audio).max(initial=0.0))
+            if peak < QUIET_PEAK:
+                quiet[clip.id] = peak
             num_frames = self.features.num_frames(padded.get(clip.id, len(audio)))
             rows.append((clip.id, self.features(audio), num_frames))
             if len(rows) == self.batch_size:

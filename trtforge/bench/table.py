@@ -8,6 +8,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from trtforge._tables import make_table
 from trtforge.bench import wording
 from trtforge.bench.compare import Comparison
 
@@ -50,10 +51,10 @@ def left_out(result: Mapping[str, Any]) -> list[str]:
 def comparison_table(found: Sequence[Comparison]) -> Table:
     """Return what changed from one result to another."""
     table = _table("after by before")
-    table.add_column("network", min_width=7, overflow="fold")
-    table.add_column("contender", no_wrap=True)
+    table.add_column("network")
+    table.add_column("contender")
     for name in ("batch", "before ms", "after ms", "change", "rounds %", "clips/s"):
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right")
     network = None
     for row in found:
         tone = "" if not row.is_apart else "red" if row.ratio > 1 else "green"
@@ -75,9 +76,9 @@ def comparison_table(found: Sequence[Comparison]) -> Table:
 def _speed(network: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     table = _table(f"[bold]{escape(network)}[/]")
     table.add_column("batch", justify="right")
-    table.add_column("contender", no_wrap=True)
+    table.add_column("contender")
     for name in ("p50 ms", "p95", "p99", "± rounds", "clips/s", "RTFx"):
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right")
     for shape in dict.fromkeys((row["batch"], row["frames"]) for row in rows):
         own = [row for row in rows if (row["batch"], row["frames"]) == shape]
         timed = [row for row in own if "failed" not in row]
@@ -109,12 +110,12 @@ def _cost(rows: Sequence[Mapping[str, Any]], contenders: Mapping[str, Mapping[st
     batch = max((row["batch"] for row in timed), default=0)
     has_gpu = any(row["device_ms"] for row in timed)
     table = _table(f"[dim]accuracy, and cost at batch {batch}[/]")
-    table.add_column("contender", no_wrap=True)
+    table.add_column("contender")
     for name in (
         "SNR dB", "WER %", "build s", "load s",
         *(("GPU mem", "J/clip") if has_gpu else ()), "host mem",
     ):  # fmt: skip
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right")
     for name, row in contenders.items():
         if "load_s" not in row:
             continue
@@ -133,6 +134,6 @@ def _cost(rows: Sequence[Mapping[str, Any]], contenders: Mapping[str, Mapping[st
 
 
 def _table(title: str) -> Table:
-    return Table(
-        title=title, title_justify="left", title_style="", box=None, pad_edge=False, header_style="dim"
-    )
+    table = make_table(title)
+    table.title_style, table.header_style = "", "dim"
+    return table

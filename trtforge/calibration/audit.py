@@ -40,6 +40,8 @@ class AuditReport:
     max_clipped_share : share of a clip's values of one tensor that may be clipped.
     convergence : drift of the thresholds by number of clips; None where it was not asked for.
     rejected : clips that were left out, by id, with the reason.
+    quiet : clips that lie below -60 dBFS from end to end, by id, with their largest magnitude; 1 is full
+        scale.
     """
 
     model_sha256: str
@@ -53,6 +55,7 @@ class AuditReport:
     max_clipped_share: float
     convergence: Convergence | None = None
     rejected: Mapping[str, str] = field(default_factory=dict, hash=False)
+    quiet: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     @property
     def deciding(self) -> tuple[Influence, ...]:
@@ -78,7 +81,8 @@ class AuditReport:
             f"AuditReport({self.num_clips} clips, method={self.method!r}, "
             f"{len(self.coverage.cells)} short cells, "
             f"{len(self.deciding)} of {self.num_tensors} tensors decided by one stratum, "
-            f"{len(self.saturations)} saturating clips, {len(self.rejected)} rejected)"
+            f"{len(self.saturations)} saturating clips, {len(self.quiet)} nearly silent, "
+            f"{len(self.rejected)} rejected)"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -157,6 +161,7 @@ def audit_observations(
         max_clipped_share=max_clipped_share,
         convergence=convergence(observed, orders, percentile=percentile) if orders else None,
         rejected=dict(observed.rejected),
+        quiet=dict(observed.quiet),
     )
 
 
@@ -185,6 +190,7 @@ def _from_json(value: dict[str, Any]) -> AuditReport:
             max_p99=float(grown["max_p99"]),
         ),
         rejected={str(clip): str(reason) for clip, reason in value["rejected"].items()},
+        quiet={str(clip): float(peak) for clip, peak in value.get("quiet", {}).items()},
     )
 
 

@@ -8,7 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from trtforge._tables import fit, make_table
+from trtforge._tables import make_table
+from trtforge.units import format_level
 
 if TYPE_CHECKING:
     from trtforge.calibration.audit import AuditReport
@@ -26,6 +27,8 @@ def render_tables(report: AuditReport) -> Group:
         parts.append(_deciding(report))
     if report.saturations:
         parts.append(_saturations(report))
+    if report.quiet:
+        parts.append(_quiet(report))
     if report.rejected:
         parts.append(_rejected(report))
     if report.convergence is not None:
@@ -57,6 +60,11 @@ def _answers(report: AuditReport) -> Table:
         _mark(not report.saturations),
         f"{len(report.saturations)} with more than {100 * report.max_clipped_share:g} % of a tensor clipped",
     )
+    table.add_row(
+        "clips that are nearly silent",
+        _mark(not report.quiet),
+        f"{len(report.quiet)} of {report.num_clips} lie below -60 dBFS from end to end",
+    )
     table.add_row("clips that were left out", _mark(not report.rejected), str(len(report.rejected)))
     for alias in cover.aliases:
         first, second = (
@@ -80,7 +88,7 @@ def _table(title: str, *headings: str, left: int = 1) -> Table:
 def _more(table: Table, num_rows: int) -> Table:
     if num_rows > _NUM_SHOWN:
         table.caption = f"and {num_rows - _NUM_SHOWN} more"
-    return fit(table)
+    return table
 
 
 def _cells(report: AuditReport) -> Table:
@@ -128,6 +136,13 @@ def _saturations(report: AuditReport) -> Table:
     return _more(table, len(report.saturations))
 
 
+def _quiet(report: AuditReport) -> Table:
+    table = _table("Clips that are nearly silent", "clip", "loudest sample", left=2)
+    for clip_id, peak in list(report.quiet.items())[:_NUM_SHOWN]:
+        table.add_row(Text(clip_id), format_level(peak))
+    return _more(table, len(report.quiet))
+
+
 def _rejected(report: AuditReport) -> Table:
     table = _table("Clips that were left out", "clip", "reason", left=2)
     for clip_id, reason in list(report.rejected.items())[:_NUM_SHOWN]:
@@ -162,4 +177,4 @@ def _convergence(grown: Convergence) -> Table:
         f"enough: from there on the median stays below {100 * grown.max_median:g} % "
         f"and the 99th percentile below {100 * grown.max_p99:g} %"
     )
-    return fit(table)
+    return table

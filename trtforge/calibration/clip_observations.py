@@ -55,6 +55,7 @@ class ClipObservations:
         self.model_sha256 = model_sha256
         self.feeds_sha256 = feeds_sha256
         self.rejected: dict[str, str] = {}
+        self.quiet: dict[str, float] = {}
         self._stored: dict[str, tuple[_Stored, ...]] = {}
         # Closed when this object goes, and never visible under a name.
         self._file = tempfile.SpooledTemporaryFile(max_size=max(memory_bytes, 1))  # noqa: SIM115

@@ -89,6 +89,7 @@ def collect_per_clip(
         del source
     tally.finish(feeds)
     observed.rejected.update(tally.rejected)
+    observed.quiet.update(getattr(feeds, "quiet", {}))
     return observed
 
 

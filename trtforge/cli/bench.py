@@ -156,7 +156,7 @@ def _measure(args: argparse.Namespace, console: Any) -> None:
         console.print(table)
         console.print()
     for line in left_out(result):
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, markup=False, soft_wrap=not console.is_terminal)
     if args.html:
         write_text(args.html, render_page(result))
     for path in filter(None, (args.output, args.html)):

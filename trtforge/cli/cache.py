@@ -62,7 +62,7 @@ def entries_table(entries: Sequence[StoredEngine], *, now: float) -> Table:
     """
     from rich.markup import escape
 
-    from trtforge._tables import fit, make_table
+    from trtforge._tables import make_table
     from trtforge.units import format_bytes
 
     table = make_table()
@@ -83,7 +83,7 @@ def entries_table(entries: Sequence[StoredEngine], *, now: float) -> Table:
             )
         )
         table.add_row(entry.key[:12], *facts, format_bytes(entry.num_bytes), _ago(now - entry.last_used))
-    return fit(table)
+    return table
 
 
 def _list(store: EngineStore, args: argparse.Namespace) -> None:
@@ -103,7 +103,7 @@ def _verify(store: EngineStore, args: argparse.Namespace) -> None:
 
     damaged, console = store.verify(), make_console()
     for key, reason in damaged.items():
-        console.print(f"{key[:12]}  {reason}", markup=False, soft_wrap=True, style="red")
+        console.print(f"{key[:12]}  {reason}", markup=False, soft_wrap=not console.is_terminal, style="red")
     if damaged:
         raise EngineIntegrityError(
             f"{_count(len(damaged))} of {len(store.entries())} in {store.folder} must not be used",

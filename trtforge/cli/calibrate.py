@@ -64,6 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Observe, choose, write the scales."""
+    from rich.markup import escape
+
     from trtforge._progress import Stages
     from trtforge.audio import ClipSet, features_for_model
     from trtforge.calibration import cache_header
@@ -71,6 +73,7 @@ def run(args: argparse.Namespace) -> None:
     from trtforge.model import load_model
     from trtforge.pipeline import observe
     from trtforge.pipeline.calibration import scales_from, summarize_scales
+    from trtforge.pipeline.remarks import remark_quiet
 
     check_writable(args.output)
     header = cache_header(args.cache_version, "entropy")
@@ -80,10 +83,11 @@ def run(args: argparse.Namespace) -> None:
     console = make_console()
     model = load_model(args.model)
     clips = ClipSet.load(args.calibration_set)
+    feeds = clips.feeds(features_for_model(model))
     with Stages(console).stage("calibrate") as stage:
         observations = observe(
             model,
-            clips.feeds(features_for_model(model)),
+            feeds,
             exclude=args.exclude,
             attention=args.attention,
             activation_bytes=args.activation_memory,
@@ -104,6 +108,8 @@ def run(args: argparse.Namespace) -> None:
     if args.save_observations:
         observations.save(args.save_observations)
     console.print(scales_table(scales))
+    for remark in remark_quiet(feeds.quiet, len(feeds)):
+        console.print(f"[yellow]note: {escape(remark)}[/]", soft_wrap=not console.is_terminal)
     print_path(console, "scales", args.output)
     if args.save_observations:
         print_path(console, f"observations of {len(observations.tensors)} tensors", args.save_observations)

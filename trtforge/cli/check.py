@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     timed_on = None if args.time is None else environment()["gpu"]
     result = judge(baseline, report, config, timings=timings, timed_on=timed_on)
-    console.print(str(result), markup=False, soft_wrap=True)
+    console.print(str(result), markup=False, soft_wrap=not console.is_terminal)
     if args.output:
         write_json(args.output, result.to_json())
     if args.junit:

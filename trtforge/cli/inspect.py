@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from trtforge.cli._json_files import explain_json, facts_table
 from trtforge.cli._options import make_console
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from trtforge.assignment import Assignment
-    from trtforge.checks import Baseline
     from trtforge.engine.manifest import Manifest
     from trtforge.engine.proof import PrecisionProof
     from trtforge.graph import GraphSummary
-    from trtforge.profiles import ProfilePlan
     from trtforge.scales import Scales
 
 
@@ -26,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file",
         metavar="FILE",
-        help="NAME.engine, NAME.onnx, NAME.cache, scales.json, profiles.json, observations.npz, report.json",
+        help="NAME.engine, NAME.onnx, NAME.cache, observations.npz, a folder of clips, or a JSON file "
+        "that trtforge wrote: scales, profiles, report, audit, search, bench, lock, baseline, check, timings",
     )
 
 
@@ -58,7 +57,7 @@ def explain(path: Path) -> list[RenderableType]:
     if path.suffix == ".cache":
         return _calibration_cache(path)
     if path.suffix == ".json" and not path.name.endswith(".engine.json"):
-        return _json(path)
+        return explain_json(path)
     if path.suffix == ".engine" or path.name.endswith(".engine.json"):
         return _engine(path.with_suffix("") if path.suffix == ".json" else path)
     raise ConfigError(
@@ -141,7 +140,7 @@ def _clips(path: Path) -> list[RenderableType]:
     facts = {"clips": repr(clips), **{f"left out: {name}": reason for name, reason in clips.rejected.items()}}
     for factor, values in counts.items():
         facts[factor] = ", ".join(f"{value} ({count})" for value, count in sorted(values.items()))
-    return [_facts(facts)]
+    return [facts_table(facts)]
 
 
 def _network(path: Path) -> list[RenderableType]:
@@ -156,7 +155,7 @@ def _network(path: Path) -> list[RenderableType]:
         "SHA-256": model_digest(model),
         **model_metadata(model),
     }
-    return [_facts(facts), graph_table(summary)]
+    return [facts_table(facts), graph_table(summary)]
 
 
 def _observations(path: Path) -> list[RenderableType]:
@@ -192,89 +191,6 @@ def _calibration_cache(path: Path) -> list[RenderableType]:
     return [table]
 
 
-def _profiles(plan: ProfilePlan) -> list[RenderableType]:
-    from trtforge.cli.plan_profiles import plan_tables
-
-    facts = {"padding": f"{100 * plan.waste:.2f} % of the exact cost", "coverage": str(plan.coverage)}
-    return [*plan_tables(plan), _facts(facts)]
-
-
-def _json(path: Path) -> list[RenderableType]:
-    from trtforge._files import read_json
-    from trtforge.accuracy import AccuracyReport
-    from trtforge.assignment import Assignment
-    from trtforge.calibration import AuditReport
-    from trtforge.checks import Baseline
-    from trtforge.errors import ConfigError
-    from trtforge.profiles import ProfilePlan
-    from trtforge.scales import Scales
-
-    value = read_json(path, what="JSON file", error=ConfigError)
-    kind = str(value.get("format")) if isinstance(value, dict) else "none"
-    if kind.startswith("trtforge.scales/"):
-        return [scales_table(Scales.from_json(value, source=str(path)))]
-    if kind.startswith("trtforge.accuracy/"):
-        return [AccuracyReport.from_json(value, source=str(path))]
-    if kind.startswith("trtforge.baseline/"):
-        return [_facts(_baseline_facts(Baseline.from_json(value, source=str(path))))]
-    if kind.startswith("trtforge.assignment/"):
-        return [_facts(_assignment_facts(Assignment.from_json(value, source=str(path))))]
-    if kind.startswith("trtforge.search/"):
-        return [_facts(_assignment_facts(Assignment.from_json(value["assignment"], source=str(path))))]
-    if kind.startswith("trtforge.audit/"):
-        return [AuditReport.from_json(value, source=str(path))]
-    if kind.startswith("trtforge.profiles/"):
-        return _profiles(ProfilePlan.load(path))
-    if kind.startswith("trtforge.report/"):
-        return _report(value, path)
-    raise ConfigError(f"{path} is of no kind that trtforge knows: its format is {kind!r}")
-
-
-def _assignment_facts(assignment: Assignment) -> dict[str, str]:
-    score, budget = assignment.score, assignment.budget
-    worst = budget.worst_stratum(score)
-    words = score.words
-    return {
-        "assignment": repr(assignment),
-        "in floating point": ", ".join(assignment.keep_float) or "nothing",
-        "SNR": f"{score.snr_db:.2f} dB, cosine {score.cosine:.5f}",
-        **({"WER": f"{100 * words.wer_increase:+.2f} points, {words.num_words} words"} if words else {}),
-        **({"worst stratum": f"{worst[0]}, {100 * worst[1]:+.2f} points"} if worst else {}),
-        "network": f"SHA-256 {assignment.model_sha256}",
-        "scales": f"SHA-256 {assignment.scales_sha256}",
-    }
-
-
-def _baseline_facts(baseline: Baseline) -> dict[str, str]:
-    facts = {
-        "baseline of": f"{baseline.runner}, beside {baseline.reference}",
-        "clips": f"{len(baseline.clips)}, feeds {baseline.feeds_sha256[:12]}",
-    }
-    metrics = baseline.metrics()
-    if wer := metrics.get("wer"):
-        facts["WER"] = f"{wer['errors']} errors in {wer['words']} words"
-    for name, spread in metrics.get("snr_db", {}).items():
-        facts[f"SNR of {name}"] = f"{spread['mean']:.2f} dB, {spread['p5']:.2f} to {spread['p95']:.2f}"
-    if spread := metrics.get("time_by_reference"):
-        facts["time"] = f"{spread['p50']:.3f} x reference, {spread['p5']:.3f} to {spread['p95']:.3f}"
-    return facts | dict(baseline.environment)
-
-
-def _report(value: dict[str, Any], path: Path) -> list[RenderableType]:
-    from trtforge.accuracy import AccuracyReport
-
-    engine = value.get("engine") or {}
-    facts = _facts(
-        {
-            "title": str(value.get("title")),
-            "command": str(value.get("command")),
-            "engine": f"{engine.get('library')} {engine.get('version')}, {engine.get('bytes')} bytes",
-        }
-    )
-    accuracy = value.get("accuracy")
-    return [facts, AccuracyReport.from_json(accuracy, source=str(path))] if accuracy else [facts]
-
-
 def _engine(path: Path) -> list[RenderableType]:
     from rich.markup import escape
 
@@ -283,7 +199,7 @@ def _engine(path: Path) -> list[RenderableType]:
     from trtforge.errors import EngineIncompatibleError
 
     engine = Engine.load(path, check_machine=False)
-    facts = _facts(_manifest_facts(engine.manifest) | {"signature": _signature(path)})
+    facts = facts_table(_manifest_facts(engine.manifest) | {"signature": _signature(path)})
     proof = engine.manifest.proof
     try:
         check_runs_here(engine.manifest)
@@ -341,26 +257,13 @@ def _manifest_facts(manifest: Manifest) -> dict[str, str]:
     return facts
 
 
-def _facts(rows: dict[str, str]) -> Table:
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE, show_header=False, padding=(0, 1))
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for name, text in rows.items():
-        table.add_row(escape(name), escape(text))
-    return table
-
-
 def _table(*columns: str, title: str) -> Table:
-    from rich import box
     from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column(columns[0], overflow="fold")
+    from trtforge._tables import make_table
+
+    table = make_table(escape(title))
+    table.add_column(columns[0])
     for column in columns[1:]:
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(column, justify="right")
     return table

@@ -88,7 +88,7 @@ def _check(path: str, *, require_gpu: bool) -> int:
             f"found {escape(drift.found)}",
             soft_wrap=True,
         )
-        console.print(f"      {escape(drift.remedy)}", soft_wrap=True)
+        console.print(f"      {escape(drift.remedy)}", soft_wrap=not console.is_terminal)
     faults = sum(drift.is_fault for drift in drifts)
     checked = f"{len(lock.engines)} engines, {len(lock.files)} files, {len(lock.packages)} packages"
     console.print(f"{checked}: {faults} drifted" if faults else f"{checked}: as locked")

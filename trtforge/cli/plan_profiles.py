@@ -114,14 +114,14 @@ def run(args: argparse.Namespace) -> None:
         outside=args.outside,
     )
     plan.save(args.output)
-    for table in plan_tables(plan, ", frames" if cost is None else ", ms"):
+    for table in plan_tables(plan, "frames" if cost is None else "ms"):
         console.print(table)
     for source, count in lengths.empty_rows.items():
         rows = f"{count} row{'s' * (count > 1)}"
         said = f"{rows} of {source} left out: nothing in column {args.column!r}"
-        console.print(f"[bold]empty[/]     {escape(said)}", soft_wrap=True)
+        console.print(f"[bold]empty[/]     {escape(said)}", soft_wrap=not console.is_terminal)
     console.print(f"[bold]padding[/]   {100 * plan.waste:.2f} % of the exact cost")
-    console.print(f"[bold]coverage[/]  {escape(str(plan.coverage))}", soft_wrap=True)
+    console.print(f"[bold]coverage[/]  {escape(str(plan.coverage))}", soft_wrap=not console.is_terminal)
     if args.plot:
         points = [(point.num_profiles, point.waste) for point in plan.curve]
         write_text(args.plot, draw_waste({"Waste": {"planned": points}}, chosen=len(plan.buckets)))
@@ -148,16 +148,18 @@ def plan_tables(plan: ProfilePlan, unit: str = "") -> list[Table]:
     Parameters
     ----------
     plan : what is shown.
-    unit : of its costs, with a comma before it; a plan does not say.
+    unit : of its costs; a plan does not say.
     """
     return [_buckets(plan, unit), _curve(plan)]
 
 
 def _buckets(plan: ProfilePlan, unit: str) -> Table:
-    from rich.table import Table
+    from trtforge._tables import make_table
 
-    table = Table("profile", title=f"Profiles, for batches of {plan.batch[0]} to {plan.batch[2]}")
-    for heading in ("min", "opt", "max", "items", f"exact{unit}", f"padded{unit}", "padding"):
+    costs = f"; exact and padded in {unit}" if unit else ""
+    table = make_table(f"Profiles, for batches of {plan.batch[0]} to {plan.batch[2]}{costs}")
+    table.add_column("profile")
+    for heading in ("min", "opt", "max", "items", "exact", "padded", "padding"):
         table.add_column(heading, justify="right")
     for index, bucket in enumerate(plan.buckets):
         sums = (f"{bucket.exact:.6g}", f"{bucket.padded:.6g}", f"{100 * bucket.waste:.1f} %")
@@ -166,10 +168,13 @@ def _buckets(plan: ProfilePlan, unit: str) -> Table:
 
 
 def _curve(plan: ProfilePlan) -> Table:
-    from rich.table import Table
+    from trtforge._tables import make_table
 
-    table = Table("profiles", *(str(point.num_profiles) for point in plan.curve), title="Least padding")
-    table.add_row("padding, %", *(f"{100 * point.waste:.1f}" for point in plan.curve))
+    table = make_table("Least padding")
+    table.add_column("profiles", justify="right")
+    table.add_column("padding, %", justify="right")
+    for point in plan.curve:
+        table.add_row(str(point.num_profiles), f"{100 * point.waste:.1f}")
     return table
 
 

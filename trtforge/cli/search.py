@@ -207,11 +207,10 @@ def _texts(score: Score) -> tuple[str, str, str]:
 
 
 def _table(*columns: str, title: str) -> Table:
-    from rich import box
-    from rich.table import Table
+    from trtforge._tables import make_table
 
-    table = Table(title=title, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column(columns[0], overflow="fold")
+    table = make_table(title)
+    table.add_column(columns[0])
     for column in columns[1:]:
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(column, justify="right")
     return table

@@ -21,6 +21,7 @@ from trtforge.graph import (
 )
 from trtforge.graph.names import first_reasons
 from trtforge.model import ModelSource, load_model, model_digest, model_inputs
+from trtforge.pipeline.remarks import remark_quiet
 from trtforge.runtime import collect_on_gpu
 from trtforge.runtime.device_collection import require_collecting_gpu
 from trtforge.scales import Scales
@@ -192,6 +193,7 @@ def calibrate(
     Warns
     -----
     RuntimeWarning : clips were left out; ``rejected`` of the scales names them all.
+    RuntimeWarning : clips lie below -60 dBFS from end to end; ``quiet`` of the feeds names them all.
     """
     source = load_model(model)
     observations = observe(
@@ -213,6 +215,8 @@ def calibrate(
             RuntimeWarning,
             stacklevel=2,
         )
+    for remark in remark_quiet(getattr(feeds, "quiet", {}), len(feeds)):
+        warnings.warn(remark, RuntimeWarning, stacklevel=2)
     return choose(observations, method, percentile=percentile)
 
 

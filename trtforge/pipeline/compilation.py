@@ -47,7 +47,12 @@ from trtforge.pipeline.evaluation import Contender, can_run, check_texts, evalua
 from trtforge.pipeline.fastest import ONE_PRECISION, build_fastest
 from trtforge.pipeline.lowering import lower
 from trtforge.pipeline.quantization import quantize, quantize_weights, rest_for
-from trtforge.pipeline.remarks import remark_clips_outside, remark_engine_not_run, remark_only_zeros
+from trtforge.pipeline.remarks import (
+    remark_clips_outside,
+    remark_engine_not_run,
+    remark_only_zeros,
+    remark_quiet,
+)
 from trtforge.pipeline.reporting import make_report
 from trtforge.pipeline.smoothing import smooth as smooth_network
 from trtforge.profiles import OptimizationProfile
@@ -194,6 +199,7 @@ def compile(  # noqa: A001 - the word users look for
     if assignment is not None:
         exclude = [*exclude, *assignment.exclude_for(model_digest(source))]
     scales, complete, observations = None, None, None
+    remarks: list[str] = []
     # A calibration cache cannot leave layers in floating point.
     is_whole = not exclude and keep_float == "none"
     # A complete cache would quantize products of activations too.
@@ -201,9 +207,10 @@ def compile(  # noqa: A001 - the word users look for
     observed = tensors_to_know(precision, chosen, collect_on, for_cache=for_cache)
     if observed is not None and calibration_set is not None:
         with stages.stage("calibrate" if precision in CALIBRATED else "observe") as stage:
+            feeds = calibration_set.feeds(features)
             observations = observe(
                 source,
-                calibration_set.feeds(features),
+                feeds,
                 exclude=exclude,
                 attention=attention,
                 activation_bytes=activation_bytes,
@@ -223,6 +230,7 @@ def compile(  # noqa: A001 - the word users look for
             if observed == "cache":
                 complete = choose(observations, method, percentile=percentile)
             stage.note(summarize_scales(scales) if scales else repr(observations))
+        remarks += remark_quiet(feeds.quiet, len(feeds))
     if not fastest:
         with stages.stage("quantize" if scales or precision in WEIGHT_ONLY else "prepare") as stage:
             network = _network_for(
@@ -274,7 +282,7 @@ def compile(  # noqa: A001 - the word users look for
         seconds=stages.seconds,
         command=command,
     )
-    remarks = remark_only_zeros(scales)
+    remarks += remark_only_zeros(scales)
     first = report(accuracy=None, remarks=remarks)
     made = Compilation(name, engine, network, scales, observations, None, first)
     if output is not None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from trtforge.accuracy import AccuracyReport
 from trtforge.audio import ClipSet, Features
 from trtforge.model import TensorSpec
 from trtforge.profiles import OptimizationProfile
 from trtforge.scales import Scales
-from trtforge.units import num_samples
+from trtforge.units import format_level, num_samples
 
 _MOST_NAMES = 3
 
@@ -53,6 +53,24 @@ def remark_clips_outside(
     return [
         f"{len(outside)} of {len(lengths)} evaluated clips lie outside the engine's profiles, which take "
         f"{low} to {high} frames: they have {span}, and the engine would refuse them."
+    ]
+
+
+def remark_quiet(quiet: Mapping[str, float], num_clips: int) -> list[str]:
+    """Name clips that are nearly silent, and say how many there are.
+
+    Parameters
+    ----------
+    quiet : id to largest magnitude, as `ClipFeeds.quiet` has them.
+    num_clips : clips of the set.
+    """
+    if not quiet:
+        return []
+    more = f" and {len(quiet) - _MOST_NAMES} more" if len(quiet) > _MOST_NAMES else ""
+    told = ", ".join(f"{clip!r} ({format_level(peak)})" for clip, peak in list(quiet.items())[:_MOST_NAMES])
+    return [
+        f"{len(quiet)} of {num_clips} calibration clips are nearly silent, below -60 dBFS from end to end: "
+        f"{told}{more}. Silence says nothing of the ranges that speech needs: listen to them."
     ]
 
 

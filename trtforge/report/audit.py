@@ -9,6 +9,7 @@ from typing import Any
 from trtforge.report.audit_plots import Curve, drift_plot, influence_plot
 from trtforge.report.formatting import count, number, percent, plural, points, small_percent
 from trtforge.report.plots import Plots
+from trtforge.units import format_level
 
 _NUM_SHOWN = 12
 _NUM_ROWS = 30
@@ -67,6 +68,10 @@ def audit_section(report: Mapping[str, Any], plots: Plots) -> dict[str, Any] | N
                 for row in audit["saturations"]
             ]
         ),
+        "quiet": [
+            {"id": clip, "level": format_level(float(peak))}
+            for clip, peak in (audit.get("quiet") or {}).items()
+        ],
         "rejected": [{"id": clip, "reason": reason} for clip, reason in rejected.items()],
     }
 
