@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.apart import add_options, run_apart
 from benchmarks.collection.contenders import CONTENDERS
-from benchmarks.collection.inputs import NETWORKS
+from benchmarks.collection.inputs import NETWORKS, has_attention
 from benchmarks.environment import describe_run
 from benchmarks.origin import cores_of, versions_of
 from benchmarks.pages import fill_between, load_result, table, to_text
@@ -44,6 +44,7 @@ _NAMES = {
     "modelopt": "NVIDIA's modelopt",
 }
 _HEADING = ("Windows", "Contender", "Tensors", "Time, s", "Ratio", "Choosing, s", "Memory above, MB")
+_SAME_TENSORS = "the network has no attention products, so that the tensors would be the same"
 # What ONNX Runtime's calibrator holds for each window until the end, measured at 8 windows; it doubles when
 # the windows are joined.
 _HELD_BYTES = {"whisper_tiny_encoder": 750_000_000, "recogniser": 60_000_000}
@@ -54,7 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     args = _parser().parse_args(given)
     if args.redraw:
-        write_page(load_result(args.output or RESULT, kind=FORMAT, module=MODULE))
+        there = args.output or RESULT
+        result = load_result(there, kind=FORMAT, module=MODULE)
+        result = {**result, "rows": completed(result["rows"], args.why_not)}
+        write_text(there, to_text(result))
+        write_page(result)
         return 0
     published = tuple(args.windows) == WINDOWS and args.contenders == list(CONTENDERS)
     output: Path = args.output or (RESULT if published else TRIAL)
@@ -69,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for row in measured:
                 print(json.dumps(row), flush=True)
     rows.sort(key=lambda row: NETWORKS.index(row["network"]))
-    result = {"format": FORMAT, "rows": rows, "runs": runs}
+    result = {"format": FORMAT, "rows": completed(rows, args.why_not), "runs": runs}
     write_text(output, to_text(result))
     if output == RESULT:
         write_page(result)
@@ -112,6 +117,8 @@ def run_once(contender: str, network: str, num_windows: int, args: argparse.Name
     needed = 2 * _HELD_BYTES[network] * num_windows
     if contender == "onnxruntime" and needed > 0.9 * _memory_bytes():
         return {"skipped": f"holds all windows at once: about {needed / 1e9:.0f} GB"}
+    if contender == "trtforge_no_attention" and not has_attention(network):
+        return {"skipped": _SAME_TENSORS}
     done = run_apart("benchmarks.collection.contenders", contender, (network, str(num_windows)), args)
     if done.reason is not None:
         return dict(done.reason)
@@ -137,14 +144,63 @@ def compared(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+def completed(rows: Sequence[dict[str, Any]], why_not: str = "not run") -> list[dict[str, Any]]:
+    """Give each contender of a network a row at each number of windows.
+
+    Where nothing was run, it has the reason; what was measured twice of the same tensors is given once.
+    """
+    found = {(row["network"], row["windows"], row["contender"]): row for row in rows}
+    result = []
+    for network, windows in dict.fromkeys((row["network"], row["windows"]) for row in rows):
+        asked = {row["contender"] for row in rows if row["network"] == network}
+        for contender in (name for name in CONTENDERS if name in asked):
+            head = {"network": network, "windows": windows, "contender": contender}
+            row = found.get((network, windows, contender), {**head, "skipped": why_not})
+            if contender == "trtforge_no_attention" and "run_s" in row and not has_attention(network):
+                row = {**head, "skipped": _SAME_TENSORS}
+            result.append(row)
+    return result
+
+
 def tables(result: dict[str, Any]) -> str:
     """Return the page's tables in Markdown, one for each network, and where the numbers are from."""
     parts = []
     for network in dict.fromkeys(row["network"] for row in result["rows"]):
         rows = [_cells(row) for row in result["rows"] if row["network"] == network and "run_s" in row]
-        parts.append(f"### {TITLES[network]}\n\n{table(_HEADING, rows, right=5)}")
+        mine = [row for row in result["rows"] if row["network"] == network]
+        told = (table(_HEADING, rows, right=5), _against_onnxruntime(mine), _left_out(mine))
+        parts.append("\n\n".join([f"### {TITLES[network]}", *filter(None, told)]))
     made = [f"* {TITLES[network]}: {_origin(result['runs'][network])}" for network in result["runs"]]
     return "\n\n".join([*parts, "### Made with\n\n" + "\n".join(made)])
+
+
+def _against_onnxruntime(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say how much longer ONNX Runtime takes, counting alone and with choosing."""
+    found = {(row["windows"], row["contender"]): row for row in rows if "run_s" in row}
+    said = []
+    for windows in dict.fromkeys(row["windows"] for row in rows):
+        ours, theirs = (found.get((windows, name)) for name in ("trtforge", "onnxruntime"))
+        if ours and theirs:
+            counting = theirs["run_s"] / ours["run_s"]
+            both = (theirs["run_s"] + theirs["choose_s"]) / (ours["run_s"] + ours["choose_s"])
+            said.append(f"{counting:.1f} and {both:.1f} times at {windows} windows")
+    if not said:
+        return ""
+    return (
+        "ONNX Runtime's calibrator takes, against trtforge on the same tensors, counting alone and with "
+        f"choosing: {'; '.join(said)}."
+    )
+
+
+def _left_out(rows: Sequence[Mapping[str, Any]]) -> str:
+    """List who was not measured, with the reason."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if "run_s" not in row:
+            why = row.get("skipped") or f"failed: {row['failed']}"
+            reasons.setdefault((_NAMES[row["contender"]], why), []).append(str(row["windows"]))
+    lines = [f"* {name}, {', '.join(windows)} windows: {why}" for (name, why), windows in reasons.items()]
+    return "\n".join(["Left out:", "", *lines]) if lines else ""
 
 
 def _origin(run: Mapping[str, Any]) -> str:
@@ -175,6 +231,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--repeats", type=int, default=1, help="most runs of each contender; medians count")
     add_options(parser, timeout_s=3600.0)
     parser.add_argument("--output", type=Path, metavar="PATH", help="the JSON")
+    parser.add_argument("--why-not", default="not run", metavar="TEXT", help="reason on rows not run")
     parser.add_argument("--redraw", action="store_true", help="measure nothing; fill the page from the JSON")
     return parser
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,6 +71,13 @@ def layer_tensors(model: onnx.ModelProto, *, attention: bool) -> list[str]:
         if node.op_type in _OPERATORS and (attention or constants & set(node.input)):
             names |= dict.fromkeys(name for name in (*node.input, *node.output) if name not in constants)
     return [name for name in names if name]
+
+
+@cache
+def has_attention(name: str) -> bool:
+    """Whether products of two activations are among the layers of a network of the benchmark."""
+    model = make_network(name)
+    return layer_tensors(model, attention=True) != layer_tensors(model, attention=False)
 
 
 def joined_windows(feeds: Feeds, num_frames: int) -> Iterator[NDArray[np.float32]]:

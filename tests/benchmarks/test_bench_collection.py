@@ -3,8 +3,19 @@ from argparse import Namespace
 
 import numpy as np
 
-from benchmarks.bench_collection import FORMAT, LONG_S, MODULE, PAGE, RESULT, compared, main, measure, tables
-from benchmarks.collection.inputs import Windows, layer_tensors, make_network
+from benchmarks.bench_collection import (
+    FORMAT,
+    LONG_S,
+    MODULE,
+    PAGE,
+    RESULT,
+    compared,
+    completed,
+    main,
+    measure,
+    tables,
+)
+from benchmarks.collection.inputs import Windows, has_attention, layer_tensors, make_network
 from benchmarks.networks.whisper_encoder import EncoderShape, whisper_encoder
 from benchmarks.pages import load_result, to_text
 from trtforge._ort import make_session
@@ -53,6 +64,34 @@ def test_what_cannot_run_says_why():
     too_large, missing = measure("whisper_tiny_encoder", 10**6, args)
     assert too_large["skipped"] == "holds all windows at once: about 1500000 GB"
     assert missing["skipped"] == "no interpreter with modelopt was given (--modelopt-python)"
+
+
+def test_gaps_have_a_reason_and_nothing_is_given_twice():
+    head = {"network": "recogniser", "windows": 8}
+    rows = [
+        {**head, "contender": "trtforge", "run_s": 1.0, "num_tensors": 38},
+        {**head, "contender": "trtforge_no_attention", "run_s": 1.1, "num_tensors": 38},
+        {**head, "contender": "modelopt", "run_s": 9.0},
+        {**head, "windows": 32, "contender": "trtforge", "run_s": 2.0, "num_tensors": 38},
+    ]
+    found = {(row["windows"], row["contender"]): row for row in completed(rows, "it was late")}
+    assert len(found) == 6
+    assert found[32, "modelopt"]["skipped"] == "it was late"
+    assert found[8, "trtforge_no_attention"]["skipped"].startswith("the network has no attention products")
+    assert found[8, "modelopt"]["run_s"] == 9.0
+    assert completed(list(found.values())) == list(found.values())
+    assert not has_attention("recogniser")
+
+
+def test_the_page_says_who_was_left_out_and_which_ratio_is_meant():
+    page = PAGE.read_text(encoding="utf-8")
+    assert "* NVIDIA's modelopt, 32, 128, 512 windows: left out of the run, which took it to" in page
+    assert "counting alone and with choosing: 7.5 and 18.3 times at 8 windows." in page
+    rows = load_result(RESULT, kind=FORMAT, module=MODULE)["rows"]
+    assert {
+        row["num_tensors"] for row in rows if row["contender"] == "trtforge_no_attention" and "run_s" in row
+    } == {44}
+    assert len(rows) == 2 * 4 * 5
 
 
 def test_contenders_take_turns_and_what_is_long_runs_once(monkeypatch):

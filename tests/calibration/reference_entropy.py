@@ -17,18 +17,18 @@ def divergence(counts, num_kept, num_levels):
     for i in range(num_kept, len(counts)):
         p[num_kept - 1] += counts[i]
 
+    level_of = np.empty(num_kept, np.int64)
     mass = np.zeros(num_levels)
     occupied = np.zeros(num_levels)
     for i in range(num_kept):
-        level = i * num_levels // num_kept
-        mass[level] += counts[i]
+        level_of[i] = i * num_levels // num_kept
+        mass[level_of[i]] += counts[i]
         if counts[i] > 0:
-            occupied[level] += 1
+            occupied[level_of[i]] += 1
     q = np.zeros(num_kept)
     for i in range(num_kept):
-        level = i * num_levels // num_kept
         if counts[i] > 0:
-            q[i] = mass[level] / occupied[level]
+            q[i] = mass[level_of[i]] / occupied[level_of[i]]
 
     p_total = p.sum()
     q_total = q.sum()
@@ -37,8 +37,8 @@ def divergence(counts, num_kept, num_levels):
         if p[i] > 0:
             if q[i] == 0:
                 return math.inf
-            result += p[i] / p_total * math.log((p[i] / p_total) / (q[i] / q_total))
-    return result
+            result += p[i] * math.log(p[i] * q_total / (q[i] * p_total))
+    return result / p_total
 
 
 @numba.njit
@@ -53,3 +53,10 @@ def index(counts, num_levels):
         if divergences[candidate] <= least + 1e-9:
             best = candidate
     return num_levels + best
+
+
+def first_as_second(counts):
+    """Counts whose first bin has the count of the second, unless that leaves none at all."""
+    replaced = counts.copy()
+    replaced[0] = replaced[1]
+    return replaced if replaced.any() else counts

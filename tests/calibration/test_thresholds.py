@@ -1,9 +1,9 @@
 import math
-import time
 
 import numpy as np
 import pytest
 
+from benchmarks.bench_thresholds import five_hundred, measure
 from tests.calibration import reference_entropy
 from trtforge.calibration import (
     Histogram,
@@ -26,7 +26,7 @@ def observed(values):
 
 def random_counts(rng, num_bins):
     """One histogram of a kind drawn at random; its last bin may be empty."""
-    kind = rng.integers(8)
+    kind = rng.integers(9)
     position = (np.arange(num_bins) + 0.5) / num_bins
     if kind == 0:  # bell
         density = np.exp(-0.5 * (position * rng.uniform(2, 12)) ** 2)
@@ -45,10 +45,12 @@ def random_counts(rng, num_bins):
     elif kind == 6:  # outliers far from the rest
         density = np.exp(-position * 60)
         density[-1] = rng.uniform(1e-6, 1e-2)
+    elif kind == 7:  # a few values in all
+        density = np.exp(-position * rng.uniform(0, 20))
     else:  # flat
         density = np.ones(num_bins)
     density = density / max(density.sum(), 1e-300)
-    total = 10 ** rng.uniform(0, 9) if kind != 5 else rng.integers(1, 1000)
+    total = rng.integers(1, 1000) if kind in (5, 7) else 10 ** rng.uniform(0, 9)
     counts = rng.poisson(density * total).astype(np.int64)
     if not counts.any():
         counts[rng.integers(num_bins)] = 1
@@ -98,6 +100,16 @@ class TestEntropyAgainstTheDefinition:
         rng = np.random.default_rng(20240117)
         different = []
         for trial in range(1000):
+            counts = random_counts(rng, 2048)
+            want = reference_entropy.index(reference_entropy.first_as_second(counts), 128)
+            if entropy_index(counts) != want:
+                different.append((trial, want))
+        assert different == []
+
+    def test_other_sizes_and_the_first_bin_as_counted(self):
+        rng = np.random.default_rng(8)
+        different = []
+        for trial in range(500):
             num_bins = int(rng.integers(16, 400))
             num_levels = int(rng.choice([8, 16]))
             counts = random_counts(rng, num_bins)
@@ -105,13 +117,6 @@ class TestEntropyAgainstTheDefinition:
             if entropy_index(counts, num_levels, first_bin="as_counted") != want:
                 different.append((trial, want))
         assert different == []
-
-    def test_full_size(self):
-        rng = np.random.default_rng(8)
-        for _ in range(40):
-            counts = random_counts(rng, 2048)
-            got = entropy_index(counts, first_bin="as_counted")
-            assert got == reference_entropy.index(counts, 128)
 
     def test_compiled_reference_is_the_python_one(self):
         counts = random_counts(np.random.default_rng(3), 60)
@@ -191,13 +196,8 @@ class TestEveryMethod:
     def test_max(self):
         assert max_amax(observed([0.5, -2.25, 1.0])) == 2.25
 
-    def test_five_hundred_histograms_in_seconds(self):
-        rng = np.random.default_rng(7)
-        histograms = [observed(rng.standard_t(rng.uniform(2, 20), size=3000)) for _ in range(50)]
-        for method in self.METHODS:
-            method(histograms[0])
-        start = time.process_time()
-        for histogram in histograms:
-            for method in self.METHODS:
-                method(histogram)
-        assert (time.process_time() - start) * 10 < 5.0
+    def test_five_hundred_histograms_take_less_than_five_seconds(self):
+        # What is promised; benchmarks/bench_thresholds.py measures what it is.
+        seconds = measure(five_hundred())["cpu_s"]
+        assert sorted(seconds) == ["entropy", "max", "mse", "percentile"]
+        assert sum(seconds.values()) < 5.0

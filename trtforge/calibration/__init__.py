@@ -25,6 +25,7 @@ from trtforge.calibration.onnxruntime_tables import read_onnxruntime_table, writ
 from trtforge.calibration.orders import only, random_order, stratified_order
 from trtforge.calibration.parser_names import parser_names
 from trtforge.calibration.per_clip import collect_per_clip
+from trtforge.calibration.quantized_graphs import read_qdq_scales
 from trtforge.calibration.thresholds import entropy_amax, entropy_index, max_amax, mse_amax, percentile_amax
 from trtforge.calibration.torch_hooks import collect_torch
 
@@ -62,6 +63,7 @@ __all__ = [
     "random_order",
     "read_calibration_cache",
     "read_onnxruntime_table",
+    "read_qdq_scales",
     "scales_from_cache",
     "stratified_order",
     "write_calibration_cache",
