@@ -104,9 +104,8 @@ def medians(rounds: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, An
 def lines(result: Mapping[str, Any]) -> str:
     """Return the table in Markdown, and where it is from."""
     rows = [(row["method"], f"{row['wall_s']:.2f}", f"{row['cpu_s']:.2f}") for row in result["rows"]]
-    rows.append(
-        ("together", *(f"{sum(row[key] for row in result['rows']):.2f}" for key in ("wall_s", "cpu_s")))
-    )
+    wall_s, cpu_s = (sum(row[key] for row in result["rows"]) for key in ("wall_s", "cpu_s"))
+    rows.append(("together", f"{wall_s:.2f}", f"{cpu_s:.2f}"))
     run = result["run"]
     return (
         f"{result['num_histograms']} histograms of {result['num_bins']} bins; medians of {result['rounds']} "
