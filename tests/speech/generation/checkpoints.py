@@ -36,22 +36,22 @@ def loud(model: Any, gain: float = 5) -> Any:
 
 
 @functools.cache
-def whisper(seed: int) -> Any:
+def whisper(seed: int, *, gain: float = 5, **changes: int) -> Any:
     torch.manual_seed(seed)
-    config = transformers.WhisperConfig(
-        **SIZES,
-        vocab_size=NUM_SYMBOLS,
-        num_mel_bins=80,
-        max_source_positions=50,
-        max_target_positions=64,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-        decoder_start_token_id=3,
-        suppress_tokens=None,
-        begin_suppress_tokens=None,
-    )
-    return loud(transformers.WhisperForConditionalGeneration(config))
+    settings = {
+        "vocab_size": NUM_SYMBOLS,
+        "num_mel_bins": 80,
+        "max_source_positions": 50,
+        "max_target_positions": 64,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "decoder_start_token_id": 3,
+        "suppress_tokens": None,
+        "begin_suppress_tokens": None,
+    }
+    config = transformers.WhisperConfig(**{**SIZES, **settings, **changes})
+    return loud(transformers.WhisperForConditionalGeneration(config), gain)
 
 
 @functools.cache

@@ -6,10 +6,9 @@ import functools
 from typing import Any
 
 import numpy as np
-import torch
 import transformers
 
-from tests.speech.generation.checkpoints import SIZES, loud
+from tests.speech.generation.checkpoints import whisper
 from trtforge.speech.whisper.vocabulary import _letters_of_bytes
 
 SPECIAL = [
@@ -39,22 +38,17 @@ def tokenizer() -> Any:
 
 @functools.cache
 def model(seed: int = 0, *, num_mels: int = 80) -> Any:
-    torch.manual_seed(seed)
     known = ids()
-    config = transformers.WhisperConfig(
-        **SIZES,
+    made = whisper(
+        seed,
+        gain=3,
         vocab_size=NUM_SYMBOLS,
         num_mel_bins=num_mels,
-        max_source_positions=50,
-        max_target_positions=64,
         pad_token_id=STOP,
         bos_token_id=STOP,
         eos_token_id=STOP,
         decoder_start_token_id=known["<|startoftranscript|>"],
-        suppress_tokens=None,
-        begin_suppress_tokens=None,
     )
-    made = loud(transformers.WhisperForConditionalGeneration(config), gain=3)
     settings = made.generation_config
     settings._from_model_config = False  # else loading drops what Whisper adds
     settings.is_multilingual = True
