@@ -269,9 +269,12 @@ def test_a_network_of_fixed_length_is_told_how_it_is_calibrated() -> None:
         LogMel().check((TensorSpec("mel", "float32", ("b", 80, 3000)),))
     assert caught.value.hint == (
         "export the network with a dynamic time axis; one that takes no other length, as Whisper's encoder, "
-        "is calibrated in Python: cut longer clips, pad the features of each to 3000 frames, and pass "
-        "trtforge.ArrayFeeds to trtforge.calibrate, as the page on calibration shows under "
-        '"Networks of fixed length"'
+        "is calibrated in Python:\n"
+        "  features = trtforge.LogMel(...)  # as the network was trained\n"
+        "  mel = features(clips.audio(clip, sampling_rate=features.sampling_rate))[:, :3000]\n"
+        '  batches.append({"mel": np.pad(mel, ((0, 0), (0, 3000 - mel.shape[1])))[None]})\n'
+        "  scales = trtforge.calibrate(model, trtforge.ArrayFeeds(batches))\n"
+        'The page on calibration has all steps up to the engine under "Networks of fixed length"'
     )
 
 

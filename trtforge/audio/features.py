@@ -222,10 +222,7 @@ class LogMel:
             raise ModelError(
                 f"the features give {gives}, as many frames as a clip has; the network wants exactly "
                 f"{found.shape[2]}: {found}",
-                hint="export the network with a dynamic time axis; one that takes no other length, as "
-                "Whisper's encoder, is calibrated in Python: cut longer clips, pad the features of each to "
-                f"{found.shape[2]} frames, and pass trtforge.ArrayFeeds to trtforge.calibrate, as the page "
-                'on calibration shows under "Networks of fixed length"',
+                hint=_fixed_length_hint(found.name, found.shape[2]),
             )
 
     def to_json(self) -> dict[str, Any]:
@@ -294,3 +291,15 @@ def _check_integer(features: LogMel, name: str, smallest: int, largest: int) -> 
     value = getattr(features, name)
     if isinstance(value, bool) or not isinstance(value, int) or not smallest <= value <= largest:
         raise ConfigError(f"{name} must be an integer from {smallest} to {largest}, got {value!r}")
+
+
+def _fixed_length_hint(name: str, length: int) -> str:
+    return (
+        "export the network with a dynamic time axis; one that takes no other length, as Whisper's encoder, "
+        "is calibrated in Python:\n"
+        "  features = trtforge.LogMel(...)  # as the network was trained\n"
+        f"  mel = features(clips.audio(clip, sampling_rate=features.sampling_rate))[:, :{length}]\n"
+        f'  batches.append({{"{name}": np.pad(mel, ((0, 0), (0, {length} - mel.shape[1])))[None]}})\n'
+        "  scales = trtforge.calibrate(model, trtforge.ArrayFeeds(batches))\n"
+        'The page on calibration has all steps up to the engine under "Networks of fixed length"'
+    )
