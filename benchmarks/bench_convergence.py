@@ -1,14 +1,15 @@
 """Show how many clips are enough: drift of the scales by number of clips, order and method.
 
 ``python -m benchmarks.bench_convergence`` measures, then writes the JSON, the plot and the page's tables;
-with ``--redraw`` it makes plot and tables anew from JSON that is there.
+with ``--redraw`` it makes plot and tables anew from JSON that is there. Its 2688 clips are synthesised into
+``out/`` where they are not there yet, which takes espeak-ng.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,16 @@ from benchmarks.convergence.page import tables
 from benchmarks.convergence.plot import draw
 from benchmarks.environment import describe_run
 from benchmarks.pages import ROOT, Publication
+from calibration_sets.synthesis.build import build
+from calibration_sets.synthesis.design import SetName
+from calibration_sets.synthesis.store import MANIFEST, read_manifest
 
 MODULE = "benchmarks.bench_convergence"
 FORMAT = "trtforge.bench.convergence/1"
 RESULT = ROOT / "benchmarks/results/convergence.json"
 PLOT = ROOT / "docs/images/convergence.svg"
 PAGE = ROOT / "docs/how-many-clips.md"
+SET: SetName = "podcast_en_large"
 _DIGITS = 6
 
 PUBLICATION = Publication(MODULE, FORMAT, RESULT, PAGE, tables, PLOT, draw)
@@ -46,23 +51,27 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     from trtforge.pipeline import CLEAN, make_orders, observe_clips
 
     stages = Stages(Console())
-    clips = ClipSet.load(args.calibration_set)[: args.limit]
+    folder = args.calibration_set or synthesised()
+    clips = ClipSet.load(folder)[: args.limit]
     with stages.stage("observe") as stage:
         observed = observe_clips(args.model, clips, on_progress=stage)
     orders = make_orders(clips, observed.clip_ids, num_seeds=args.seeds)
-    begin = time.perf_counter()
-    found = convergence(observed, orders)
-    seconds = {**stages.seconds, "choose": time.perf_counter() - begin}
+    with stages.stage("choose"):
+        found = convergence(observed, orders)
     return {
         "format": FORMAT,
         "model": {"file": Path(args.model).name, "sha256": observed.model_sha256},
-        "clips": {"name": clips.name, "sha256": clips.digest, "num_clips": found.num_clips},
+        "clips": {
+            "name": clips.name,
+            "sha256": clips.digest,
+            "num_clips": found.num_clips,
+            "made_by": _made_by(folder),
+        },
         "clean": dict(CLEAN),
         "num_clips_of_order": {kind: len(sequences[0]) for kind, sequences in orders.items()},
         "seeds": args.seeds,
         "limit": args.limit,
         "limits": {"median": found.max_median, "p99": found.max_p99},
-        "seconds": {stage: round(value, 1) for stage, value in seconds.items()},
         "drifts": [
             {
                 "order": drift.order,
@@ -82,14 +91,30 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def synthesised() -> Path:
+    """Return the folder of the large set, made where it is not there yet."""
+    from rich.console import Console
+
+    folder = ROOT / "out" / SET
+    if not (folder / MANIFEST).is_file():
+        build(SET, folder, workers=os.cpu_count() or 1, console=Console())
+    return folder
+
+
+def _made_by(folder: Path) -> list[str]:
+    """Name the speech programs of a synthetic set, with their versions."""
+    if not (folder / MANIFEST).is_file():
+        return []
+    return sorted({entry["recipe"]["program"] for entry in read_manifest(folder) if "recipe" in entry})
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__)
-    paths: tuple[tuple[str, Path | None, str], ...] = (
-        ("--model", ROOT / "examples/models/asr_en/asr_en.onnx", "the network, in FP32"),
-        ("--calibration-set", ROOT / "calibration_sets/podcast_en", "the clips"),
+    model = ROOT / "examples/models/asr_en/asr_en.onnx"
+    parser.add_argument("--model", type=Path, default=model, metavar="PATH", help="the network, in FP32")
+    parser.add_argument(
+        "--calibration-set", type=Path, metavar="PATH", help=f"the clips (default: {SET}, made in out/)"
     )
-    for option, default, text in paths:
-        parser.add_argument(option, type=Path, default=default, metavar="PATH", help=text)
     parser.add_argument(
         "--seeds", type=int, default=10, metavar="N", help="orders of each kind (default: 10)"
     )

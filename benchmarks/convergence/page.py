@@ -78,9 +78,9 @@ def _origin(result: Mapping[str, Any]) -> str:
         (
             f"* `{run['command']}`",
             f"* network `{result['model']['file']}`, SHA-256 `{result['model']['sha256'][:12]}`",
-            f"* clips `{result['clips']['name']}`, digest `{result['clips']['sha256'][:12]}`",
-            f"* {run['date']}, {cores_of(run['machine'])}: "
-            + ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in result["seconds"].items()),
+            f"* clips `{result['clips']['name']}`, digest `{result['clips']['sha256'][:12]}`"
+            + "".join(f", {program}" for program in result["clips"]["made_by"]),
+            f"* {run['date']}, {cores_of(run['machine'])}",
             f"* {versions_of(run)}",
         )
     )

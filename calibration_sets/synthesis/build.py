@@ -1,4 +1,4 @@
-"""Build or check the two synthetic speech sets.
+"""Build or check the synthetic speech sets.
 
 ``python -m calibration_sets.synthesis.build [--set NAME] [--output DIR] [--workers N] [--check]``
 """
@@ -17,7 +17,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import track
 
-from calibration_sets.synthesis.design import NUM_CLIPS, SetName
+from calibration_sets.synthesis.design import NUM_CLIPS, STORED, SetName
 from calibration_sets.synthesis.readme import update_readme
 from calibration_sets.synthesis.recipes import recipes
 from calibration_sets.synthesis.render import DurationError
@@ -34,7 +34,7 @@ def build(name: SetName, folder: Path, *, workers: int, console: Console) -> lis
 
     Parameters
     ----------
-    name : ``podcast_en`` or ``podcast_en_test``.
+    name : one of `NUM_CLIPS`.
     folder : where ``audio/`` and ``manifest.jsonl`` go; audio files of other clips there are removed.
     workers : number of processes.
     console : shows the progress.
@@ -102,7 +102,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m calibration_sets.synthesis.build",
         description="Build or check the synthetic speech sets.",
     )
-    parser.add_argument("--set", choices=tuple(NUM_CLIPS), dest="name", help="one set; both if not given")
+    both = " and ".join(STORED)
+    parser.add_argument("--set", choices=tuple(NUM_CLIPS), dest="name", help=f"one set; {both} if not given")
     parser.add_argument(
         "--output", type=Path, default=SETS, metavar="DIR", help="holds a folder for each set"
     )
@@ -122,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console()
     differences: list[str] = []
     try:
-        for name in [options.name] if options.name else NUM_CLIPS:
+        for name in [options.name] if options.name else STORED:
             folder = options.output / name
             if options.check:
                 differences += check(name, folder, workers=options.workers, console=console)

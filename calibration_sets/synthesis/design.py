@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from calibration_sets.synthesis.voices import ACCENTS
 
-SetName = Literal["podcast_en", "podcast_en_test"]
+SetName = Literal["podcast_en", "podcast_en_test", "podcast_en_large"]
 
 RATES = ("slow", "normal", "fast")
 PITCHES = ("low", "mid", "high")
@@ -22,9 +22,11 @@ REVERBS = ("dry", "0.3", "0.8")
 CHANNELS = ("studio", "telephone", "codec")
 LOUDNESSES = ("quiet", "normal", "loud")
 
-NUM_CLIPS: dict[SetName, int] = {"podcast_en": 192, "podcast_en_test": 240}
+NUM_CLIPS: dict[SetName, int] = {"podcast_en": 192, "podcast_en_test": 240, "podcast_en_large": 2688}
+# The sets that the repository holds; the large one is built where it is needed.
+STORED: tuple[SetName, ...] = ("podcast_en", "podcast_en_test")
 # Clips with neither noise, room nor channel: the reference that all others are held against.
-NUM_PLAIN: dict[SetName, int] = {"podcast_en": 8, "podcast_en_test": 24}
+NUM_PLAIN: dict[SetName, int] = {"podcast_en": 8, "podcast_en_test": 24, "podcast_en_large": 112}
 _FLITE_ACCENTS = ("flite-rms", "flite-slt")
 _FLITE_CLIPS_EACH = 20
 # The man's voice is not raised to a woman's pitch, nor the woman's lowered to a man's.
@@ -75,7 +77,7 @@ def factors(name: SetName) -> dict[str, tuple[str, ...]]:
 
     Parameters
     ----------
-    name : ``podcast_en`` or ``podcast_en_test``.
+    name : one of `NUM_CLIPS`.
 
     Returns
     -------
@@ -110,7 +112,7 @@ def design(name: SetName) -> tuple[Strata, ...]:
 
     Parameters
     ----------
-    name : ``podcast_en`` or ``podcast_en_test``.
+    name : one of `NUM_CLIPS`.
 
     Returns
     -------

@@ -6,13 +6,24 @@ from dataclasses import asdict, dataclass, fields
 from functools import cache
 from random import Random
 
-from calibration_sets.synthesis.design import NUM_CLIPS, SetName, Strata, design
+from calibration_sets.synthesis.design import NUM_CLIPS, STORED, SetName, Strata, design
 from calibration_sets.synthesis.distort import CodecKind
-from calibration_sets.synthesis.texts import normalise, sentences
+from calibration_sets.synthesis.texts import normalise, sentences, training_sentences
 from calibration_sets.synthesis.voices import Split, Voice, voices
 
-SPLITS: dict[SetName, Split] = {"podcast_en": "calibration", "podcast_en_test": "test"}
-SEEDS: dict[SetName, int] = {"podcast_en": 1_000_000, "podcast_en_test": 2_000_000}
+SPLITS: dict[SetName, Split] = {
+    "podcast_en": "calibration",
+    "podcast_en_test": "test",
+    "podcast_en_large": "calibration",
+}
+SEEDS: dict[SetName, int] = {
+    "podcast_en": 1_000_000,
+    "podcast_en_test": 2_000_000,
+    "podcast_en_large": 3_000_000,
+}
+# Letters of a sentence that every voice says in 3 to 8 s at the pace that its length brings it.
+_LENGTHS = range(48, 100)
+_MAX_COMMAS = 3
 
 # espeak-ng's words a minute are words of average length; spoken sentences come out a quarter faster.
 WORDS_PER_MINUTE = {"slow": 110, "normal": 145, "fast": 185}
@@ -77,7 +88,7 @@ def recipes(name: SetName) -> dict[str, Recipe]:
 
     Parameters
     ----------
-    name : ``podcast_en`` or ``podcast_en_test``.
+    name : one of `NUM_CLIPS`.
 
     Returns
     -------
@@ -134,7 +145,7 @@ def _assign_texts(name: SetName, random: Random) -> list[str]:
 
     Sentences left over are spoken in pairs, the shortest ones, in as many of the clips that are not slow.
     """
-    pool = sorted(sentences(SPLITS[name]), key=lambda text: (len(text), text))
+    pool = sorted(_sentences(name), key=lambda text: (len(text), text))
     count = NUM_CLIPS[name]
     if len(pool) < count:
         raise ValueError(f"{name} needs {count} sentences, there are {len(pool)}")
@@ -153,3 +164,20 @@ def _assign_texts(name: SetName, random: Random) -> list[str]:
         texts.update(zip(clips, chosen, strict=True))
         start += len(clips)
     return [texts[i] for i in range(count)]
+
+
+def _sentences(name: SetName) -> tuple[str, ...]:
+    """Return the sentences of a fixed split; the large set has more clips than those have sentences."""
+    if name in STORED:
+        return sentences(SPLITS[name])
+    # Speakers pause at commas, of which spelled-out numbers have many.
+    fitting = (
+        text
+        for text in training_sentences(SEEDS[name])
+        if len(text) in _LENGTHS and text.count(",") <= _MAX_COMMAS
+    )
+    found: dict[str, str] = {}
+    while len(found) < NUM_CLIPS[name]:
+        text = next(fitting)
+        found.setdefault(normalise(text), text)
+    return tuple(found.values())

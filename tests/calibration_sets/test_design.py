@@ -3,9 +3,9 @@ from itertools import combinations
 
 import pytest
 
-from calibration_sets.synthesis.design import NUM_CLIPS, NUM_PLAIN, design, factors, feasible_pairs
+from calibration_sets.synthesis.design import NUM_CLIPS, NUM_PLAIN, STORED, design, factors, feasible_pairs
 
-SETS = tuple(NUM_CLIPS)
+SETS = STORED
 
 
 def pair_counts(name):
@@ -78,5 +78,5 @@ def test_plain_clips(name, least):
 
 
 def test_unknown_set():
-    with pytest.raises(ValueError, match="set must be one of podcast_en, podcast_en_test, not 'other'"):
+    with pytest.raises(ValueError, match="podcast_en, podcast_en_test, podcast_en_large, not 'other'"):
         design("other")

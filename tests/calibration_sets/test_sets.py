@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from calibration_sets.synthesis.design import NUM_CLIPS, design
+from calibration_sets.synthesis.design import NUM_CLIPS, STORED, design
 from calibration_sets.synthesis.distort import active_rms
 from calibration_sets.synthesis.readme import strata_table
 from calibration_sets.synthesis.recipes import LOUDNESS_DBFS, recipes
 from calibration_sets.synthesis.store import read_manifest
 
 FOLDER = Path(__file__).parents[2] / "calibration_sets"
-SETS = tuple(NUM_CLIPS)
+SETS = STORED
 KEYS = [
     "id",
     "path",

@@ -31,9 +31,8 @@ def test_tables_by_hand():
         "num_clips_of_order": {"random": 12},
         "limits": {"median": 0.01, "p99": 0.05},
         "seeds": 3,
-        "clips": {"name": "some", "sha256": "b" * 64, "num_clips": 12},
+        "clips": {"name": "some", "sha256": "b" * 64, "num_clips": 12, "made_by": ["speaker 1.0"]},
         "model": {"file": "x.onnx", "sha256": "a" * 64},
-        "seconds": {"observe": 1.6},
         "run": {
             "command": "python -m x",
             "date": "2026-01-01",
@@ -47,7 +46,8 @@ def test_tables_by_hand():
         "Median over 2 tensors and 3 orders",
         "| max | random | 0.5 (4) |",
         "| max | `b` 4 % at 8 |",
-        "2 cores of abacus: observe 2 s",
+        "* 2026-01-01, 2 cores of abacus\n",
+        "* clips `some`, digest `bbbbbbbbbbbb`, speaker 1.0\n",
     ):
         assert line in page, line
     assert "old" not in page
