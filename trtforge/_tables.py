@@ -30,10 +30,20 @@ class FittingTable(Table):
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the table, or its paragraphs."""
+        # Title and caption may be wider than the columns.
+        title, caption = self.title, self.caption
+        if title:
+            yield Text.from_markup(str(title), style=self.title_style or "table.title")
         if self._arrange(options.max_width):
-            yield from super().__rich_console__(console, options)
+            self.title = self.caption = None
+            try:
+                yield from list(super().__rich_console__(console, options))
+            finally:
+                self.title, self.caption = title, caption
         else:
             yield from self._paragraphs()
+        if caption:
+            yield Text.from_markup(str(caption), style=self.caption_style or "table.caption")
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         """Take all the room there is; what is not needed stays empty."""
@@ -69,8 +79,6 @@ class FittingTable(Table):
         return True
 
     def _paragraphs(self) -> RenderResult:
-        if self.title:
-            yield _text(self.title)
         headings = [" ".join(_text(column.header).plain.split()) for column in self.columns]
         rows = zip(*(column.cells for column in self.columns), strict=True)
         for row, settings in zip(rows, self.rows, strict=True):
@@ -84,8 +92,6 @@ class FittingTable(Table):
             if first.plain:
                 yield Text.assemble((headings[0] + " " if headings[0] else "", "dim"), first, style=style)
             yield Padding(Text("; ", style=style).join(shown), (0, 0, 0, 2))
-        if self.caption:
-            yield _text(self.caption)
 
 
 def make_table(title: str | None = None) -> Table:
