@@ -22,7 +22,7 @@ def describe_run(
     Parameters
     ----------
     module : dotted name of the benchmark, as given to ``python -m``.
-    arguments : what followed it.
+    arguments : what followed it; of absolute paths what tells nothing about the machine is written.
     packages : distributions whose versions may move the numbers; absent ones are left out.
 
     Returns
@@ -31,9 +31,17 @@ def describe_run(
     ``versions``.
     """
     return {
-        "command": shlex.join(["python", "-m", module, *arguments]),
+        "command": shlex.join(["python", "-m", module, *map(_without_folders, arguments)]),
         "commit": git_commit(_ROOT),
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         "machine": machine_facts(),
         "versions": package_versions(packages),
     }
+
+
+def _without_folders(argument: str) -> str:
+    """Write a path from the repository's root, or by its name where it lies elsewhere."""
+    path = Path(argument)
+    if not path.is_absolute():
+        return argument
+    return str(path.relative_to(_ROOT)) if path.is_relative_to(_ROOT) else path.name

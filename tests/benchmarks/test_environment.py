@@ -32,3 +32,10 @@ def test_a_commit_says_when_files_differ_from_it(tmp_path: Path) -> None:
     assert git_commit(tmp_path) == head
     (tmp_path / "a").write_text("2")
     assert git_commit(tmp_path) == head + "+"
+
+
+def test_paths_of_the_machine_stay_out_of_the_command(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    arguments = ["--output", f"{root}/out/a.json", "--cache", str(tmp_path / "timing.cache"), "--quick"]
+    run = describe_run("benchmarks.bench_x", arguments)
+    assert run["command"] == "python -m benchmarks.bench_x --output out/a.json --cache timing.cache --quick"
