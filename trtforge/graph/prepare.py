@@ -45,8 +45,8 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
 def with_constants_folded(model: onnx.ModelProto) -> onnx.ModelProto:
     """Compute what depends on constants alone, and change nothing else.
 
-    A weight that a ``Cast`` or another node makes is no weight to TensorRT 8.6, but a tensor: it fuses
-    nothing with such a convolution, and does not run it in INT8.
+    A weight that a ``Cast`` or another node makes seems to be no weight to TensorRT 8.6, but a tensor, so that
+    it fuses nothing with such a convolution.
 
     Parameters
     ----------
