@@ -45,7 +45,7 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
 def with_constants_folded(model: onnx.ModelProto) -> onnx.ModelProto:
     """Compute what depends on constants alone, and change nothing else.
 
-    A weight that a ``Cast`` or another node makes seems to be no weight to TensorRT 8.6, but a tensor, so that
+    TensorRT 8.6 seems to take a weight that a ``Cast`` or another node makes for a tensor, no weight, so that
     it fuses nothing with such a convolution.
 
     Parameters
