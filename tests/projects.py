@@ -9,6 +9,12 @@ from pathlib import Path
 from tests.bundled import ROOT
 
 
+def _environment(**more: str) -> dict[str, str]:
+    """Return what these tests run in, but for options of pytest, which are theirs."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    return {**kept, "PYTHONPATH": str(ROOT), **more}
+
+
 def run_pytest(folder: Path, *words: str) -> tuple[int, str]:
     """Run a project's tests with the plugin, installed or not."""
     installed = any(
@@ -18,7 +24,7 @@ def run_pytest(folder: Path, *words: str) -> tuple[int, str]:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *plugin, *words],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
+        env=_environment(COLUMNS="200"),
         capture_output=True,
         text=True,
     )
@@ -27,6 +33,4 @@ def run_pytest(folder: Path, *words: str) -> tuple[int, str]:
 
 def run_python(folder: Path, *words: str) -> None:
     """Run a project's own script."""
-    subprocess.run(
-        [sys.executable, *words], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True
-    )
+    subprocess.run([sys.executable, *words], cwd=folder, env=_environment(), check=True)

@@ -54,11 +54,13 @@ def test_growth_is_zero_where_nothing_grows(machine):
         fake_gpu.ENGINE, feeds()[:2], requests=40, cuda_graphs=2, warm_up=20, checks=4
     )
     assert [row["requests"] for row in found["checks"]] == [0, 10, 20, 30, 40]
-    assert (found["device_growth_bytes"], found["failures"]) == (0, [])
+    assert found["failures"] == []
     last = found["checks"][-1]["num_contexts"]
     assert last <= found["most_contexts"] == 12
     settled = next(row for row in found["checks"] if row["num_contexts"] == last)
     assert found["settled_after_requests"] == settled["requests"]
+    # Threads may happen to meet only near the end, and then it says nothing.
+    assert found["device_growth_bytes"] == (0 if settled["requests"] <= 30 else None)
 
 
 @pytest.mark.parametrize(
