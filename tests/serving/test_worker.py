@@ -90,15 +90,21 @@ def test_batch_work_that_must_wait_is_passed_by():
     assert [entry.ticket.number for entry in waiting.take_all()] == [0]
 
 
+def fill(worker, gate):
+    """Submit as many requests as run at once, and wait until they do; the gate holds them."""
+    gate.armed = True
+    running = [worker.submit(ROW) for _ in range(2)]
+    assert gate.entered.wait(5)
+    while worker.num_running < len(running):
+        time.sleep(0.01)
+    return running
+
+
 def test_a_request_that_cannot_be_in_time_is_turned_away_with_a_time_to_try_again(gate):
     sink = PrometheusSink()
     worker = Worker("p", doubler(before=gate, max_rows=1), deadline=60, limits=Limits(waiting=3), sink=sink)
     with worker:
-        gate.armed = True
-        taken = [worker.submit(ROW) for _ in range(2)]
-        assert gate.entered.wait(5)
-        while len(worker.waiting(Priority.STANDARD)):
-            time.sleep(0.01)
+        taken = fill(worker, gate)
         taken += [worker.submit(ROW) for _ in range(3)]
         with pytest.raises(RefusedError, match="3 requests wait, as many as may") as caught:
             worker.submit(ROW)
@@ -112,9 +118,7 @@ def test_a_request_that_cannot_be_in_time_is_turned_away_with_a_time_to_try_agai
 
 def test_what_waits_beyond_its_deadline_is_told_so(gate):
     with Worker("p", doubler(before=gate, max_rows=1), deadline=60) as worker:
-        gate.armed = True
-        running = [worker.submit(ROW) for _ in range(2)]
-        assert gate.entered.wait(5)
+        running = fill(worker, gate)
         late = worker.submit(ROW, deadline=0.3)
         with pytest.raises(DeadlineError, match="deadline passed") as caught:
             late.result(5)
@@ -128,9 +132,8 @@ def test_a_lost_gpu_fails_what_runs_and_refuses_what_waits_at_once(gate):
     sink, lost = PrometheusSink(), threading.Event()
     worker = Worker("p", doubler(before=gate, max_rows=1), deadline=60, sink=sink, on_lost=lost.set)
     with worker:
-        gate.armed, gate.error = True, DeviceLostError("CUDA failed: cudaErrorIllegalAddress")
-        running = [worker.submit(ROW) for _ in range(2)]
-        assert gate.entered.wait(5)
+        gate.error = DeviceLostError("CUDA failed: cudaErrorIllegalAddress")
+        running = fill(worker, gate)
         waiting = worker.submit(ROW)
         gate.open.set()
         assert lost.wait(1)
@@ -181,9 +184,7 @@ def test_draining_answers_what_was_taken_and_takes_no_more(gate):
 
 def test_a_drain_that_takes_too_long_refuses_the_rest(gate):
     with Worker("p", doubler(before=gate, max_rows=1), deadline=60) as worker:
-        gate.armed = True
-        taken = [worker.submit(ROW) for _ in range(4)]
-        assert gate.entered.wait(5)
+        taken = fill(worker, gate) + [worker.submit(ROW) for _ in range(2)]
         assert not worker.drain(0.1)
         gate.open.set()
         ended = [future.exception(5) for future in taken]
