@@ -16,7 +16,7 @@ from trtforge.calibration.observations import Observations
 from trtforge.calibration.observers import Observer
 from trtforge.calibration.padding import ClipParts
 from trtforge.errors import CalibrationError, InputError
-from trtforge.feeds import Feed, Feeds
+from trtforge.feeds import Arrays, Feed, Feeds, as_feeds
 from trtforge.model import TensorSpec, model_digest, model_inputs
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ DEFAULT_ACTIVATION_BYTES = 400_000_000
 
 def collect(
     model: onnx.ModelProto,
-    feeds: Feeds,
+    feeds: Feeds | Sequence[Arrays],
     tensors: Sequence[str],
     *,
     on_progress: Callable[[int, int], None] | None = None,
@@ -45,7 +45,7 @@ def collect(
     Parameters
     ----------
     model : the network; not changed, and of any size, as no two segments hold the same large weights.
-    feeds : the clips, as inputs of the network.
+    feeds : the clips, as inputs of the network, or a list of mappings of input name to array.
     tensors : names of inputs or intermediate results of the network, of floating point.
     on_progress : called after each batch with the number of clips run and of all clips.
     max_nonfinite_share : largest share of clips with non-finite activations, 0 to 1.
@@ -62,7 +62,7 @@ def collect(
     ModelError : ONNX Runtime cannot load the network.
     MissingExtraError : ONNX Runtime or Numba is not installed.
     """
-    tally = ClipTally(max_nonfinite_share)
+    tally, feeds = ClipTally(max_nonfinite_share), as_feeds(feeds)
     names = tuple(dict.fromkeys(tensors))
     check_names(model, names)
     inputs = {spec.name: spec for spec in model_inputs(model)}

@@ -15,7 +15,7 @@ from trtforge.calibration.collect import DEFAULT_ACTIVATION_BYTES, check_feed, c
 from trtforge.calibration.counting import BatchCounts
 from trtforge.calibration.padding import ClipParts, Part
 from trtforge.errors import CalibrationError
-from trtforge.feeds import Feeds
+from trtforge.feeds import Arrays, Feeds, as_feeds
 from trtforge.model import model_digest, model_inputs
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def collect_per_clip(
     model: onnx.ModelProto,
-    feeds: Feeds,
+    feeds: Feeds | Sequence[Arrays],
     tensors: Sequence[str],
     *,
     on_progress: Callable[[int, int], None] | None = None,
@@ -53,7 +53,7 @@ def collect_per_clip(
     ModelError : ONNX Runtime cannot load the network.
     MissingExtraError : ONNX Runtime or Numba is not installed.
     """
-    tally = ClipTally(max_nonfinite_share)
+    tally, feeds = ClipTally(max_nonfinite_share), as_feeds(feeds)
     names = tuple(dict.fromkeys(tensors))
     check_names(model, names)
     inputs = {spec.name: spec for spec in model_inputs(model)}

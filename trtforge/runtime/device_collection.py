@@ -14,8 +14,8 @@ from trtforge.calibration import Histogram, Observations
 from trtforge.calibration.clip_tally import ClipTally
 from trtforge.calibration.collect import check_feed, check_names, clip_ids_of
 from trtforge.calibration.counting import BatchCounts
-from trtforge.calibration.padding import ClipParts
-from trtforge.errors import ConfigError, OutOfMemoryError
+from trtforge.calibration.padding import ClipParts, Part
+from trtforge.errors import CalibrationError, ConfigError, OutOfMemoryError
 from trtforge.feeds import Feed, Feeds
 from trtforge.model import model_digest, model_inputs
 from trtforge.nvidia import Flavor, require_gpu, select
@@ -290,10 +290,7 @@ class DeviceCollector:
         # Padding is found from shapes alone: arrays of no memory stand for the tensors.
         hollow = {name: np.broadcast_to(np.float32(0), found.shape) for name, found in lying.items()}
         cut = self._parts.cut(batch.feed, hollow)
-        tensors = tuple(
-            replace(found, parts=tuple((part.row, part.values.shape) for part in cut[name]))
-            for name, found in lying.items()
-        )
+        tensors = tuple(replace(found, parts=shares(name, cut[name])) for name, found in lying.items())
         if self._counter is not None:
             self._counter.count(tensors, batch.groups, slot.findings)
         slot.done.record(self.stream)
@@ -357,6 +354,27 @@ class _Slot:
 
     def __exit__(self, *_: object) -> None:
         self._resources.close()
+
+
+def shares(name: str, parts: Sequence[Part]) -> tuple[tuple[int | None, tuple[int, ...]], ...]:
+    """Return each clip's row in a tensor and the shape of what is counted of it, as `Lying` takes them.
+
+    Parameters
+    ----------
+    name : of the tensor.
+    parts : of its clips.
+
+    Raises
+    ------
+    CalibrationError : the clips of a batch lie on another axis than the first.
+    """
+    if len(parts) > 1 and parts[0].axis:
+        raise CalibrationError(
+            f"tensor {name!r} has the clips of a batch on axis {parts[0].axis}; the GPU counts clips apart "
+            "that lie on the first",
+            hint="feed clips one by one, or collect on the CPU",
+        )
+    return tuple((part.row, part.values.shape) for part in parts)
 
 
 def _rows_between(
