@@ -224,6 +224,21 @@ def test_remote_paths_are_read_through_fsspec(clips: ClipSet) -> None:
     assert found.rejected["far-000009"].startswith("clip 'far-000009': cannot read memory://clips/b.ogg")
 
 
+def test_a_store_that_no_package_reaches_rejects_its_rows(clips: ClipSet) -> None:
+    fsspec = pytest.importorskip("fsspec")
+
+    class Unreachable(fsspec.AbstractFileSystem):  # type: ignore[misc]
+        def _open(self, path: str, *args: Any, **named: Any) -> Any:
+            raise ImportError("Install farfs to access far files")
+
+    fsspec.register_implementation("far", Unreachable, clobber=True)
+    stored = datasets.Dataset.from_dict({"audio": ["far://clips/a.ogg"]})
+    with pytest.raises(
+        ClipSetError, match=r"cannot read far://clips/a.ogg: Install farfs to access far files"
+    ):
+        ClipSet.from_datasets(stored, text=None)
+
+
 def test_wrong_settings_say_what_there_is(stored: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="no column 'sound'; its columns are audio, text, acc"):
         ClipSet.from_datasets(stored["arrow"], audio="sound")

@@ -148,5 +148,5 @@ def read_cell(cell: Any, root: Path | None, clip_id: str) -> Path | bytes:
     try:
         with fsspec.open(path, "rb") as file:
             return bytes(file.read())
-    except (OSError, ValueError) as error:
+    except Exception as error:  # each kind of store raises its own, or lacks a package of its own
         raise ClipError(f"clip {clip_id!r}: cannot read {path}: {error}", clip_id=clip_id) from error

@@ -151,7 +151,7 @@ def check_activation_bytes(activation_bytes: int) -> None:
 def _kind(value: onnx.ValueInfoProto) -> str:
     import onnx
 
-    return onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type)
+    return str(onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type))
 
 
 def _run(session: Any, held: dict[str, Array], outputs: Sequence[str]) -> dict[str, Array]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from trtforge._progress import OnProgress
 from trtforge.calibration import Method, Observations, cache_tensors, choose, collect
+from trtforge.calibration.choose import check_method
 from trtforge.calibration.collect import DEFAULT_ACTIVATION_BYTES
 from trtforge.errors import CalibrationError, ConfigError
 from trtforge.feeds import Arrays, Feeds, as_feeds
@@ -195,6 +196,7 @@ def calibrate(
     RuntimeWarning : clips were left out; ``rejected`` of the scales names them all.
     RuntimeWarning : clips lie below -60 dBFS from end to end; ``quiet`` of the feeds names them all.
     """
+    check_method(method, percentile)
     source = load_model(model)
     observations = observe(
         source,
