@@ -123,7 +123,7 @@ class ClipSet(Sequence[Clip]):
         Parameters
         ----------
         dataset : one split of a data set.
-        audio : column with audio files: a ``datasets.Audio`` feature, or paths as text.
+        audio : column with audio files: a ``datasets.Audio`` feature, paths as text, or the files' bytes.
         text : column with what is said, or a function of the row; None where nobody wrote it down.
         strata : columns to take as strata, or axis to column or function of the row. A function is given the
             row without its audio. A value that is missing or empty leaves the clip without that axis.
