@@ -87,7 +87,7 @@ class RowReader:
         try:
             if columns.id is not None:
                 named = self._text(row, columns.id, "id")
-                if not is_name(named):
+                if named is None or not is_name(named):
                     raise ClipError(f"clip {clip_id!r}: its id is missing, empty or no text: {named!r:.80}")
                 clip_id = named
             text = None if columns.text is None else self._text(row, columns.text, "text")
