@@ -86,8 +86,9 @@ def collect_on_gpu(
     ------
     NoGpuError : there is no such GPU.
     ConfigError : a setting is out of range, or the library cannot give the precision.
-    CalibrationError : a tensor is unknown, not of floating point or not in the engine, there are no clips,
-        or too many clips give non-finite activations. Nothing is returned of what was counted.
+    CalibrationError : a tensor is unknown, not of floating point or not in the engine, it has the clips of a
+        batch on another axis than the first, there are no clips, or too many clips give non-finite
+        activations. Nothing is returned of what was counted.
     InputError : a feed does not fit the inputs of the network.
     BuildError : the library cannot build the network.
     OutOfMemoryError : not even one clip fits.
