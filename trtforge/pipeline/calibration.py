@@ -197,7 +197,7 @@ def calibrate(
     RuntimeWarning : clips lie below -60 dBFS from end to end; ``quiet`` of the feeds names them all.
     """
     check_method(method, percentile)
-    source = load_model(model)
+    source, feeds = load_model(model), as_feeds(feeds)
     observations = observe(
         source,
         feeds,

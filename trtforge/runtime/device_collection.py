@@ -16,8 +16,8 @@ from trtforge.calibration.collect import check_feed, check_names, clip_ids_of
 from trtforge.calibration.counting import BatchCounts
 from trtforge.calibration.padding import ClipParts, Part
 from trtforge.errors import CalibrationError, ConfigError, OutOfMemoryError
-from trtforge.feeds import Feed, Feeds
-from trtforge.model import model_digest, model_inputs
+from trtforge.feeds import Arrays, Feed, Feeds, as_feeds
+from trtforge.model import ModelSource, load_model, model_digest, model_inputs
 from trtforge.nvidia import Flavor, require_gpu, select
 from trtforge.nvidia.building import BuildRequest, build_plan
 from trtforge.nvidia.cuda import Event, Stream, check_last_error, free_memory_bytes, set_device
@@ -42,8 +42,8 @@ _NUM_SLOTS = 2
 
 
 def collect_on_gpu(
-    model: onnx.ModelProto,
-    feeds: Feeds,
+    model: ModelSource,
+    feeds: Feeds | Sequence[Arrays],
     tensors: Sequence[str],
     *,
     device: int = 0,
@@ -98,6 +98,7 @@ def collect_on_gpu(
     tally = ClipTally(max_nonfinite_share)
     _check_settings(precision, max_batch, activation_bytes)
     require_collecting_gpu(device)
+    feeds, model = as_feeds(feeds), load_model(model)
     chosen = flavor if isinstance(flavor, Flavor) else select(flavor)
     names = tuple(dict.fromkeys(tensors))
     check_names(model, names)
