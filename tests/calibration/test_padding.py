@@ -1,3 +1,6 @@
+import gc
+import tracemalloc
+
 import numpy as np
 import pytest
 from onnx import helper
@@ -147,6 +150,20 @@ def test_what_is_the_same_for_one_clip_and_for_many_belongs_to_all():
     )
     parts = ClipParts(model).cut(padded((5, 9)), {"table": np.ones((4, 1), np.float32)})
     assert [(part.row, part.values.shape) for part in parts["table"]] == [(None, (4, 1))]
+
+
+def test_memory_does_not_grow_with_the_lengths_that_were_seen():
+    parts = ClipParts(convolutions())
+    tracemalloc.start()
+    held = []
+    for length in range(20, 220):
+        feed = padded((length, 7))
+        parts.cut(feed, {"mel": feed.arrays["mel"]})
+        if length in (60, 219):
+            gc.collect()
+            held.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert held[1] - held[0] < 30_000
 
 
 def test_scalar():

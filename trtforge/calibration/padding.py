@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 Array: TypeAlias = "NDArray[np.generic]"
 
 
+# Lengths whose shapes are kept beside those of a batch's own clips.
+_KEPT_LENGTHS = 16
+
+
 @dataclass(frozen=True)
 class Part:
     """A view of one clip's share of an activation.
@@ -103,6 +107,9 @@ class ClipParts:
             shapes[name] = tuple(shape)
         key = tuple(sorted(shapes.items()))
         if key not in self._inferred:
+            # What a batch needs stays for its other segments; of all lengths, it would grow with the clips.
+            while len(self._inferred) > num_rows + _KEPT_LENGTHS:
+                del self._inferred[next(iter(self._inferred))]
             self._inferred[key] = self._inference.shapes(shapes)
         return self._inferred[key]
 
