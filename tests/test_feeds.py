@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from trtforge.audio import ClipSet
 from trtforge.errors import InputError
 from trtforge.feeds import ArrayFeeds, Feeds, as_feeds
 
@@ -36,3 +37,6 @@ def test_feeds_must_agree_on_their_names() -> None:
 def test_what_is_no_feeds_says_what_was_wanted() -> None:
     with pytest.raises(InputError, match=r"feeds were wanted, got str\nhint: pass clips\.feeds\(features\)"):
         as_feeds("calibration_sets/podcast_en")  # type: ignore[arg-type]
+    clips = ClipSet.load("calibration_sets/podcast_en", verify=False)
+    with pytest.raises(InputError, match="feeds were wanted, got ClipSet"):
+        as_feeds(clips)  # type: ignore[arg-type]

@@ -69,6 +69,7 @@ def test_the_digest_is_of_the_content() -> None:
 def test_external_data_beside_the_model_is_read(tmp_path: Path) -> None:
     model = load_model(save_external(tmp_path))
     assert numpy_helper.to_array(model.graph.initializer[0])[3, 2] == 11
+    assert model_digest(model) == model_digest(small_model())
 
 
 def zip_bytes() -> bytes:

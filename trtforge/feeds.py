@@ -106,11 +106,13 @@ def as_feeds(source: Feeds | Sequence[Arrays]) -> Feeds:
     ------
     InputError : the source is neither.
     """
-    if isinstance(source, Feeds):
-        return source
-    if isinstance(source, str | os.PathLike) or not isinstance(source, Iterable) or hasattr(source, "feeds"):
-        raise InputError(
-            f"feeds were wanted, got {type(source).__name__}",
-            hint="pass clips.feeds(features), or a list of mappings of input name to array",
-        )
-    return ArrayFeeds(source)
+    # A clip set is sized, iterable and has a digest, too, and its feeds are yet to be made.
+    if not hasattr(source, "feeds"):
+        if isinstance(source, Feeds):
+            return source
+        if isinstance(source, Iterable) and not isinstance(source, str | os.PathLike):
+            return ArrayFeeds(source)
+    raise InputError(
+        f"feeds were wanted, got {type(source).__name__}",
+        hint="pass clips.feeds(features), or a list of mappings of input name to array",
+    )

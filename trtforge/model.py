@@ -103,6 +103,9 @@ def load_model(source: ModelSource) -> onnx.ModelProto:
         onnx.checker.check_model(model if fits_one_file(model) else _with_weights_as_inputs(model))
     except Exception as error:
         raise ModelError(f"{path} is not a valid ONNX network: {error}") from error
+    for tensor in _all_tensors(model.graph):
+        # What was read from beside the file is marked as read, which would make another digest of it.
+        tensor.ClearField("data_location")
     return model
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import random
 import sys
 from collections import Counter
@@ -173,6 +174,8 @@ def test_a_silent_clip_bears_no_noise(clips: ClipSet, make_set: MakeSet, folders
         ({"noise": ("street",), "snr_db": (5,)}, "no folder for street\nhint: name it in folders"),
         ({"reverb": ("hall",), "folders": {"hall": "/nowhere"}}, "no folder for hall"),
         ({"speed": (3.0,)}, "speed must lie in 0.5 to 2"),
+        ({"gain_db": (0.0, 1e6)}, "gain_db must lie in -100 to 100, got"),
+        ({"noise": ("babble",), "snr_db": (math.nan,)}, "snr_db must lie in -100 to 100, got"),
         ({"speed": ()}, "speed lists no value"),
         ({"band_hz": ((300, 9000),)}, "must rise within 0 to 8000 Hz"),
         ({"codec": ("aac",)}, "must be none, opus, mp3 or vorbis"),

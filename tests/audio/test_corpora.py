@@ -224,6 +224,21 @@ def test_remote_paths_are_read_through_fsspec(clips: ClipSet) -> None:
     assert found.rejected["far-000009"].startswith("clip 'far-000009': cannot read memory://clips/b.ogg")
 
 
+def test_a_store_that_no_package_reaches_rejects_its_rows(clips: ClipSet) -> None:
+    fsspec = pytest.importorskip("fsspec")
+
+    class Unreachable(fsspec.AbstractFileSystem):  # type: ignore[misc]
+        def _open(self, path: str, *args: Any, **named: Any) -> Any:
+            raise ImportError("Install farfs to access far files")
+
+    fsspec.register_implementation("far", Unreachable, clobber=True)
+    stored = datasets.Dataset.from_dict({"audio": ["far://clips/a.ogg"]})
+    with pytest.raises(
+        ClipSetError, match=r"cannot read far://clips/a.ogg: Install farfs to access far files"
+    ):
+        ClipSet.from_datasets(stored, text=None)
+
+
 def test_wrong_settings_say_what_there_is(stored: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="no column 'sound'; its columns are audio, text, acc"):
         ClipSet.from_datasets(stored["arrow"], audio="sound")
@@ -233,3 +248,39 @@ def test_wrong_settings_say_what_there_is(stored: dict[str, Any]) -> None:
         ClipSet.from_datasets(stored["arrow"], balance=("noise",))
     with pytest.raises(ConfigError, match="max_clips must be at least 1, got 0"):
         ClipSet.from_datasets(stored["arrow"], max_clips=0)
+    with pytest.raises(ConfigError, match="max_rows must be at least 1, got -1"):
+        ClipSet.from_datasets(stored["arrow"], max_rows=-1)
+    with pytest.raises(ConfigError, match="balance names 'noize', which strata does not; it names 'noise'"):
+        ClipSet.from_datasets(stored["arrow"], strata=["noise"], balance=["noize"], max_clips=3)
+    with pytest.raises(ConfigError, match="a data set was wanted, got str"):
+        ClipSet.from_datasets("edinburghcstr/edacc")
+
+
+def test_nothing_left_says_why(stored: dict[str, Any]) -> None:
+    with pytest.raises(
+        ClipSetError, match=r"no clip is left .* of 24 rows, all were .* less than 90 s or more"
+    ):
+        ClipSet.from_datasets(stored["arrow"], min_duration=90)
+    with pytest.raises(ClipSetError, match=r"of 24 rows, all were passed over by keep"):
+        ClipSet.from_datasets(stored["arrow"], keep=lambda row: False)
+    with pytest.raises(ClipSetError, match="has no rows"):
+        ClipSet.from_datasets(stored["arrow"].select([]))
+
+
+def test_files_as_plain_bytes(clips: ClipSet) -> None:
+    files = [(PODCAST / clip.path).read_bytes() for clip in clips[:3]]
+    dataset = datasets.Dataset.from_dict({"audio": files})
+    for kind in (dataset, dataset.to_iterable_dataset()):
+        found = ClipSet.from_datasets(kind, text=None)
+        assert [clip.sha256 for clip in found] == [clip.sha256 for clip in clips[:3]]
+
+
+def test_what_no_manifest_can_hold_is_rejected(clips: ClipSet) -> None:
+    table = as_dataset(rows(clips)[:3])
+    texts, ids = iter(["fine", "\ud800", "fine"]), iter(["one", "two", "a\0b"])
+    found = ClipSet.from_datasets(
+        table, text=lambda row: next(texts), id=lambda row: next(ids), name="c", max_bad_share=0.9
+    )
+    assert found.ids == ("one",)
+    assert found.rejected["two"] == "the row's text is no text: '\\ud800'"
+    assert "its id is missing, empty or no text: 'a\\x00b'" in found.rejected["c-000002"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ def test_bad_lines_are_set_aside_one_by_one(make_set: MakeSet) -> None:
         "gone-00013": "clip 'gone-00013': cannot read the file: [Errno 2] No such file or directory: "
         f"'{folder}/gone.wav'",
         "c01-00014": "clip 'c01-00014': asked for 1.00 s from 0.40 s on, the file holds 0.60 s",
-        "minus": "clip 'minus': its offset is -1, not a number of seconds",
+        "minus": "clip 'minus': its offset is -1, not a number of seconds from 0 to 1000000",
         "five": "clip 'five': its text is 5, not text",
     }
     with pytest.raises(ClipSetError, match="4 of 16 clips of 'nemo' are unusable, at most 10% may be"):
@@ -96,6 +97,13 @@ def test_bad_lines_are_set_aside_one_by_one(make_set: MakeSet) -> None:
     ("lines", "says"),
     [
         ([{"text": "a"}], "line 1: the key 'audio_filepath' is missing"),
+        (
+            [{"audio_filepath": "c\0.wav"}],
+            "line 1: the key 'audio_filepath' is missing or no file can be call",
+        ),
+        ([{"audio_filepath": "\ud800.wav"}], "line 1: the key 'audio_filepath' is missing or no file can be"),
+        ([{"audio_filepath": "c00.wav", "id": ["a"]}], "line 1: its id is .*, not text or a number"),
+        ([{"audio_filepath": "c00.wav", "id": "\ud800"}], "line 1: its id is .*, not text or a number"),
         ([{"audio_filepath": "c00.wav", "id": "a"}] * 2, "line 2: id 'a' was used before"),
         ([], "names no clips"),
     ],
@@ -103,6 +111,32 @@ def test_bad_lines_are_set_aside_one_by_one(make_set: MakeSet) -> None:
 def test_a_malformed_manifest_is_refused(make_set: MakeSet, lines: list[Any], says: str) -> None:
     with pytest.raises(ClipSetError, match=says):
         ClipSet.from_nemo(write(make_set(2) / "nemo.json", *lines))
+
+
+@pytest.mark.parametrize(
+    ("hostile", "says"),
+    [
+        ({"duration": 1e308}, r"its duration is 1e\+308, not a number of seconds from 0 to 1000000"),
+        ({"duration": 10**400}, "its duration is 10+, not a number of seconds"),
+        ({"offset": 1e300, "duration": 0.1}, r"its offset is 1e\+300, not a number of seconds"),
+        ({"text": "\ud800"}, r"its text is '\\ud800', not text"),
+        ({"accent": ["scots"]}, r"its accent is \['scots'\], not text or a number"),
+    ],
+)
+def test_values_that_cannot_be_are_rejected_with_their_line(
+    make_set: MakeSet, tmp_path: Path, hostile: dict[str, Any], says: str
+) -> None:
+    good = {"audio_filepath": "c00.wav", "accent": 7}
+    bad = {"audio_filepath": "c01.wav", "id": "bad", "accent": "scots", **hostile}
+    clips = ClipSet.from_nemo(write(make_set(2) / "nemo.json", good, bad), strata=["accent"], max_bad_share=1)
+    assert re.search(says, clips.rejected["bad"])
+    assert clips.strata() == {"c00-00001": {"accent": "7"}}
+    assert clips.save(tmp_path / "saved").ids == clips.ids
+
+
+def test_an_id_may_be_any_number(make_set: MakeSet) -> None:
+    lines = [{"audio_filepath": "c00.wav", "id": 0}, {"audio_filepath": "c01.wav", "id": ""}]
+    assert ClipSet.from_nemo(write(make_set(2) / "nemo.json", *lines)).ids == ("0", "c01-00002")
 
 
 def test_a_key_of_strata_that_no_line_has_is_refused(make_set: MakeSet) -> None:

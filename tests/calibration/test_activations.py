@@ -85,6 +85,28 @@ def test_subgraphs_read_what_crosses_a_cut():
     assert given["c"].tolist() == [0, 0, 0, 0]
 
 
+def test_no_cut_goes_through_a_type_that_numpy_lacks():
+    small = network(
+        [
+            helper.make_node("Relu", ["x"], ["relu"]),
+            helper.make_node("Cast", ["relu"], ["brief"], to=TensorProto.BFLOAT16),
+            helper.make_node("Cast", ["brief"], ["back"], to=TensorProto.FLOAT),
+            helper.make_node("Tanh", ["back"], ["y"]),
+        ],
+        {"x": ["n", 8]},
+        ["y"],
+    )
+    x = {"x": np.linspace(-1, 1, 16, dtype=np.float32).reshape(2, 8)}
+    names = ["relu", "back", "y"]
+    whole = merged(everything(ActivationSource(small, names, activation_bytes=1 << 30), x))
+    source = ActivationSource(small, names, activation_bytes=1)
+    cut = merged(everything(source, x))
+    assert source.num_segments == 3
+    assert all(np.array_equal(cut[name], whole[name]) for name in names)
+    with pytest.raises(CalibrationError, match=r"'brief' cannot be observed: .* does not give out bfloat16"):
+        ActivationSource(small, ["brief"], activation_bytes=1)
+
+
 def test_failure_names_what_was_run():
     add = network([helper.make_node("Add", ["x", "y"], ["z"])], {"x": ["a"], "y": ["b"]}, ["z"])
     source = ActivationSource(add, ["z"], activation_bytes=1 << 30)

@@ -44,6 +44,16 @@ def test_what_is_found(report):
     )
 
 
+def test_few_clips_do_not_tell_whether_they_are_enough():
+    clips, strata = two_tensors(8)
+    few = audit_observations(observed(clips), strata, orders={"random": [random_order(clips)]})
+    assert (
+        "clips that are enough ! 8 are too few to tell: drift is measured from 8 on, against all"
+        in printed(few)
+    )
+    assert "Drift from" not in printed(few)
+
+
 def test_it_survives_json(report, tmp_path):
     report.save(tmp_path / "audit.json")
     value = json.loads((tmp_path / "audit.json").read_text())

@@ -60,6 +60,8 @@ def test_the_header_has_the_version_as_tensorrt_writes_it(version, algorithm, he
         ("11.0.0", "entropy", "TensorRT 11.0.0 takes no calibration cache; TensorRT 8, 9 and 10 do"),
         ("eight", "entropy", "library_version must be a TensorRT version such as '8.6.0', got 'eight'"),
         (8.6, "entropy", "such as '8.6.0', got 8.6"),
+        ("8.6.100", "entropy", "such as '8.6.0', got '8.6.100'"),
+        ("٨.6.0", "entropy", "such as '8.6.0', got '٨.6.0'"),
     ],
 )
 def test_there_is_no_header_for_libraries_without_calibrators(version, algorithm, message):
@@ -80,6 +82,7 @@ def test_a_path_in_the_place_of_the_cache_is_named(tmp_path):
         (b"\n", "line 1: wanted a first line such as 'TRT-8600-EntropyCalibration2'"),
         (b"TRT-8600-Nonsense\nx: 3c010a14\n", "line 1: wanted a first line .* got 'TRT-8600-Nonsense'"),
         (b"TRT-86-EntropyCalibration2\n", "line 1: wanted a first line"),
+        ("TRT-٨٦٠٠-EntropyCalibration2\n".encode(), "line 1: wanted a first line"),
         (TEXT.encode()[:-1], "line 5: cut short"),
         (TEXT.encode()[:60], "line 3: cut short"),
         (TEXT.replace("\n", "\r\n").encode(), "line 1: wanted a first line"),

@@ -57,6 +57,16 @@ def test_what_was_not_observed_is_named():
     assert len(store) == 2
 
 
+@pytest.mark.parametrize("memory_bytes", [1, 1 << 20])
+@pytest.mark.filterwarnings("error::ResourceWarning")
+def test_the_file_is_closed_with_the_observations(memory_bytes):
+    observed = ClipObservations(["a"], model_sha256="m", feeds_sha256="f", memory_bytes=memory_bytes)
+    observed.add("one", {"a": histogram(1.0)})
+    file = observed._file
+    del observed
+    assert file.closed
+
+
 def test_repr():
     store = ClipObservations(["a"], model_sha256="a" * 64, feeds_sha256="b" * 64)
     assert repr(store) == "ClipObservations(0 clips, 1 tensors, rejected=0, model=aaaaaaaaaaaa)"

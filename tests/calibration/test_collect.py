@@ -2,6 +2,7 @@ import ast
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -63,6 +64,14 @@ class TestCounts:
         assert observations.feeds_sha256 == feeds.digest
         assert observations.model_sha256 == model_digest(double)
         assert collect(double, feeds, ["x"], model_sha256="c" * 64).model_sha256 == "c" * 64
+
+    def test_the_network_may_be_a_file_and_the_feeds_a_list(self, tmp_path):
+        double = network([helper.make_node("Add", ["x", "x"], ["y"])], {"x": ["n", 2]}, ["y"])
+        double.graph.output[0].type.CopyFrom(double.graph.input[0].type)
+        onnx.save(double, tmp_path / "double.onnx")
+        observations = collect(str(tmp_path / "double.onnx"), [{"x": np.float32([[1, -3]])}], ["y"])
+        assert observations.tensors["y"] == observed(np.float32([2, -6]))
+        assert observations.model_sha256 == model_digest(double)
 
     def test_padding_is_not_counted_in_the_input(self):
         some = clips()

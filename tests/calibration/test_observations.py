@@ -110,14 +110,26 @@ class TestFiles:
         with pytest.raises(CalibrationError, match=message):
             Observations.load(path)
 
-    def test_tensor_named_twice(self, tmp_path):
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"tensors": ["conv", "conv"]}, "a tensor is named twice"),
+            ({"tensors": "ab"}, "'tensors' in its header must be list, got 'ab'"),
+            ({"num_clips": -5}, "it counts -5 clips"),
+            ({"num_clips": 1.5}, "'num_clips' in its header must be int, got 1.5"),
+            ({"num_clips": True}, "'num_clips' in its header must be int, got True"),
+            ({"model_sha256": None}, "'model_sha256' in its header must be str, got None"),
+            ({"rejected": ["a"]}, "'rejected' in its header must be dict, got"),
+        ],
+    )
+    def test_altered_header(self, tmp_path, change, message):
         path = tmp_path / "observations.npz"
         observations().save(path)
         with np.load(path) as archive:
             columns = dict(archive)
-        header = json.loads(columns["header"].tobytes()) | {"tensors": ["conv", "conv"]}
+        header = json.loads(columns["header"].tobytes()) | change
         np.savez(path, **columns | {"header": np.frombuffer(json.dumps(header).encode(), np.uint8)})
-        with pytest.raises(CalibrationError, match="a tensor is named twice"):
+        with pytest.raises(CalibrationError, match=f"a damaged observations file: {message}"):
             Observations.load(path)
 
     def test_bomb(self, tmp_path):

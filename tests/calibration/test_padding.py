@@ -1,5 +1,9 @@
+import gc
+import tracemalloc
+
 import numpy as np
 import pytest
+from onnx import helper
 
 from tests.calibration.networks import clip, convolutions, network, with_outputs
 from trtforge._ort import make_session
@@ -67,6 +71,99 @@ def test_unpadded_rows_are_whole():
     parts = ClipParts(convolutions()).cut(feed, {"mel": feed.arrays["mel"], "scale": np.float32([[3]])})
     assert [(part.row, part.values.shape) for part in parts["mel"]] == [(0, (1, 4, 9)), (1, (1, 4, 9))]
     assert [(part.row, part.values.shape) for part in parts["scale"]] == [(None, (1, 1))]
+
+
+def test_clips_shorter_than_a_kernel_have_no_part():
+    model = network(
+        [
+            helper.make_node("Conv", ["mel", "kernel"], ["conv"]),
+            helper.make_node("Conv", ["conv", "kernel"], ["again"]),
+        ],
+        {"mel": ["batch", 4, "frames"]},
+        ["again"],
+        {"kernel": np.ones((4, 4, 3), np.float32)},
+    )
+    feed = padded((2, 4, 16))
+    given = {"conv": np.zeros((3, 4, 14), np.float32), "again": np.zeros((3, 4, 12), np.float32)}
+    parts = ClipParts(model).cut(feed, given)
+    assert [part.values.shape for part in parts["conv"]] == [(1, 4, 0), (1, 4, 2), (1, 4, 14)]
+    assert [part.values.shape for part in parts["again"]] == [(1, 4, 0), (1, 4, 0), (1, 4, 12)]
+
+
+def recurrent(speaker=False):
+    """Time first, as recurrent layers have it; with or without an embedding of the speaker."""
+    rng = np.random.default_rng(0)
+    inputs = {"mel": ["batch", 4, "frames"]} | ({"speaker": ["batch", 30]} if speaker else {})
+    return network(
+        [
+            helper.make_node("Transpose", ["mel"], ["steps"], perm=[2, 0, 1]),
+            *([helper.make_node("MatMul", ["speaker", "map"], ["shift"])] if speaker else []),
+            helper.make_node("Add", ["steps", "shift"], ["shifted"]),
+            helper.make_node("LSTM", ["shifted", "W", "R"], ["hidden", "last"], hidden_size=2),
+        ],
+        inputs,
+        ["hidden", "last"],
+        {
+            "W": rng.standard_normal((1, 8, 4)).astype(np.float32),
+            "R": rng.standard_normal((1, 8, 2)).astype(np.float32),
+            **({"map": np.ones((30, 4), np.float32)} if speaker else {"shift": np.ones(4, np.float32)}),
+        },
+    )
+
+
+@pytest.mark.parametrize("speaker", [False, True])
+def test_time_before_clips_and_inputs_without_time(speaker):
+    model = recurrent(speaker)
+    lengths = (13, 6, 1, 20)
+    feed = padded(lengths)
+    embedded = {"speaker": np.arange(120, dtype=np.float32).reshape(4, 30)} if speaker else {}
+    feed = Feed({**feed.arrays, **embedded}, feed.clip_ids, feed.num_frames)
+    names = ["steps", "shifted", "hidden", "last"]
+    session = make_session(with_outputs(model, names), purpose="test")
+    given = dict(zip(names, session.run(names, dict(feed.arrays)), strict=True))
+    parts = ClipParts(model).cut(feed, {**given, **embedded})
+    for row, length in enumerate(lengths):
+        own = {name: array[row : row + 1] for name, array in feed.arrays.items()}
+        alone = session.run(names, {**own, "mel": own["mel"][:, :, :length]})
+        for name, values in zip(names[:3], alone[:3], strict=True):
+            part = parts[name][row]
+            assert (part.row, part.axis, part.values.shape) == (
+                row,
+                2 if name == "hidden" else 1,
+                values.shape,
+            )
+            assert np.allclose(part.values, values, rtol=0, atol=1e-6)
+        assert parts["last"][row].values.shape == (1, 1, 2)
+        if speaker:
+            assert np.array_equal(parts["speaker"][row].values, embedded["speaker"][row : row + 1])
+
+
+def test_what_is_the_same_for_one_clip_and_for_many_belongs_to_all():
+    model = network(
+        [
+            helper.make_node("Mul", ["places", "places"], ["table"]),
+            helper.make_node("Add", ["mel", "table"], ["placed"]),
+        ],
+        {"mel": ["batch", 4, "frames"]},
+        ["placed"],
+        {"places": np.ones((4, 1), np.float32)},
+    )
+    parts = ClipParts(model).cut(padded((5, 9)), {"table": np.ones((4, 1), np.float32)})
+    assert [(part.row, part.values.shape) for part in parts["table"]] == [(None, (4, 1))]
+
+
+def test_memory_does_not_grow_with_the_lengths_that_were_seen():
+    parts = ClipParts(convolutions())
+    tracemalloc.start()
+    held = []
+    for length in range(20, 220):
+        feed = padded((length, 7))
+        parts.cut(feed, {"mel": feed.arrays["mel"]})
+        if length in (60, 219):
+            gc.collect()
+            held.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert held[1] - held[0] < 30_000
 
 
 def test_scalar():

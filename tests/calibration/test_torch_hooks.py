@@ -4,7 +4,7 @@ import pytest
 from tests.calibration.test_collect import ClipFeeds, observed
 from trtforge.calibration import choose, collect_torch
 from trtforge.errors import CalibrationError, InputError
-from trtforge.feeds import ArrayFeeds
+from trtforge.feeds import ArrayFeeds, Feed
 
 torch = pytest.importorskip("torch")
 
@@ -99,5 +99,73 @@ def test_refusals():
     with pytest.raises(CalibrationError, match="the module fails on clip batch-0: "):
         collect_torch(Block(), ArrayFeeds([{"mel": np.ones((1, 5, 9), np.float32)}]))
     square = {"a": np.ones((4, 4), np.float32), "b": np.ones((4, 2), np.float32)}
-    with pytest.raises(InputError, match=r"no axis of input 'mel' \[2, 4, 4\] is certain"):
+    with pytest.raises(InputError, match=r"no axis of the inputs is certain .*: mel \[2, 4, 4\]"):
         collect_torch(Block(), ClipFeeds(square, 2))
+    with pytest.raises(InputError, match="a PyTorch module was wanted, got str"):
+        collect_torch("asr.pt", feeds)
+    with pytest.raises(CalibrationError, match="the module fails on clip batch-0: can't convert"):
+        collect_torch(Block(), [{"mel": np.array(["a"])}])
+
+
+class Rows(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.project = torch.nn.Linear(4, 2)
+        self.again = torch.nn.Linear(4, 2)
+
+    def forward(self, rows, speaker=None):
+        return {"first": self.project(input=rows), "both": (self.again(rows),)}
+
+
+def test_layers_called_by_keyword_and_modules_that_give_dicts():
+    values = np.float32([[1, 0, -3, 2]])
+    observations = collect_torch(Rows(), [{"rows": values}])
+    assert observations.tensors == {"project": observed(values), "again": observed(values)}
+
+
+def test_inference_mode_inside_the_module():
+    class Guarded(Rows):
+        @torch.inference_mode()
+        def forward(self, rows):
+            doubled = rows * 2
+            self.project(doubled)
+            self.again(doubled.add_(1))
+
+    observations = collect_torch(Guarded(), [{"rows": np.float32([[1, 0, -3, 2]])}])
+    assert observations.tensors["project"] == observed(np.float32([2, 0, -6, 4]))
+    assert observations.tensors["again"] == observed(np.float32([3, 1, -5, 5]))
+
+
+def test_of_a_compiled_module_the_one_inside_runs():
+    module, feeds = Rows(), [{"rows": np.float32([[1, 0, -3, 2]])}]
+    compiled = torch.compile(module, backend="eager")
+    assert collect_torch(compiled, feeds) == collect_torch(module, feeds)
+
+
+def test_time_on_the_second_axis_and_inputs_without_time():
+    # A clip as long as the last axis, which is no time, is cut like any other.
+    rows = np.zeros((2, 9, 4), np.float32)
+    rows[0, :, 0], rows[1, :4, 0] = 3, 5
+    rows[1, 4:] = 100
+    feeds = Batch(Feed({"rows": rows, "speaker": np.ones((2, 30), np.float32)}, ("a", "b"), (9, 4)))
+    observations = collect_torch(Rows(), feeds)
+    assert observations.tensors["project"] == observed(rows[0], rows[1, :4])
+
+
+def test_clips_as_long_as_every_axis_are_not_padded():
+    rows = np.ones((2, 4, 4), np.float32)
+    observations = collect_torch(Rows(), Batch(Feed({"rows": rows}, ("a", "b"), (4, 4))))
+    assert observations.tensors["project"] == observed(rows)
+
+
+class Batch:
+    digest = "0" * 64
+
+    def __init__(self, feed):
+        self.feed = feed
+
+    def __len__(self):
+        return len(self.feed.clip_ids)
+
+    def __iter__(self):
+        return iter([self.feed])

@@ -10,6 +10,8 @@ import soundfile
 import trtforge
 from trtforge.calibration import AuditReport
 from trtforge.cli import main
+from trtforge.errors import ConfigError
+from trtforge.pipeline import audit
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "examples/models/asr_en/asr_en.onnx"
@@ -48,6 +50,29 @@ def test_audit_prints_tables_and_writes_json_and_page(some_clips, tmp_path, caps
 def test_a_set_that_is_not_there(tmp_path, capsys):
     assert main(["audit", str(MODEL), "--calibration-set", str(tmp_path / "none")]) == 2
     assert "clip_set" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"method": "minmax"}, "no calibration method 'minmax'"),
+        ({"percentile": 200.0}, "percentile must lie above 0 and up to 100, got 200.0"),
+        ({"min_clips": 0}, "min_clips must be at least 1, got 0"),
+        ({"max_change": float("nan")}, "max_change must be above 0, got nan"),
+        ({"max_clipped_share": 2.0}, r"max_clipped_share must lie in 0 to 1, got 2\.0"),
+        ({"num_seeds": 0}, "num_seeds must be at least 1, got 0"),
+    ],
+)
+def test_settings_are_judged_before_the_clips_run(setting, message):
+    with pytest.raises(ConfigError, match=message):
+        audit("nowhere.onnx", "nowhere", **setting)
+
+
+def test_an_output_that_cannot_be_written_is_refused_at_once(tmp_path, capsys):
+    (tmp_path / "file").write_text("here already")
+    command = ["audit", str(MODEL), "--calibration-set", "nowhere", "-o", str(tmp_path / "file")]
+    assert main(command) == 2
+    assert "File exists" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -23,6 +23,14 @@ def test_arrays_serve_as_feeds() -> None:
     mel = np.random.default_rng(0).standard_normal((1, 80, 96)).astype(np.float32)
     scales = trtforge.calibrate(MODEL, [{"mel": mel}], method="max")
     assert scales["mel"].amax == pytest.approx(float(np.abs(mel).max()), rel=1e-3)
+    assert trtforge.calibrate(MODEL, ({"mel": mel} for _ in "a"), method="max") == scales  # type: ignore[arg-type]
+
+
+def test_settings_are_judged_before_the_network_runs() -> None:
+    with pytest.raises(ConfigError, match="no calibration method 'minmax'"):
+        trtforge.calibrate("nowhere.onnx", [], method="minmax")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="percentile must lie above 0 and up to 100, got 0"):
+        trtforge.calibrate("nowhere.onnx", [], method="percentile", percentile=0)
 
 
 def test_clips_left_out_are_named_whether_refused_at_load_or_while_decoding(tmp_path: Path) -> None:

@@ -180,7 +180,8 @@ def test_what_is_to_stay_in_floating_point_does() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"percentile": 200.0}, "percentile must lie above 0 and at most at 100, got 200.0"),
+        ({"percentile": 200.0}, "percentile must lie above 0 and up to 100, got 200.0"),
+        ({"method": "minmax"}, "no calibration method 'minmax'; there are entropy, percentile, mse, max"),
         ({"max_batch": 0}, "max_batch must be at least 1, got 0"),
         ({"activation_bytes": 0}, "activation_bytes must be at least 1, got 0"),
         ({"precision": "float32", "keep_float32": ["x"]}, "keep_float32 has no effect: .* nothing is FP16"),

@@ -35,7 +35,7 @@ def test_the_page_tells_what_was_found(audit):
         "Combinations that lack clips 2 of 6 of two strata; fewer than 2 clips",
         "Thresholds one stratum decides 1 of 2 change by more than 10 % without it",
         "Clips that saturate",
-        "Enough clips not reached percentile, taken in stratified order",
+        "Enough clips not reached percentile, taken in random order",
         "Orders tried: random 1, clean 1",
         "enough: random not within 16 · clean not within 10",
         "level soft and room hall 0",
@@ -43,6 +43,23 @@ def test_the_page_tells_what_was_found(audit):
         "bad-1 the file is empty",
     ):
         assert words in text, words
+
+
+def test_few_clips_do_not_tell_whether_they_are_enough():
+    clips, strata = two_tensors(8)
+    report = audit_observations(observed(clips), strata, orders={"stratified": [random_order(clips)]})
+    assert report.convergence.drifts == ()
+    checker = Checker(page(json.loads(json.dumps(report.to_json()))))
+    assert "Enough clips cannot be told 8 clips are too few to tell drift" in checker.text
+    assert "convergence" not in checker.ids
+
+
+def test_clean_clips_alone_have_their_ticks():
+    clips, strata = two_tensors(8)
+    report = audit_observations(observed(clips), strata, orders={"clean": [random_order(list(clips)[:5])]})
+    text = page(json.loads(json.dumps(report.to_json())))
+    assert "Enough clips cannot be told" in Checker(text).text
+    assert "entropy 5 clips ≤0.1 1 10 100 drift, % enough: clean 5" in Checker(text).text
 
 
 def test_it_is_self_contained_and_reproducible(audit):

@@ -11,6 +11,7 @@ from tests.nvidia import host_kernels
 from tests.runtime import fake_gpu
 from trtforge._ort import make_session
 from trtforge.calibration import collect
+from trtforge.calibration.padding import Part
 from trtforge.errors import CalibrationError, ConfigError, NoGpuError, OutOfMemoryError
 from trtforge.feeds import ArrayFeeds, Feed
 from trtforge.nvidia import gpus
@@ -197,6 +198,14 @@ def test_arrays_serve_as_feeds(gpu):
     arrays = [{"mel": rng.standard_normal((4, 2, 6)).astype(np.float32)} for _ in range(3)]
     check_equal(network(), ArrayFeeds(arrays), ("doubled", "mixed"))
     assert gpu.contexts[0].rows == [12]
+
+
+def test_clips_on_another_axis_than_the_first_are_refused():
+    values = np.zeros((9, 1, 4), np.float32)
+    parts = [Part(0, values, 1), Part(1, values[:4], 1)]
+    with pytest.raises(CalibrationError, match="'steps' has the clips of a batch on axis 1; the GPU counts"):
+        device_collection.shares("steps", parts)
+    assert device_collection.shares("steps", parts[:1]) == ((0, (9, 1, 4)),)
 
 
 def test_settings_are_checked_first():

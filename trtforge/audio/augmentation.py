@@ -23,6 +23,7 @@ from trtforge.errors import ClipError, ConfigError
 
 # Leaves 16-bit encoding its last step.
 _CEILING = 0.99
+_MAX_DB = 100
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class AugmentRecipe:
     reverb : ``"dry"``, or names of folders of impulse responses.
     noise : ``"none"``, ``"babble"`` (other clips of the set on top of each other), or names of folders of
         recordings such as MUSAN's or DEMAND's.
-    snr_db : ratios of the clip's RMS over the noise's, in dB; clips without noise have none.
-    gain_db : changes of level.
+    snr_db : ratios of the clip's RMS over the noise's, -100 to 100 dB; clips without noise have none.
+    gain_db : changes of level, -100 to 100 dB.
     band_hz : None for all, or the two edges of a band.
     codec : ``"none"``, ``"opus"``, ``"mp3"`` or ``"vorbis"``.
     folders : where the folders lie that ``reverb`` and ``noise`` name.
@@ -82,6 +83,9 @@ class AugmentRecipe:
             )
         if not all(0.5 <= factor <= 2 for factor in self.speed):
             raise ConfigError(f"speed must lie in 0.5 to 2, got {self.speed}")
+        for axis in ("snr_db", "gain_db"):
+            if not all(abs(level) <= _MAX_DB for level in getattr(self, axis)):
+                raise ConfigError(f"{axis} must lie in -{_MAX_DB} to {_MAX_DB}, got {getattr(self, axis)}")
         for band in self.band_hz:
             if band is not None and not 0 < band[0] < band[1] < self.sampling_rate / 2:
                 raise ConfigError(f"band_hz {band} must rise within 0 to {self.sampling_rate / 2:g} Hz")

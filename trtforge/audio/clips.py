@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
@@ -14,12 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from trtforge.audio._rejection import check_bad_share, refuse_bad_share
-from trtforge.audio.clip import Clip, admit, check_duration
+from trtforge.audio.clip import Clip, check_duration
 from trtforge.audio.decode import MAX_DURATION, decode_audio
-from trtforge.audio.manifest import CLIP_SET_HINT, find_manifest, read_manifest
+from trtforge.audio.manifest import CLIP_SET_HINT
 from trtforge.audio.selection import balanced_order, random_order
-from trtforge.errors import ClipError, ClipSetError, ConfigError
+from trtforge.errors import ClipSetError, ConfigError
 from trtforge.units import format_duration
 
 if TYPE_CHECKING:
@@ -90,23 +88,9 @@ class ClipSet(Sequence[Clip]):
             ``max_bad_share`` of its clips are rejected, or none is left.
         MissingExtraError : soundfile is needed and not installed.
         """
-        check_bad_share(max_bad_share)
-        manifest = find_manifest(path)
-        locate = _FolderLocator(manifest.parent)
-        clips: list[Clip] = []
-        rejected: dict[str, str] = {}
-        unverified: list[str] = []
-        entries = read_manifest(manifest)
-        for entry in entries:
-            try:
-                clips.append(admit(entry, manifest.parent / entry.path, verify=verify))
-            except ClipError as error:
-                rejected[entry.id] = error.message
-            if not verify or entry.sha256 is None:
-                unverified.append(entry.id)
-        name = manifest.parent.resolve().name
-        refuse_bad_share(rejected, len(entries), max_bad_share, name)
-        return cls(clips, locate=locate, name=name, rejected=rejected, unverified=unverified)
+        from trtforge.audio.loading import load_clips
+
+        return load_clips(path, verify=verify, max_bad_share=max_bad_share)
 
     @classmethod
     def from_datasets(
@@ -139,7 +123,7 @@ class ClipSet(Sequence[Clip]):
         Parameters
         ----------
         dataset : one split of a data set.
-        audio : column with audio files: a ``datasets.Audio`` feature, or paths as text.
+        audio : column with audio files: a ``datasets.Audio`` feature, paths as text, or the files' bytes.
         text : column with what is said, or a function of the row; None where nobody wrote it down.
         strata : columns to take as strata, or axis to column or function of the row. A function is given the
             row without its audio. A value that is missing or empty leaves the clip without that axis.
@@ -396,11 +380,3 @@ class ClipSet(Sequence[Clip]):
             why = f"it was rejected: {reason}" if reason else f"the set has {len(self)} others"
             raise ClipSetError(f"no clip {clip_id!r} in {self.name!r}; {why}")
         return self._by_id[clip_id]
-
-
-@dataclass(frozen=True)
-class _FolderLocator:
-    folder: Path
-
-    def __call__(self, clip: Clip) -> Path:
-        return self.folder / clip.path

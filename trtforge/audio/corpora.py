@@ -16,7 +16,7 @@ from trtforge.audio.decode import MAX_DURATION
 from trtforge.audio.rows import Columns, RowError, RowReader, read_cell
 from trtforge.audio.selection import BalancedReservoir, cell_of
 from trtforge.audio.spool import Spool
-from trtforge.errors import ConfigError
+from trtforge.errors import ClipSetError, ConfigError
 
 
 def read_dataset(
@@ -39,16 +39,25 @@ def read_dataset(
     check_bad_share(max_bad_share)
     if balance and max_clips is None:
         raise ConfigError("balance says which max_clips clips are kept; name max_clips too")
-    if max_clips is not None and max_clips < 1:
-        raise ConfigError(f"max_clips must be at least 1, got {max_clips}")
+    for setting, value in (("max_clips", max_clips), ("max_rows", max_rows)):
+        if value is not None and value < 1:
+            raise ConfigError(f"{setting} must be at least 1, got {value}", settings=(setting,))
+    if unknown := sorted(set(balance) - columns.strata.keys()):
+        raise ConfigError(
+            f"balance names {', '.join(map(repr, unknown))}, which strata does not; it names "
+            f"{', '.join(map(repr, columns.strata)) or 'none'}",
+            settings=("balance", "strata"),
+        )
     dataset = _prepare(dataset, columns)
     name = name or str(getattr(getattr(dataset, "info", None), "dataset_name", None) or "dataset")
     reader = RowReader(columns, _class_names(dataset), license, root, name)
     indexed = hasattr(dataset, "__len__")
     keeper = _Keeper(None if indexed else Spool(), max_clips, tuple(balance), seed)
+    num_rows = 0
     for index, table in itertools.islice(enumerate(dataset), max_rows):
         if keeper.is_done(max_bad_share):
             break
+        num_rows += 1
         row = table.to_pylist()[0]
         cell = row.pop(columns.audio, None)
         if keep is not None and not keep(row):
@@ -61,6 +70,13 @@ def read_dataset(
         if not min_duration <= clip.duration <= max_duration:
             continue
         keeper.offer(clip, source, index)
+    if not keeper.rejected and not keeper.num_good:
+        raise ClipSetError(
+            f"no clip is left of the data set {name!r}: of {num_rows} rows, all were passed over by keep or "
+            f"for lasting less than {min_duration:g} s or more than {max_duration:g} s"
+            if num_rows
+            else f"the data set {name!r} has no rows"
+        )
     refuse_bad_share(keeper.rejected, len(keeper.rejected) + keeper.num_good, max_bad_share, name)
     rows = dict(sorted(keeper.rows.items(), key=lambda item: item[1]))
     clips = [keeper.clips[clip_id] for clip_id in rows]
@@ -144,6 +160,11 @@ def _prepare(dataset: Any, columns: Columns) -> Any:
             hint='pass one, such as dataset["test"]',
         )
     require("datasets", "read data sets")
+    if not (hasattr(dataset, "features") and hasattr(dataset, "with_format")):
+        raise ConfigError(
+            f"a data set was wanted, got {type(dataset).__name__}",
+            hint='pass a datasets.Dataset, such as datasets.load_dataset("edinburghcstr/edacc")["test"]',
+        )
     features = dataset.features
     if features is not None:
         missing = sorted(set(columns.names()) - set(features))

@@ -175,9 +175,12 @@ def _open_file(source: AudioSource) -> BinaryIO:
     if isinstance(source, bytes):
         return io.BytesIO(source)
     path = Path(source)
-    if path.exists() and not path.is_file():
-        raise HeaderError(f"{path.name} is not a regular file")
-    return path.open("rb", buffering=0)  # the decoder shares the descriptor
+    try:
+        if path.exists() and not path.is_file():
+            raise HeaderError(f"{path.name} is not a regular file")
+        return path.open("rb", buffering=0)  # the decoder shares the descriptor
+    except ValueError as error:  # a zero byte, or half of a surrogate pair
+        raise HeaderError(f"no file can be called {str(path)!r}: {error}") from error
 
 
 def _mono_blocks(sound: Any, info: AudioInfo, clip_id: str) -> Iterator[NDArray[np.float64]]:

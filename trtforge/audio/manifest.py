@@ -15,7 +15,7 @@ from trtforge.errors import ClipSetError
 MANIFEST_NAME = "manifest.jsonl"
 
 # Far beyond any recording, far below where arithmetic on floats overflows.
-_MAX_SECONDS = 1_000_000
+MAX_SECONDS = 1_000_000
 _MAX_COUNT = 1_000_000_000_000
 
 CLIP_SET_HINT = (
@@ -155,21 +155,24 @@ def _check_path(path: str, folder: Path, where: str) -> None:
 _PATH_HINT = "put the audio files into the folder of the manifest, and name them relative to it"
 
 
-def _is_text(value: Any) -> bool:
+def is_text(value: Any) -> bool:
+    """Say whether a value is text that a file can hold."""
     # JSON can spell half a surrogate pair, which no file name and no UTF-8 file can hold.
     return isinstance(value, str) and re.search("[\ud800-\udfff]", value) is None
 
 
-def _is_name(value: Any) -> bool:
-    return _is_text(value) and bool(value) and "\0" not in value
+def is_name(value: Any) -> bool:
+    """Say whether a value is text that a file can be called."""
+    return is_text(value) and bool(value) and "\0" not in value
 
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_COUNT
 
 
-def _is_seconds(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MAX_SECONDS
+def is_seconds(value: Any) -> bool:
+    """Say whether a value is a number of seconds that a recording can have."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAX_SECONDS
 
 
 def _is_digest(value: Any) -> bool:
@@ -177,21 +180,21 @@ def _is_digest(value: Any) -> bool:
 
 
 def _is_strata(value: Any) -> bool:
-    return isinstance(value, dict) and all(_is_text(item) for entry in value.items() for item in entry)
+    return isinstance(value, dict) and all(is_text(item) for entry in value.items() for item in entry)
 
 
 _RULES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
-    "id": ("text that is not empty", _is_name),
-    "path": ("text that is not empty", _is_name),
-    "text": ("text", _is_text),
-    "duration": (f"a number of seconds from 0 to {_MAX_SECONDS}", _is_seconds),
+    "id": ("text that is not empty", is_name),
+    "path": ("text that is not empty", is_name),
+    "text": ("text", is_text),
+    "duration": (f"a number of seconds from 0 to {MAX_SECONDS}", is_seconds),
     "num_samples": (f"a whole number from 0 to {_MAX_COUNT}", _is_count),
     "sampling_rate": (
         f"a whole number of Hz from 1 to {_MAX_COUNT}",
         lambda value: _is_count(value) and value > 0,
     ),
     "sha256": ("64 hexadecimal digits", _is_digest),
-    "license": ("text", _is_text),
+    "license": ("text", is_text),
     "strata": ('an object of text, such as {"snr": "20"}', _is_strata),
     "recipe": ("an object", lambda value: isinstance(value, dict)),
 }

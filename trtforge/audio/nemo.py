@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import warnings
 from collections import Counter
@@ -17,7 +16,7 @@ from trtforge.audio._rejection import check_bad_share, refuse_bad_share
 from trtforge.audio.clip import Clip, describe
 from trtforge.audio.clips import ClipSet
 from trtforge.audio.decode import probe_audio
-from trtforge.audio.manifest import read_lines
+from trtforge.audio.manifest import MAX_SECONDS, is_name, is_seconds, is_text, read_lines
 from trtforge.audio.segments import cut_audio
 from trtforge.errors import ClipError, ClipSetError, ConfigError
 
@@ -49,10 +48,12 @@ def read_nemo(
         keys |= dict.fromkeys(line)
         filled.update(key for key, value in line.items() if value not in (None, ""))
         where = f"{manifest}, line {number}"
-        if not isinstance(line.get("audio_filepath"), str) or not line["audio_filepath"]:
-            raise ClipSetError(f"{where}: the key 'audio_filepath' is missing or not text", hint=_HINT)
+        if not is_name(line.get("audio_filepath")):
+            raise ClipSetError(
+                f"{where}: the key 'audio_filepath' is missing or no file can be called so", hint=_HINT
+            )
         file = manifest.parent.absolute() / line["audio_filepath"]
-        clip_id = str(line.get("id") or f"{file.stem}-{number:05d}")
+        clip_id = _id(line, f"{file.stem}-{number:05d}", where)
         if clip_id in spans or clip_id in rejected:
             raise ClipSetError(f"{where}: id {clip_id!r} was used before", hint="give every line its own id")
         try:
@@ -139,6 +140,15 @@ class _SpanLocator:
         return self.spans[clip.id].read(clip.id)
 
 
+def _id(line: Mapping[str, Any], otherwise: str, where: str) -> str:
+    value = line.get("id")
+    if value in (None, ""):
+        return otherwise
+    if isinstance(value, bool) or not (is_name(value) or isinstance(value, int)):
+        raise ClipSetError(f"{where}: its id is {value!r:.80}, not text or a number", hint=_HINT)
+    return str(value)
+
+
 def _span(line: Mapping[str, Any], file: Path, clip_id: str) -> _Span:
     info = probe_audio(file, clip_id=clip_id)
     offset = _seconds(line, "offset", clip_id) or 0.0
@@ -153,15 +163,25 @@ def _clip(
     line: Mapping[str, Any], span: _Span, clip_id: str, axes: Mapping[str, str], license_name: str | None
 ) -> Clip:
     text = line.get("text")
-    if text is not None and not isinstance(text, str):
+    if text is not None and not is_text(text):
         raise ClipError(f"clip {clip_id!r}: its text is {text!r:.80}, not text", clip_id=clip_id)
     values = {axis: line.get(key) for axis, key in axes.items()}
-    strata = {axis: str(value) for axis, value in values.items() if value not in (None, "")}
+    strata = {axis: value for axis, value in values.items() if value not in (None, "")}
+    for axis, value in strata.items():
+        if not (is_text(value) or isinstance(value, int | float)):
+            raise ClipError(
+                f"clip {clip_id!r}: its {axis} is {value!r:.80}, not text or a number", clip_id=clip_id
+            )
     recipe: dict[str, Any] = {"file": span.file.name}
     if span.offset is not None:
         recipe |= {"offset": span.offset, "duration": span.duration}
     clip = describe(
-        clip_id, span.read(clip_id), text=text, license=license_name, strata=strata, recipe=recipe
+        clip_id,
+        span.read(clip_id),
+        text=text,
+        license=license_name,
+        recipe=recipe,
+        strata={axis: str(value) for axis, value in strata.items()},
     )
     return clip if span.offset is None else replace(clip, path="")
 
@@ -170,8 +190,11 @@ def _seconds(line: Mapping[str, Any], key: str, clip_id: str) -> float | None:
     value = line.get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ClipError(f"clip {clip_id!r}: its {key} is {value!r:.80}, not a number of seconds")
+    if not is_seconds(value):
+        raise ClipError(
+            f"clip {clip_id!r}: its {key} is {value!r:.80}, not a number of seconds from 0 to {MAX_SECONDS}",
+            clip_id=clip_id,
+        )
     return float(value)
 
 

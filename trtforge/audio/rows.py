@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from trtforge._optional import require
 from trtforge.audio.clip import Clip, describe
+from trtforge.audio.manifest import is_name, is_text
 from trtforge.errors import ClipError
 
 Column: TypeAlias = "str | Callable[[Mapping[str, Any]], Any]"
@@ -24,7 +25,7 @@ class Columns:
 
     Parameters
     ----------
-    audio : column with audio files: a ``datasets.Audio`` feature, or paths as text.
+    audio : column with audio files: a ``datasets.Audio`` feature, paths as text, or the files' bytes.
     text : what is said; None where nobody wrote it down.
     strata : axis to column. A value that is missing or empty leaves the clip without that axis.
     id : the clips' ids; the data set's name and the number of the row by default.
@@ -86,8 +87,8 @@ class RowReader:
         try:
             if columns.id is not None:
                 named = self._text(row, columns.id, "id")
-                if not named:
-                    raise ClipError(f"clip {clip_id!r}: its id is missing or empty")
+                if named is None or not is_name(named):
+                    raise ClipError(f"clip {clip_id!r}: its id is missing, empty or no text: {named!r:.80}")
                 clip_id = named
             text = None if columns.text is None else self._text(row, columns.text, "text")
             values = {axis: self._text(row, column, axis) for axis, column in columns.strata.items()}
@@ -112,6 +113,8 @@ class RowReader:
             return None
         if not isinstance(value, str | int | float):
             raise ClipError(f"the row's {what} is {type(value).__name__}, not text or a number")
+        if not is_text(str(value)):
+            raise ClipError(f"the row's {what} is no text: {value!r:.80}")
         return str(value)
 
 
@@ -120,7 +123,8 @@ def read_cell(cell: Any, root: Path | None, clip_id: str) -> Path | bytes:
 
     Parameters
     ----------
-    cell : ``{"bytes": ..., "path": ...}`` as a ``datasets.Audio`` that does not decode gives it, or a path.
+    cell : ``{"bytes": ..., "path": ...}`` as a ``datasets.Audio`` that does not decode gives it, a path, or
+        the file's bytes.
     root : folder from which relative paths start; the working directory by default.
     clip_id : id that errors name.
 
@@ -132,6 +136,8 @@ def read_cell(cell: Any, root: Path | None, clip_id: str) -> Path | bytes:
     ------
     ClipError : the cell holds neither bytes nor a path, or the remote file cannot be read.
     """
+    if isinstance(cell, bytes):
+        return cell
     content, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, Mapping) else (None, cell)
     if content is not None:
         return bytes(content)
@@ -148,5 +154,5 @@ def read_cell(cell: Any, root: Path | None, clip_id: str) -> Path | bytes:
     try:
         with fsspec.open(path, "rb") as file:
             return bytes(file.read())
-    except (OSError, ValueError) as error:
+    except Exception as error:  # each kind of store raises its own, or lacks a package of its own
         raise ClipError(f"clip {clip_id!r}: cannot read {path}: {error}", clip_id=clip_id) from error

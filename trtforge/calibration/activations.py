@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 # What a plan made for one feed leaves free, so that a somewhat longer one needs no other plan.
 _RESERVE = 0.25
+# The types of tensors that ONNX Runtime's bindings turn into NumPy arrays.
+_GIVEN = frozenset(
+    {"BOOL", "DOUBLE", "FLOAT", "FLOAT16", "INT16", "INT32", "INT64", "INT8", "STRING", "UINT16", "UINT32",
+     "UINT64", "UINT8"}
+)  # fmt: skip
 _CUT = "if the network takes fewer frames at most, cut the clips to that, or leave longer ones out"
 
 
@@ -39,6 +44,7 @@ class ActivationSource:
     Raises
     ------
     ConfigError : ``activation_bytes`` is below 1.
+    CalibrationError : a tensor is of a type that ONNX Runtime cannot give out, such as bfloat16.
     """
 
     def __init__(self, model: onnx.ModelProto, names: Sequence[str], *, activation_bytes: int) -> None:
@@ -47,6 +53,16 @@ class ActivationSource:
         self._names = frozenset(names)
         self._activation_bytes = activation_bytes
         self._inference = ShapeInference(model)
+        self._movable = {
+            name: value for name, value in self._inference.values.items() if _kind(value) in _GIVEN
+        }
+        for name in names:
+            if (value := self._inference.values.get(name)) is not None and name not in self._movable:
+                raise CalibrationError(
+                    f"tensor {name!r} cannot be observed: ONNX Runtime does not give out "
+                    f"{_kind(value).lower()}",
+                    hint="calibrate the network in FP32, before it is typed",
+                )
         self._planned_for: set[tuple[tuple[str, Shape], ...]] = set()
         self._segments: tuple[Segment, ...] = ()
         self._sessions: list[Any] = []
@@ -106,10 +122,9 @@ class ActivationSource:
             planned = self._cut(sizes, int(self._activation_bytes * (1 - _RESERVE)))
         if self._segments and self._held_bytes(planned, sizes) >= before:
             return
-        values = self._inference.values
         self._segments, self._sessions = planned, []
         for segment in planned:
-            network = self._nodes.network(segment, values)
+            network = self._nodes.network(segment, self._movable)
             self._sessions.append(make_session(network, purpose="calibrate", in_turns=True))
 
     def _held_bytes(self, segments: tuple[Segment, ...], sizes: dict[str, int]) -> int:
@@ -121,7 +136,7 @@ class ActivationSource:
             self._names,
             sizes,
             max_bytes=activation_bytes,
-            movable=self._inference.values.keys(),
+            movable=self._movable.keys(),
         )
 
 
@@ -131,6 +146,12 @@ def check_activation_bytes(activation_bytes: int) -> None:
         raise ConfigError(
             f"activation_bytes must be at least 1, got {activation_bytes!r}", settings=("activation_bytes",)
         )
+
+
+def _kind(value: onnx.ValueInfoProto) -> str:
+    import onnx
+
+    return str(onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type))
 
 
 def _run(session: Any, held: dict[str, Array], outputs: Sequence[str]) -> dict[str, Array]:

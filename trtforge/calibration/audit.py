@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trtforge._files import write_json
-from trtforge.calibration.cells import Alias, Cell, Coverage, FactorPair, coverage
-from trtforge.calibration.choose import choose
+from trtforge.calibration.cells import Alias, Cell, Coverage, FactorPair, check_min_clips, coverage
+from trtforge.calibration.choose import check_method, choose
 from trtforge.calibration.clip_observations import ClipObservations
 from trtforge.calibration.convergence import Convergence, Drift, convergence
 from trtforge.calibration.influence import Influence, influences
 from trtforge.calibration.orders import Strata
-from trtforge.calibration.saturation import Saturation, saturations
+from trtforge.calibration.saturation import Saturation, check_clipped_share, saturations
 from trtforge.errors import ConfigError, ReportError
 
 if TYPE_CHECKING:
@@ -144,8 +144,7 @@ def audit_observations(
     ConfigError : a setting is out of range, or the method is unknown.
     CalibrationError : a tensor held no values, in all clips or outside one stratum.
     """
-    if max_change <= 0:
-        raise ConfigError(f"max_change must be above 0, got {max_change!r}", settings=("max_change",))
+    check_audit(method, percentile, min_clips, max_change, max_clipped_share)
     whole = observed.merged()
     scales = choose(whole, method, percentile=percentile)
     present = {clip: strata.get(clip, {}) for clip in observed.clip_ids}
@@ -163,6 +162,22 @@ def audit_observations(
         rejected=dict(observed.rejected),
         quiet=dict(observed.quiet),
     )
+
+
+def check_audit(
+    method: str, percentile: float, min_clips: int, max_change: float, max_clipped_share: float
+) -> None:
+    """Refuse at once what `audit_observations` would refuse after the clips have run.
+
+    Raises
+    ------
+    ConfigError : a setting is out of range, or the method is unknown.
+    """
+    check_method(method, percentile)
+    check_min_clips(min_clips)
+    if not max_change > 0:
+        raise ConfigError(f"max_change must be above 0, got {max_change!r}", settings=("max_change",))
+    check_clipped_share(max_clipped_share)
 
 
 def _from_json(value: dict[str, Any]) -> AuditReport:

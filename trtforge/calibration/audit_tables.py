@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trtforge._tables import make_table
+from trtforge.calibration.convergence import FIRST_SIZE
 from trtforge.units import format_level
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def render_tables(report: AuditReport) -> Group:
         parts.append(_quiet(report))
     if report.rejected:
         parts.append(_rejected(report))
-    if report.convergence is not None:
+    if report.convergence is not None and report.convergence.drifts:
         parts.append(_convergence(report.convergence))
     return Group(*parts)
 
@@ -66,6 +67,12 @@ def _answers(report: AuditReport) -> Table:
         f"{len(report.quiet)} of {report.num_clips} lie below -60 dBFS from end to end",
     )
     table.add_row("clips that were left out", _mark(not report.rejected), str(len(report.rejected)))
+    if report.convergence is not None and not report.convergence.drifts:
+        table.add_row(
+            "clips that are enough",
+            _mark(False),
+            f"{report.num_clips} are too few to tell: drift is measured from {FIRST_SIZE} on, against all",
+        )
     for alias in cover.aliases:
         first, second = (
             f"{factor} {value}" for factor, value in zip(alias.factors, alias.values, strict=True)

@@ -21,8 +21,8 @@ MAX_CACHE_BYTES = 10_000_000
 """Largest cache that is read; a network of a hundred thousand tensors needs less."""
 
 _ALGORITHMS: dict[str, Algorithm] = {"EntropyCalibration2": "entropy", "MinMaxCalibration": "minmax"}
-_HEADER = re.compile(rf"TRT-(\d{{4}}|\d{{6}})-({'|'.join(_ALGORITHMS)})")
-_VERSION = re.compile(r"\d{1,2}(\.\d{1,2}){1,2}(\.\d+)?")
+_HEADER = re.compile(rf"TRT-(\d{{4}}|\d{{6}})-({'|'.join(_ALGORITHMS)})", re.ASCII)
+_VERSION = re.compile(r"\d{1,2}\.\d{1,2}(\.\d{1,2}(\.\d+)?)?", re.ASCII)
 # TensorRT prints the bits without leading zeros, and an all-zero tensor as a single 0.
 _SCALE = re.compile(r"0|[1-9a-f][0-9a-f]{0,7}")
 _INFINITY_BITS = 0x7F800000

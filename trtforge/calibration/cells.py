@@ -100,8 +100,7 @@ def coverage(strata: Strata, *, min_clips: int = 2) -> Coverage:
     ------
     ConfigError : ``min_clips`` is below 1.
     """
-    if min_clips < 1:
-        raise ConfigError(f"min_clips must be at least 1, got {min_clips}", settings=("min_clips",))
+    check_min_clips(min_clips)
     pairs: list[FactorPair] = []
     cells: list[Cell] = []
     aliases: list[Alias] = []
@@ -133,6 +132,12 @@ def coverage(strata: Strata, *, min_clips: int = 2) -> Coverage:
         cells += short
     cells.sort(key=lambda cell: cell.num_clips)
     return Coverage(min_clips, tuple(pairs), tuple(cells), tuple(aliases))
+
+
+def check_min_clips(min_clips: int) -> None:
+    """Raise `ConfigError` unless it is at least 1."""
+    if min_clips < 1:
+        raise ConfigError(f"min_clips must be at least 1, got {min_clips}", settings=("min_clips",))
 
 
 def _factors(strata: Strata) -> Iterator[str]:

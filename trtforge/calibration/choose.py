@@ -6,7 +6,13 @@ from typing import Literal
 
 from trtforge.calibration.histogram import Histogram
 from trtforge.calibration.observations import Observations
-from trtforge.calibration.thresholds import entropy_amax, max_amax, mse_amax, percentile_amax
+from trtforge.calibration.thresholds import (
+    check_percentile,
+    entropy_amax,
+    max_amax,
+    mse_amax,
+    percentile_amax,
+)
 from trtforge.errors import CalibrationError, ConfigError
 from trtforge.scales import INT8_MAX, Scales, TensorScale
 
@@ -37,8 +43,7 @@ def choose(
     ConfigError : the method is none of those, or ``percentile`` is out of range.
     CalibrationError : a tensor was never observed.
     """
-    if method not in METHODS:
-        raise ConfigError(f"no calibration method {method!r}; there are {', '.join(METHODS)}")
+    check_method(method, percentile)
     return Scales(
         tensors={
             name: _choose_one(name, histogram, method, percentile)
@@ -50,6 +55,20 @@ def choose(
         num_clips=observations.num_clips,
         rejected=dict(observations.rejected),
     )
+
+
+def check_method(method: str, percentile: float) -> None:
+    """Refuse at once what `choose` would refuse after the clips have run.
+
+    Raises
+    ------
+    ConfigError : the method is unknown, or ``percentile`` is out of range.
+    """
+    if method not in METHODS:
+        raise ConfigError(
+            f"no calibration method {method!r}; there are {', '.join(METHODS)}", settings=("method",)
+        )
+    check_percentile(percentile)
 
 
 def _choose_one(name: str, histogram: Histogram, method: str, percentile: float) -> TensorScale:

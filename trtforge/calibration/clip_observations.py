@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -59,6 +60,7 @@ class ClipObservations:
         self._stored: dict[str, tuple[_Stored, ...]] = {}
         # Closed when this object goes, and never visible under a name.
         self._file = tempfile.SpooledTemporaryFile(max_size=max(memory_bytes, 1))  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
         self._end = 0
 
     @property

@@ -16,8 +16,8 @@ from trtforge.calibration.observations import Observations
 from trtforge.calibration.observers import Observer
 from trtforge.calibration.padding import ClipParts
 from trtforge.errors import CalibrationError, InputError
-from trtforge.feeds import Feed, Feeds
-from trtforge.model import TensorSpec, model_digest, model_inputs
+from trtforge.feeds import Arrays, Feed, Feeds, as_feeds
+from trtforge.model import ModelSource, TensorSpec, load_model, model_digest, model_inputs
 
 if TYPE_CHECKING:
     import onnx
@@ -26,8 +26,8 @@ DEFAULT_ACTIVATION_BYTES = 400_000_000
 
 
 def collect(
-    model: onnx.ModelProto,
-    feeds: Feeds,
+    model: ModelSource,
+    feeds: Feeds | Sequence[Arrays],
     tensors: Sequence[str],
     *,
     on_progress: Callable[[int, int], None] | None = None,
@@ -44,8 +44,9 @@ def collect(
 
     Parameters
     ----------
-    model : the network; not changed, and of any size, as no two segments hold the same large weights.
-    feeds : the clips, as inputs of the network.
+    model : the network, or its path; not changed, and of any size, as no two segments hold the same large
+        weights.
+    feeds : the clips, as inputs of the network, or a list of mappings of input name to array.
     tensors : names of inputs or intermediate results of the network, of floating point.
     on_progress : called after each batch with the number of clips run and of all clips.
     max_nonfinite_share : largest share of clips with non-finite activations, 0 to 1.
@@ -59,10 +60,10 @@ def collect(
     CalibrationError : a tensor is unknown or not of floating point, there are no clips, the network fails on
         a batch, or too many clips give non-finite activations. Nothing is returned of what was counted.
     InputError : a feed does not fit the inputs of the network.
-    ModelError : ONNX Runtime cannot load the network.
+    ModelError : the file is no network, or ONNX Runtime cannot load it.
     MissingExtraError : ONNX Runtime or Numba is not installed.
     """
-    tally = ClipTally(max_nonfinite_share)
+    tally, feeds, model = ClipTally(max_nonfinite_share), as_feeds(feeds), load_model(model)
     names = tuple(dict.fromkeys(tensors))
     check_names(model, names)
     inputs = {spec.name: spec for spec in model_inputs(model)}

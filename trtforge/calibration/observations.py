@@ -26,6 +26,7 @@ _ARRAYS = {
     "observed_max": np.dtype(np.float64),
     "header": np.dtype(np.uint8),
 }
+_HEADER = {"tensors": list, "model_sha256": str, "feeds_sha256": str, "num_clips": int, "rejected": dict}
 # Room for 30 000 tensors; a file that unpacks to more is not one of ours.
 _MAX_UNPACKED_BYTES = 1 << 30
 
@@ -162,6 +163,13 @@ def _from_columns(columns: dict[str, Any]) -> Observations:
     header = json.loads(columns["header"].tobytes())
     if not isinstance(header, dict) or header.get("format") != _FORMAT:
         raise CalibrationError(f'its header lacks "format": "{_FORMAT}"')
+    for key, kind in _HEADER.items():
+        if not isinstance(header.get(key), kind) or header[key] is True:
+            raise CalibrationError(
+                f"{key!r} in its header must be {kind.__name__}, got {header.get(key)!r:.80}"
+            )
+    if header["num_clips"] < 0:
+        raise CalibrationError(f"it counts {header['num_clips']} clips")
     names = [str(name) for name in header["tensors"]]
     if len(set(names)) != len(names):
         raise CalibrationError("a tensor is named twice")
@@ -179,9 +187,9 @@ def _from_columns(columns: dict[str, Any]) -> Observations:
             )
             for row, name in enumerate(names)
         },
-        model_sha256=str(header["model_sha256"]),
-        feeds_sha256=str(header["feeds_sha256"]),
-        num_clips=int(header["num_clips"]),
+        model_sha256=header["model_sha256"],
+        feeds_sha256=header["feeds_sha256"],
+        num_clips=header["num_clips"],
         rejected={str(clip): str(reason) for clip, reason in header["rejected"].items()},
     )
 

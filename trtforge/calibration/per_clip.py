@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 from trtforge._ort import shared_memory
 from trtforge.calibration.activations import ActivationSource
@@ -15,16 +14,13 @@ from trtforge.calibration.collect import DEFAULT_ACTIVATION_BYTES, check_feed, c
 from trtforge.calibration.counting import BatchCounts
 from trtforge.calibration.padding import ClipParts, Part
 from trtforge.errors import CalibrationError
-from trtforge.feeds import Feeds
-from trtforge.model import model_digest, model_inputs
-
-if TYPE_CHECKING:
-    import onnx
+from trtforge.feeds import Arrays, Feeds, as_feeds
+from trtforge.model import ModelSource, load_model, model_digest, model_inputs
 
 
 def collect_per_clip(
-    model: onnx.ModelProto,
-    feeds: Feeds,
+    model: ModelSource,
+    feeds: Feeds | Sequence[Arrays],
     tensors: Sequence[str],
     *,
     on_progress: Callable[[int, int], None] | None = None,
@@ -53,7 +49,7 @@ def collect_per_clip(
     ModelError : ONNX Runtime cannot load the network.
     MissingExtraError : ONNX Runtime or Numba is not installed.
     """
-    tally = ClipTally(max_nonfinite_share)
+    tally, feeds, model = ClipTally(max_nonfinite_share), as_feeds(feeds), load_model(model)
     names = tuple(dict.fromkeys(tensors))
     check_names(model, names)
     inputs = {spec.name: spec for spec in model_inputs(model)}

@@ -48,11 +48,7 @@ def saturations(
     ------
     ConfigError : ``max_clipped_share`` is out of range.
     """
-    if not 0 <= max_clipped_share <= 1:
-        raise ConfigError(
-            f"max_clipped_share must lie in 0 to 1, got {max_clipped_share!r}",
-            settings=("max_clipped_share",),
-        )
+    check_clipped_share(max_clipped_share)
     found: list[Saturation] = []
     for clip_id in observed.clip_ids:
         shares = {
@@ -64,3 +60,12 @@ def saturations(
             above = sum(share > max_clipped_share for share in shares.values())
             found.append(Saturation(clip_id, worst, shares[worst], scales[worst].clipped_share, above))
     return tuple(sorted(found, key=lambda saturation: -saturation.clipped_share))
+
+
+def check_clipped_share(max_clipped_share: float) -> None:
+    """Raise `ConfigError` unless it lies in 0 to 1."""
+    if not 0 <= max_clipped_share <= 1:
+        raise ConfigError(
+            f"max_clipped_share must lie in 0 to 1, got {max_clipped_share!r}",
+            settings=("max_clipped_share",),
+        )

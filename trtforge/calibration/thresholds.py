@@ -57,16 +57,21 @@ def percentile_amax(histogram: Histogram, percentile: float = 99.99) -> float:
     CalibrationError : no values were observed.
     ConfigError : ``percentile`` is out of range.
     """
-    if not 0 < percentile <= 100:
-        raise ConfigError(
-            f"percentile must lie above 0 and up to 100, got {percentile!r}", settings=("percentile",)
-        )
+    check_percentile(percentile)
     _require_values(histogram)
     # As the decimal that was written: in binary, 99.99 % of 10 000 would be a little more than 9999.
     rank = math.ceil(Fraction(str(percentile)) * histogram.num_values / 100)
     rank = max(rank - histogram.num_zeros, 1)
     index = int(np.searchsorted(np.cumsum(histogram.counts), rank))
     return min((index + 1) * histogram.bin_width, histogram.observed_max)
+
+
+def check_percentile(percentile: float) -> None:
+    """Raise `ConfigError` unless it lies above 0 and up to 100."""
+    if not 0 < percentile <= 100:
+        raise ConfigError(
+            f"percentile must lie above 0 and up to 100, got {percentile!r}", settings=("percentile",)
+        )
 
 
 def mse_amax(histogram: Histogram) -> float:

@@ -15,8 +15,9 @@ from trtforge.calibration.clip_tally import ClipTally
 from trtforge.calibration.histogram import Histogram
 from trtforge.calibration.observations import Observations
 from trtforge.calibration.observers import Observer
+from trtforge.calibration.padding import time_axes
 from trtforge.errors import CalibrationError, InputError
-from trtforge.feeds import Arrays, Feed, Feeds
+from trtforge.feeds import Arrays, Feed, Feeds, as_feeds
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +29,7 @@ _LAYERS = (
 
 def collect_torch(
     module: torch.nn.Module,
-    feeds: Feeds,
+    feeds: Feeds | Sequence[Arrays],
     *,
     on_progress: Callable[[int, int], None] | None = None,
     max_nonfinite_share: float = 0.01,
@@ -42,7 +43,8 @@ def collect_torch(
 
     Parameters
     ----------
-    module : the network, on any device. It is in evaluation mode while it runs, and left as it was.
+    module : the network, on any device. It is in evaluation mode while it runs, and left as it was. Of what
+        ``torch.compile`` gave, the module inside runs.
     feeds : the clips; the names of their arrays are parameters of the module's ``forward``.
     on_progress : called after each feed with the number of clips run and of all clips.
     max_nonfinite_share : largest share of clips with non-finite activations, 0 to 1.
@@ -56,12 +58,19 @@ def collect_torch(
     ------
     CalibrationError : the module has no such layer, none ran, it fails on a clip, there are no clips, or too
         many of them give non-finite activations. Nothing is returned of what was counted.
-    InputError : the names of the arrays do not fit ``forward``, or the time axis of an array is uncertain.
+    InputError : the names of the arrays do not fit ``forward``, the time axis is uncertain, or ``module`` is
+        no module.
     ConfigError : ``max_nonfinite_share`` is out of range.
     MissingExtraError : PyTorch or Numba is not installed.
     """
     torch = require("torch", "observe a PyTorch module")
-    tally = ClipTally(max_nonfinite_share)
+    tally, feeds = ClipTally(max_nonfinite_share), as_feeds(feeds)
+    module = getattr(module, "_orig_mod", module)
+    if not isinstance(module, torch.nn.Module):
+        raise InputError(
+            f"a PyTorch module was wanted, got {type(module).__name__}",
+            hint="pass the torch.nn.Module itself; an .onnx file is observed by trtforge.collect",
+        )
     totals: dict[str, Observer] = {}
     with _Hooks(torch, module).attached() as hooks:
         for index, feed in enumerate(feeds):
@@ -106,7 +115,10 @@ class _Hooks:
     def attached(self) -> Iterator[_Hooks]:
         modes = {layer: layer.training for layer in self._module.modules()}
         handles = [
-            layer.register_forward_pre_hook(lambda _, inputs, name=name: self._see(name, inputs[0]))
+            layer.register_forward_pre_hook(
+                lambda _, given, named, name=name: self._see(name, given[0] if given else named["input"]),
+                with_kwargs=True,
+            )
             for name, layer in self.layers.items()
         ]
         try:
@@ -122,12 +134,12 @@ class _Hooks:
     def run(self, arrays: Arrays, clip_id: str) -> dict[str, Histogram]:
         _check_names(self._module, arrays)
         place = next(self._module.parameters()).device
-        tensors = {
-            name: self._torch.from_numpy(np.ascontiguousarray(array)).to(place)
-            for name, array in arrays.items()
-        }
         self._counts = {}
         try:
+            tensors = {
+                name: self._torch.from_numpy(np.ascontiguousarray(array)).to(place)
+                for name, array in arrays.items()
+            }
             with self._torch.no_grad():
                 self._module(**tensors)
         except CalibrationError:
@@ -139,7 +151,9 @@ class _Hooks:
         return {name: observer.histogram() for name, observer in self._counts.items()}
 
     def _see(self, name: str, tensor: Any) -> None:
-        if self._last is not None and self._last[0] is tensor and self._last[1] == tensor._version:
+        # A tensor of inference mode does not say whether it was changed since.
+        version = None if tensor.is_inference() else tensor._version
+        if self._last is not None and self._last[0] is tensor and self._last[1] == version:
             histogram = self._last[2]
         else:
             values = tensor.detach()
@@ -151,7 +165,7 @@ class _Hooks:
             except CalibrationError as error:
                 raise CalibrationError(f"the input of {name!r} cannot be observed: {error.message}") from None
             histogram = observer.histogram()
-            self._last = (tensor, tensor._version, histogram)
+            self._last = None if version is None else (tensor, version, histogram)
         self._counts.setdefault(name, Observer()).merge(histogram)
 
 
@@ -160,28 +174,18 @@ def _clips(feed: Feed, index: int) -> Iterator[tuple[str, Arrays]]:
         yield ", ".join(feed.clip_ids) or f"batch-{index}", feed.arrays
         return
     longest, num_rows = max(feed.num_frames), len(feed.num_frames)
+    # Where all clips are as long as an axis, nothing is padded, whichever axis it is.
+    is_padded = min(feed.num_frames) < longest or not any(
+        longest in array.shape[1:] for array in feed.arrays.values()
+    )
+    axes = time_axes(feed, {}) if is_padded else {}
     for row, frames in enumerate(feed.num_frames):
         arrays = {}
         for name, array in feed.arrays.items():
-            arrays[name] = array
-            if array.ndim and array.shape[0] == num_rows:
-                arrays[name] = array[row : row + 1]
-                if frames != array.shape[-1] and array.ndim > 1:
-                    axis = _time_axis(name, array.shape, longest)
-                    arrays[name] = np.take(arrays[name], range(frames), axis=axis)
+            is_shared = not array.ndim or array.shape[0] != num_rows
+            own = array if is_shared else array[row : row + 1]
+            arrays[name] = np.take(own, range(frames), axis=axes[name]) if name in axes else own
         yield (feed.clip_ids[row] if feed.clip_ids else f"batch-{index}-row-{row}"), arrays
-
-
-def _time_axis(name: str, shape: Sequence[int], longest: int) -> int:
-    fitting = [axis for axis in range(1, len(shape)) if shape[axis] == longest]
-    fitting = fitting or [axis for axis in range(1, len(shape)) if shape[axis] > longest]
-    if len(fitting) != 1:
-        raise InputError(
-            f"clips have up to {longest} frames, and no axis of input {name!r} {list(shape)} is certain to "
-            "be the one they lie on",
-            hint="feed clips one by one, unpadded and without num_frames",
-        )
-    return fitting[0]
 
 
 def _check_names(module: Any, arrays: Arrays) -> None:

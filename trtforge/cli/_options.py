@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import shlex
 import sys
 import tempfile
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from trtforge.profiles import OptimizationProfile
 
 DEFAULT_MAX_BATCH = 8
+DEFAULT_PERCENTILE = 99.99
 METHODS = ("entropy", "percentile", "mse", "max")
 
 
@@ -31,11 +34,30 @@ def add_calibration(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--percentile",
         type=float,
-        default=99.99,
         metavar="P",
         help="percent of the magnitudes kept by --method percentile (default: 99.99)",
     )
     add_exclude(parser)
+
+
+def chosen_percentile(args: argparse.Namespace) -> float:
+    """Return what ``--percentile`` says.
+
+    Raises
+    ------
+    ConfigError : it is given beside a method that takes none.
+    """
+    from trtforge.errors import ConfigError
+
+    if args.percentile is None:
+        return DEFAULT_PERCENTILE
+    if args.method != "percentile":
+        raise ConfigError(
+            f"--percentile {args.percentile:g} is for --method percentile, and the method is {args.method}",
+            hint="leave it out, or say --method percentile",
+            settings=("percentile", "method"),
+        )
+    return float(args.percentile)
 
 
 def add_collect_on(parser: argparse.ArgumentParser) -> None:
@@ -198,6 +220,8 @@ def check_writable(path: str) -> None:
     ------
     OSError : it cannot.
     """
+    if Path(path).is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     folder = Path(path).parent
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):

@@ -6,9 +6,11 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from trtforge.cli._options import (
+    DEFAULT_PERCENTILE,
     add_activation_memory,
     add_calibration,
     add_model,
+    check_writable,
     command_line,
     make_console,
     print_path,
@@ -72,6 +74,8 @@ def run(args: argparse.Namespace) -> None:
     from trtforge.pipeline import audit
     from trtforge.report import render_html
 
+    if args.output:
+        check_writable(str(Path(args.output) / "audit.html"))
     console = make_console()
     model = load_model(args.model)
     clips = ClipSet.load(args.calibration_set)
@@ -79,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
         model,
         clips,
         method=args.method,
-        percentile=args.percentile,
+        percentile=DEFAULT_PERCENTILE if args.percentile is None else args.percentile,
         exclude=args.exclude,
         activation_bytes=args.activation_memory,
         num_seeds=args.seeds,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trtforge.cli._options import (
@@ -12,6 +13,7 @@ from trtforge.cli._options import (
     add_collect_on,
     add_model,
     check_writable,
+    chosen_percentile,
     make_console,
     print_path,
 )
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     import onnx
     from rich.console import Console
 
-    from trtforge.calibration import Observations
+    from trtforge.scales import Scales
 
 OPTIONS = {
     "tensors": ("--observe",),
@@ -68,18 +70,18 @@ def run(args: argparse.Namespace) -> None:
 
     from trtforge._progress import Stages
     from trtforge.audio import ClipSet, features_for_model
-    from trtforge.calibration import cache_header
+    from trtforge.calibration import cache_header, choose
+    from trtforge.calibration.choose import check_method
     from trtforge.cli.inspect import scales_table
     from trtforge.model import load_model
     from trtforge.pipeline import observe
     from trtforge.pipeline.calibration import scales_from, summarize_scales
     from trtforge.pipeline.remarks import remark_quiet
 
-    check_writable(args.output)
+    percentile = chosen_percentile(args)
+    check_method(args.method, percentile)
     header = cache_header(args.cache_version, "entropy")
-    for path in (args.cache, args.save_observations):
-        if path:
-            check_writable(path)
+    _check_outputs(args)
     console = make_console()
     model = load_model(args.model)
     clips = ClipSet.load(args.calibration_set)
@@ -99,7 +101,7 @@ def run(args: argparse.Namespace) -> None:
             observations,
             model,
             method=args.method,
-            percentile=args.percentile,
+            percentile=percentile,
             exclude=args.exclude,
             attention=args.attention,
         )
@@ -114,26 +116,44 @@ def run(args: argparse.Namespace) -> None:
     if args.save_observations:
         print_path(console, f"observations of {len(observations.tensors)} tensors", args.save_observations)
     if args.cache:
-        _write_cache(args, observations, model, header, console)
+        ranges = choose(observations, args.method, percentile=percentile)
+        _write_cache(args.cache, ranges, model, header, console)
 
 
-def _write_cache(
-    args: argparse.Namespace,
-    observations: Observations,
-    model: onnx.ModelProto,
-    header: str,
-    console: Console,
-) -> None:
-    from trtforge.calibration import cache_from_scales, choose, parser_names, write_calibration_cache
+def _check_outputs(args: argparse.Namespace) -> None:
+    """Refuse files that would be written over each other or over the network, or that cannot be written."""
+    from trtforge.errors import ConfigError
+
+    named = {
+        "MODEL": args.model,
+        "--output": args.output,
+        "--save-observations": args.save_observations,
+        "--cache": args.cache,
+        "the network of --cache": args.cache and _network_of(args.cache),
+    }
+    files: dict[Path, str] = {}
+    for name, path in named.items():
+        if not path:
+            continue
+        if (other := files.setdefault(Path(path).resolve(), name)) != name:
+            raise ConfigError(f"{other} and {name} are one file, {path}", hint="name a file for each")
+        if name != "MODEL":
+            check_writable(path)
+
+
+def _network_of(cache: str) -> str:
+    return f"{cache}.onnx"
+
+
+def _write_cache(path: str, ranges: Scales, model: onnx.ModelProto, header: str, console: Console) -> None:
+    from trtforge.calibration import cache_from_scales, parser_names, write_calibration_cache
     from trtforge.external_data import save_model
     from trtforge.graph import prepare
 
     prepared = prepare(model)
-    ranges = choose(observations, args.method, percentile=args.percentile)
     cache = cache_from_scales(ranges, header, names=parser_names(prepared))
-    write_calibration_cache(cache, args.cache)
+    write_calibration_cache(cache, path)
     # The parser counts layers, so that the names hold for this very network alone.
-    network = f"{args.cache}.onnx"
-    save_model(prepared, network)
-    print_path(console, f"cache of {len(cache)} tensors", args.cache)
-    print_path(console, "its network", network)
+    save_model(prepared, _network_of(path))
+    print_path(console, f"cache of {len(cache)} tensors", path)
+    print_path(console, "its network", _network_of(path))

@@ -18,6 +18,7 @@ from trtforge.calibration import (
     random_order,
     stratified_order,
 )
+from trtforge.calibration.audit import check_audit
 from trtforge.calibration.collect import DEFAULT_ACTIVATION_BYTES
 from trtforge.errors import ConfigError
 from trtforge.graph import prepare, tensors_to_observe
@@ -129,6 +130,7 @@ def audit(
     ConfigError : a setting is out of range, or the method is unknown.
     """
     _check_num_seeds(num_seeds)
+    check_audit(method, percentile, min_clips, max_change, max_clipped_share)
     chosen = as_clip_set(clips)
     stages = Stages(console)
     with stages.stage("observe") as stage:

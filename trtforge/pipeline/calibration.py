@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from trtforge._progress import OnProgress
 from trtforge.calibration import Method, Observations, cache_tensors, choose, collect
+from trtforge.calibration.choose import check_method
 from trtforge.calibration.collect import DEFAULT_ACTIVATION_BYTES
 from trtforge.errors import CalibrationError, ConfigError
 from trtforge.feeds import Arrays, Feeds, as_feeds
@@ -195,7 +196,8 @@ def calibrate(
     RuntimeWarning : clips were left out; ``rejected`` of the scales names them all.
     RuntimeWarning : clips lie below -60 dBFS from end to end; ``quiet`` of the feeds names them all.
     """
-    source = load_model(model)
+    check_method(method, percentile)
+    source, feeds = load_model(model), as_feeds(feeds)
     observations = observe(
         source,
         feeds,

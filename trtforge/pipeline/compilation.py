@@ -146,6 +146,7 @@ def compile(  # noqa: A001 - the word users look for
         clips,
         evaluate,
         profiles,
+        method,
         percentile,
         max_batch,
         activation_bytes,

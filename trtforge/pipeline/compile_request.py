@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from trtforge.calibration.activations import check_activation_bytes
+from trtforge.calibration.choose import check_method
 from trtforge.engine import BuildConfig
 from trtforge.engine.narrow_types import WEIGHT_ONLY
 from trtforge.errors import ConfigError
@@ -40,6 +41,7 @@ def check_request(
     clips: object,
     test_clips: object,
     profiles: Sequence[OptimizationProfile] | None,
+    method: str,
     percentile: float,
     max_batch: int,
     activation_bytes: int,
@@ -51,10 +53,7 @@ def check_request(
     ----------
     for_int8 : arguments that are about INT8 alone, and whether each was given; the others as for `compile`.
     """
-    if not 0 < percentile <= 100:
-        raise ConfigError(
-            f"percentile must lie above 0 and at most at 100, got {percentile}", settings=("percentile",)
-        )
+    check_method(method, percentile)
     if max_batch < 1:
         raise ConfigError(f"max_batch must be at least 1, got {max_batch}", settings=("max_batch",))
     check_activation_bytes(activation_bytes)

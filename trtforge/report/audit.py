@@ -97,17 +97,19 @@ def _tiles(audit: Mapping[str, Any], num_deciding: int) -> list[dict[str, str]]:
             "note": f"more than {small_percent(float(audit['max_clipped_share']))} of a tensor clipped",
         },
     ]
-    enough = _enough(audit.get("convergence"))
-    if enough:
-        best = enough.get(("stratified", audit["method"]))
-        tiles.append(
-            {
-                "label": "Enough clips",
-                "value": "not reached" if best is None else count(best),
-                "note": f"{audit['method']}, taken in stratified order",
-            }
-        )
+    if audit.get("convergence"):
+        value, note = _best(_enough(audit["convergence"]), audit)
+        tiles.append({"label": "Enough clips", "value": value, "note": note})
     return tiles
+
+
+def _best(enough: Mapping[tuple[str, str], int | None], audit: Mapping[str, Any]) -> tuple[str, str]:
+    for order in ("stratified", "random"):
+        if (order, audit["method"]) in enough:
+            best = enough[order, audit["method"]]
+            value = "not reached" if best is None else count(best)
+            return value, f"{audit['method']}, taken in {order} order"
+    return "cannot be told", f"{plural(audit['num_clips'], 'clip')} are too few to tell drift"
 
 
 def _deciding(influences: Sequence[Mapping[str, Any]], limit: float) -> list[Mapping[str, Any]]:
@@ -145,7 +147,10 @@ def _convergence(grown: Mapping[str, Any] | None, plots: Plots) -> dict[str, Any
     methods = list(dict.fromkeys(drift["method"] for drift in drifts))
     enough = _enough(grown)
     limits = (float(grown["max_median"]), float(grown["max_p99"]))
-    ticks = sorted({int(drift["num_clips"]) for drift in drifts if drift["order"] != "clean"})
+    # The number of clean clips is as it happens to be, and no power of two.
+    ticks = sorted(
+        {int(drift["num_clips"]) for drift in drifts if drift["order"] != "clean" or len(orders) == 1}
+    )
     panels = []
     for method in methods:
         curves = []

@@ -14,10 +14,10 @@ from trtforge.calibration import Histogram, Observations
 from trtforge.calibration.clip_tally import ClipTally
 from trtforge.calibration.collect import check_feed, check_names, clip_ids_of
 from trtforge.calibration.counting import BatchCounts
-from trtforge.calibration.padding import ClipParts
-from trtforge.errors import ConfigError, OutOfMemoryError
-from trtforge.feeds import Feed, Feeds
-from trtforge.model import model_digest, model_inputs
+from trtforge.calibration.padding import ClipParts, Part
+from trtforge.errors import CalibrationError, ConfigError, OutOfMemoryError
+from trtforge.feeds import Arrays, Feed, Feeds, as_feeds
+from trtforge.model import ModelSource, load_model, model_digest, model_inputs
 from trtforge.nvidia import Flavor, require_gpu, select
 from trtforge.nvidia.building import BuildRequest, build_plan
 from trtforge.nvidia.cuda import Event, Stream, check_last_error, free_memory_bytes, set_device
@@ -42,8 +42,8 @@ _NUM_SLOTS = 2
 
 
 def collect_on_gpu(
-    model: onnx.ModelProto,
-    feeds: Feeds,
+    model: ModelSource,
+    feeds: Feeds | Sequence[Arrays],
     tensors: Sequence[str],
     *,
     device: int = 0,
@@ -86,8 +86,9 @@ def collect_on_gpu(
     ------
     NoGpuError : there is no such GPU.
     ConfigError : a setting is out of range, or the library cannot give the precision.
-    CalibrationError : a tensor is unknown, not of floating point or not in the engine, there are no clips,
-        or too many clips give non-finite activations. Nothing is returned of what was counted.
+    CalibrationError : a tensor is unknown, not of floating point or not in the engine, it has the clips of a
+        batch on another axis than the first, there are no clips, or too many clips give non-finite
+        activations. Nothing is returned of what was counted.
     InputError : a feed does not fit the inputs of the network.
     BuildError : the library cannot build the network.
     OutOfMemoryError : not even one clip fits.
@@ -97,6 +98,7 @@ def collect_on_gpu(
     tally = ClipTally(max_nonfinite_share)
     _check_settings(precision, max_batch, activation_bytes)
     require_collecting_gpu(device)
+    feeds, model = as_feeds(feeds), load_model(model)
     chosen = flavor if isinstance(flavor, Flavor) else select(flavor)
     names = tuple(dict.fromkeys(tensors))
     check_names(model, names)
@@ -290,10 +292,7 @@ class DeviceCollector:
         # Padding is found from shapes alone: arrays of no memory stand for the tensors.
         hollow = {name: np.broadcast_to(np.float32(0), found.shape) for name, found in lying.items()}
         cut = self._parts.cut(batch.feed, hollow)
-        tensors = tuple(
-            replace(found, parts=tuple((part.row, part.values.shape) for part in cut[name]))
-            for name, found in lying.items()
-        )
+        tensors = tuple(replace(found, parts=shares(name, cut[name])) for name, found in lying.items())
         if self._counter is not None:
             self._counter.count(tensors, batch.groups, slot.findings)
         slot.done.record(self.stream)
@@ -357,6 +356,27 @@ class _Slot:
 
     def __exit__(self, *_: object) -> None:
         self._resources.close()
+
+
+def shares(name: str, parts: Sequence[Part]) -> tuple[tuple[int | None, tuple[int, ...]], ...]:
+    """Return each clip's row in a tensor and the shape of what is counted of it, as `Lying` takes them.
+
+    Parameters
+    ----------
+    name : of the tensor.
+    parts : of its clips.
+
+    Raises
+    ------
+    CalibrationError : the clips of a batch lie on another axis than the first.
+    """
+    if len(parts) > 1 and parts[0].axis:
+        raise CalibrationError(
+            f"tensor {name!r} has the clips of a batch on axis {parts[0].axis}; the GPU counts clips apart "
+            "that lie on the first",
+            hint="feed clips one by one, or collect on the CPU",
+        )
+    return tuple((part.row, part.values.shape) for part in parts)
 
 
 def _rows_between(
