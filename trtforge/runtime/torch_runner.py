@@ -124,6 +124,11 @@ class TorchRunner:
     def _writable(self, name: str, array: Any) -> NDArray[Any]:
         if not isinstance(array, np.ndarray):
             raise InputError(f"input {name!r} must be a NumPy array, got {type(array).__name__}")
+        if not array.dtype.isnative or array.dtype.kind not in "biufc":
+            raise InputError(
+                f"input {name!r} has dtype {array.dtype}, which PyTorch lacks",
+                hint="convert it with array.astype, to float32 say",
+            )
         # PyTorch warns of arrays that it could write to and must not.
         return np.array(array, order="C", copy=True)
 
