@@ -13,7 +13,7 @@ from trtforge._optional import require
 from trtforge.errors import DeviceLostError, ExecutionError, InputError, OutOfMemoryError
 from trtforge.feeds import Arrays
 from trtforge.model import TensorSpec
-from trtforge.runtime.inputs import check_array, check_names
+from trtforge.runtime.inputs import check_array, check_named, check_names
 
 
 class TorchRunner:
@@ -117,6 +117,7 @@ class TorchRunner:
     def _checked(self, arrays: Arrays) -> list[NDArray[Any]]:
         specs = [value for value in self._specs.values() if isinstance(value, TensorSpec)]
         wanted = [TensorSpec(name, "", ()) for name in self._specs]
+        check_named(arrays)
         check_names(wanted, tuple(arrays))
         checked = {spec.name: check_array(spec, arrays[spec.name]) for spec in specs}
         return [self._writable(name, checked.get(name, arrays[name])) for name in self._specs]
