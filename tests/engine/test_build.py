@@ -227,6 +227,10 @@ def test_tensorrt_without_a_gpu_names_the_library_that_needs_none():
         ({"tactic_sources": 5}, "tactic_sources must be a tuple of strings, got 5"),
         ({"timing_cache": 5}, "timing_cache must be a path, True or None, got 5"),
         (
+            {"prefer_float16": True, "precision": "float32"},
+            "prefer_float16 contradicts precision 'float32', in which no layer may run in FP16",
+        ),
+        (
             {"weight_block_size": 32, "precision": "float16"},
             "weight_block_size=32 has no effect: an engine in float16 stores no weights in blocks",
         ),

@@ -112,7 +112,7 @@ def build(
     network, name = _load(model, profiles, example_inputs, output_names)
     wanted = config.precision or network_precision(network)
     check_library(wanted, chosen)
-    config.check_block_size(wanted)
+    config.check_effects(wanted)
     if config.strongly_typed or runs_by_type(wanted):
         chosen = chosen.strongly_typed()
     asked = SingleBuild(

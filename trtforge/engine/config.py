@@ -213,8 +213,14 @@ class BuildConfig:
         """The content of the calibration cache, however it was given."""
         return self.calibration_cache if isinstance(self.calibration_cache, bytes) else None
 
-    def check_block_size(self, precision: str) -> None:
-        """Raise ConfigError where a block size was asked for, and a precision stores no weights in blocks."""
+    def check_effects(self, precision: str) -> None:
+        """Raise ConfigError where a setting was asked for that means nothing in a precision."""
+        if self.prefer_float16 and precision not in ("float16", "int8"):
+            raise ConfigError(
+                f"prefer_float16 contradicts precision {precision!r}, in which no layer may run in FP16",
+                hint="leave it out, or ask for int8 or float16",
+                settings=("prefer_float16", "precision"),
+            )
         if self.weight_block_size != _BLOCK_SIZE and not precision.endswith("_weight_only"):
             raise ConfigError(
                 f"weight_block_size={self.weight_block_size} has no effect: an engine in {precision} stores "
@@ -231,7 +237,7 @@ class BuildConfig:
                 settings=("strip_weights", "refit"),
             )
         if self.precision is not None:
-            self.check_block_size(self.precision)
+            self.check_effects(self.precision)
         if self.exclude_lean_runtime and not self.version_compatible:
             raise ConfigError(
                 "exclude_lean_runtime has no effect: only version-compatible engines hold a lean runtime",
