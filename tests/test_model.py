@@ -59,6 +59,12 @@ def test_a_model_tells_its_inputs_outputs_and_metadata(tmp_path: Path) -> None:
     assert model_metadata(model) == {"key": "value"}
 
 
+def test_a_negative_size_is_a_dynamic_axis() -> None:
+    model = small_model()
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = -1
+    assert [str(spec) for spec in model_inputs(model)] == ["x: float32 [?, 4]"]
+
+
 def test_the_digest_is_of_the_content() -> None:
     model, changed = small_model(), small_model()
     assert model_digest(model) == model_digest(small_model())

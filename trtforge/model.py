@@ -189,8 +189,9 @@ def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
 
     kind = value.type.tensor_type
     dtype = str(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)) if kind.elem_type else "unknown"
+    # Some exporters write -1 where an axis is dynamic, and TensorRT reads it so.
     shape = tuple(
-        int(axis.dim_value) if axis.HasField("dim_value") else axis.dim_param or "?"
+        int(axis.dim_value) if axis.HasField("dim_value") and axis.dim_value >= 0 else axis.dim_param or "?"
         for axis in kind.shape.dim
     )
     return TensorSpec(value.name, dtype, shape)

@@ -77,6 +77,19 @@ def test_cells_of_a_csv_column_that_hold_no_length(capsys, tmp_path):
         assert f"column 'frames' of {table}, line 5, holds '{cell}', which is no positive number" in err
 
 
+def test_a_csv_of_another_encoding_is_named(capsys, tmp_path):
+    table = tmp_path / "log.csv"
+    words = ["plan-profiles", table, "-o", tmp_path / "p.json", "--column", "dur\u00e9e"]
+    table.write_bytes("id,dur\u00e9e\na,100\n".encode("latin-1"))
+    status, _, err = run(capsys, *words)
+    assert status == 2
+    assert f"{table} is no CSV file in UTF-8" in err
+    table.write_bytes("\ufeffid,dur\u00e9e\na,100\n".encode())
+    assert run(capsys, *words)[0] == 0
+    table.write_bytes(b"id,dur\xc3\xa9e\na," + b"1" * 200_000)
+    assert "field larger than field limit" in run(capsys, *words)[2]
+
+
 def test_numbers_on_standard_input(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("100 200\n300, 1000\n"))
     words = ["plan-profiles", "-", "-o", tmp_path / "p.json", "--max-frames", 300, "--outside", "cut"]

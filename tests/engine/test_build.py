@@ -212,12 +212,28 @@ def test_tensorrt_without_a_gpu_names_the_library_that_needs_none():
             "precision must be one of 'int8', 'float8', 'int8_weight_only', .* or None, got 'int4'",
         ),
         ({"optimization_level": 6}, "optimization_level must lie in 0 to 5, got 6"),
-        ({"workspace_bytes": 0}, "workspace_bytes must be positive, got 0"),
+        ({"workspace_bytes": 0}, "workspace_bytes must be a positive number of bytes, got 0"),
         ({"compute_capabilities": "8.9"}, "compute_capabilities must be a tuple of strings, got '8.9'"),
         ({"compute_capabilities": ("sm_89",)}, "wants versions such as '8.9', got 'sm_89'"),
         ({"compute_capabilities": ("8.9", "8.9")}, "names one twice"),
         ({"memory_pools": {"workspace": 1}}, "workspace, which has a field of its own"),
-        ({"memory_pools": {"tactic_dram": 0}}, "memory_pools: 'tactic_dram' must be positive, got 0"),
+        ({"workspace_bytes": "4GiB"}, "workspace_bytes must be a positive number of bytes, got '4GiB'"),
+        ({"optimization_level": "3"}, "optimization_level must lie in 0 to 5, got '3'"),
+        ({"optimization_level": True}, "optimization_level must lie in 0 to 5, got True"),
+        ({"aux_streams": 1.5}, "aux_streams must lie in 0 to 7, got 1.5"),
+        ({"memory_pools": {"tactic_dram": 0}}, "'tactic_dram' must be a positive number of bytes, got 0"),
+        ({"memory_pools": None}, "memory_pools must be a mapping, got None"),
+        ({"compute_capabilities": (8.9,)}, "wants versions such as '8.9', got 8.9"),
+        ({"tactic_sources": 5}, "tactic_sources must be a tuple of strings, got 5"),
+        ({"timing_cache": 5}, "timing_cache must be a path, True or None, got 5"),
+        (
+            {"prefer_float16": True, "precision": "float32"},
+            "prefer_float16 contradicts precision 'float32', in which no layer may run in FP16",
+        ),
+        (
+            {"weight_block_size": 32, "precision": "float16"},
+            "weight_block_size=32 has no effect: an engine in float16 stores no weights in blocks",
+        ),
         ({"memory_pools": {"attic": 1}}, "memory_pools names 'attic', which no library has; they have dla_"),
         ({"tactic_sources": "cudnn"}, "tactic_sources must be a tuple of strings, got 'cudnn'"),
         ({"preview_features": {"more": True}}, "preview_features names 'more', which no library has"),
@@ -234,6 +250,17 @@ def test_tensorrt_without_a_gpu_names_the_library_that_needs_none():
 def test_a_wrong_setting_is_refused_where_it_is_made(values, message):
     with pytest.raises(ConfigError, match=message):
         BuildConfig(**values)
+
+
+def test_arguments_of_other_kinds_are_refused():
+    lone = OptimizationProfile({"mel": ((1, 4, 8),) * 3})
+    for profiles in (lone, {"mel": ((1, 4, 8),) * 3}, [{"mel": ((1, 4, 8),) * 3}]):
+        with pytest.raises(ProfileError, match="profiles must be a sequence of OptimizationProfile, got "):
+            build(conv_net(), profiles=profiles, flavor=V8)
+    with pytest.raises(ConfigError, match="config must be a BuildConfig, got "):
+        build(conv_net(), profiles=[lone], flavor=V8, config={"precision": "float16"})
+    with pytest.raises(ConfigError, match="weight_block_size=32 has no effect: an engine in float32 stores"):
+        build(conv_net(), profiles=[lone], flavor=V8, config=BuildConfig(weight_block_size=32))
 
 
 def test_only_what_differs_from_the_defaults_is_asked():

@@ -64,12 +64,54 @@ def test_inputs_of_any_number_are_named_by_the_example():
     assert run(model, **values)[0].tolist() == [[3.0, 3.0]]
 
 
+def test_arguments_by_keyword_alone_keep_their_defaults():
+    class Switched(torch.nn.Module):
+        def forward(self, mel, length, scale=2.0, *, shifted=True):
+            return mel * scale * length[:, None] + (1.0 if shifted else 0.0)
+
+    model = export_module(Switched(), {"mel": np.ones((2, 3), np.float32), "length": np.array([1, 5])})
+    assert [str(spec) for spec in model_inputs(model)] == ["mel: float32 [2, 3]", "length: int64 [2]"]
+    given = {"mel": np.ones((2, 3), np.float32), "length": np.array([1, 5])}
+    assert run(model, **given)[0].tolist() == [[3.0] * 3, [11.0] * 3]
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (None, "Odd returns nothing; networks give tensors"),
+        ("text", "Odd returns str; networks give tensors"),
+    ],
+)
+def test_results_that_are_no_tensors_are_refused(result, message):
+    class Odd(torch.nn.Module):
+        def forward(self, mel):
+            return result
+
+    with pytest.raises(ModelError, match=message):
+        export_module(Odd(), {"mel": MEL})
+
+
+def test_inputs_of_any_number_want_names():
+    class Sum(torch.nn.Module):
+        def forward(self, *parts):
+            return sum(parts)
+
+    with pytest.raises(ConfigError, match=r"forward takes \*inputs, so that example_inputs must name them"):
+        export_module(Sum(), [MEL, MEL])
+
+
 @pytest.mark.parametrize(
     ("examples", "settings", "message"),
     [
         (None, {}, "traced with an example, and none was given"),
         ({"gain": MEL}, {}, "example_inputs names gain; forward begins with mel"),
         ((MEL, MEL, MEL), {}, "has 3 inputs, forward takes 2"),
+        ({"mel": MEL[:, :3]}, {}, r"Net cannot run on example_inputs mel torch.float32 \(1, 3, 16\): "),
+        ({"mel": MEL.astype(np.float64)}, {}, "Net cannot run on example_inputs mel torch.float64 "),
+        ({}, {}, "Net cannot run on example_inputs : TypeError: .*'mel'"),
+        ({"mel": None}, {}, "example_inputs: 'mel' is no array: "),
+        ("mel", {}, "example_inputs must be arrays by name or in order, got 'mel'"),
+        (5, {}, "example_inputs must be arrays by name or in order, got 5"),
         ({"mel": MEL}, {"output_names": ["a", "b"]}, "output_names wants 1 names"),
         ({"mel": MEL[0]}, {"profiles": [PROFILE]}, r"a profile names input 'mel' of shape \(1, 4, 8\)"),
     ],

@@ -129,6 +129,11 @@ def test_keys_that_cannot_be_used_are_named(tmp_path, signed, keys, monkeypatch)
         sign_engine(signed, keys[1])
     with pytest.raises(ConfigError, match=r"mine\.pem holds no public key that can be read"):
         load(signed, keys[0])
+    for lone in (keys[1], str(keys[1])):
+        with pytest.raises(
+            ConfigError, match=r"trusted_keys must be a list of PEM files, got '.*\.pub\.pem'"
+        ):
+            trust(lone, None)
     curve, _ = make_keys(tmp_path, "curve", lambda: ec.generate_private_key(ec.SECP256R1()))
     with pytest.raises(ConfigError, match="holds a key of another kind than Ed25519"):
         sign_engine(signed, curve)

@@ -157,6 +157,10 @@ def test_the_layer_that_is_blamed_is_found(error, layer):
             "getPluginCreator could not find plugin: MyOp version: 1",
             "plugin MyOp version 1 is not registered",
         ),
+        (
+            "NonZero plugin creator version 1 was not found in plugin registry.",
+            "plugin NonZero version 1 is not registered",
+        ),
         ("IPluginCreator not found in Plugin Registry", "plugin Spare is not registered"),
         (
             'creator && "Plugin not found, are the plugin name, version, and namespace correct?"',

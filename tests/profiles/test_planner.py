@@ -115,7 +115,10 @@ def test_what_is_outside_is_refused_cut_or_taken_by_the_last_profile():
     ("settings", "message"),
     [
         ({"coverage": 0}, "coverage must lie above 0 and at most at 1, got 0"),
-        ({"batch_sizes": ()}, r"batch_sizes must be 1 or more, got \(\)"),
+        ({"batch_sizes": ()}, r"batch_sizes must be whole numbers of 1 or more, got \(\)"),
+        ({"batch_sizes": 8}, "batch_sizes must be whole numbers of 1 or more, got 8"),
+        ({"batch_sizes": [1.5, 8]}, "batch_sizes must be whole numbers of 1 or more"),
+        ({"multiple_of": 8.5}, "multiple_of must be a whole number of 1 or more, got 8.5"),
         ({"outside": "drop"}, "outside must be one of"),
         ({"max_frames": 7}, r"max_frames must be multiple_of \(8\) or more, got 7"),
         ({"max_frames": 80}, "no length is within 80 frames, the shortest is 100"),
@@ -128,7 +131,9 @@ def test_settings_out_of_range_are_named(settings, message):
         plan_buckets(FOUND, **settings)
 
 
-@pytest.mark.parametrize("found", [[], [0], [1.5], ["a"], {}, {5: -1}, [[1]]])
+@pytest.mark.parametrize(
+    "found", [[], [0], [1.5], [1e30], ["a"], {}, {5: -1}, {5.5: 1}, {"a": 1}, {0: 1}, [[1]]]
+)
 def test_what_is_no_workload_is_refused(found):
     with pytest.raises(ProfileError):
         plan_buckets(found)
@@ -141,6 +146,10 @@ def test_a_plan_comes_back_as_it_was_saved(tmp_path):
     assert ProfilePlan.load(tmp_path / "plan.json") == plan
 
 
+COVERAGE = {"num_items": 4, "frames": 90, "outside_items": 1, "outside_frames": 30, "policy": "cut"}
+BUCKET = {"frames": [1, 8, 8], "num_items": 2, "exact": 12.0, "padded": 16.0}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -149,6 +158,12 @@ def test_a_plan_comes_back_as_it_was_saved(tmp_path):
         ({"batch": [4, 2, 8]}, "wanted 1 <= min <= opt <= max"),
         ({"buckets": []}, "at least one bucket"),
         ({"coverage": {}}, "malformed"),
+        ({"coverage": {**COVERAGE, "policy": "x"}}, "policy must be one of"),
+        ({"coverage": {**COVERAGE, "num_items": "4"}}, "wanted whole numbers"),
+        ({"coverage": {**COVERAGE, "outside_items": 9}}, "no more outside than there is"),
+        ({"buckets": [{**BUCKET, "exact": 0}]}, "a positive cost that padding does not lower"),
+        ({"buckets": [{**BUCKET, "padded": 1}]}, "a positive cost that padding does not lower"),
+        ({"buckets": [{**BUCKET, "num_items": 1e999}]}, "malformed"),
     ],
 )
 def test_a_file_that_is_no_plan_is_named(tmp_path, change, message):

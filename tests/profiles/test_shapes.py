@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from trtforge.errors import ProfileError
@@ -106,7 +107,32 @@ def test_one_profile_covers_the_lengths_and_is_tuned_where_most_frames_lie():
 
 def test_fixed_inputs_need_no_profile_and_lengths_must_be_positive():
     assert plan_profiles([TensorSpec("x", "float32", (1, 80, 100))], [100]) == ()
-    with pytest.raises(ProfileError, match="frame counts must be positive, got 0 of them"):
+    with pytest.raises(ProfileError, match="no lengths were given"):
         plan_profiles([MEL], [])
     with pytest.raises(ProfileError, match="max_batch and multiple_of must be 1 or more, got 0 and 1"):
         plan_profiles([MEL], [5], max_batch=0)
+
+
+def test_lengths_come_as_an_array_or_a_histogram_as_well():
+    listed = plan_profiles([MEL], [100, 300, 300])
+    assert plan_profiles([MEL], np.array([100, 300, 300])) == listed
+    assert plan_profiles([MEL], {300: 2, 100: 1, 500: 0}) == listed
+    with pytest.raises(ProfileError, match="lengths must be whole numbers of frames"):
+        plan_profiles([MEL], [100.5, 300])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            ((1, 80, 9.5), (1, 80, 9.5), (1, 80, 9.5)),
+            r"whole numbers, such as \(1, 80, 64\), got \(1, 80, 9.5\)",
+        ),
+        (("abc", "abc", "abc"), "profile 'mel': a shape must be whole numbers.*got 'abc'"),
+        (5, "wanted min, opt and max shapes, got 1 values"),
+    ],
+)
+def test_sizes_are_never_rounded(given, message):
+    with pytest.raises(ProfileError, match=message):
+        OptimizationProfile({"mel": given})
+    assert ShapeRange([1], [2], [np.int64(3)]) == ShapeRange((1,), (2,), (3,))

@@ -4,12 +4,13 @@ import gc
 import subprocess
 import sys
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from trtforge.errors import InputError
-from trtforge.runtime import dlpack
+from trtforge.runtime import DeviceArray, dlpack
 
 
 class Owner:
@@ -167,3 +168,13 @@ def test_capsules_of_the_host_and_used_ones_are_refused():
 )
 def test_contiguity(shape, strides, wanted):
     assert dlpack.is_contiguous(shape, strides) is wanted
+
+
+def test_a_device_array_is_lent_where_it_lies_alone():
+    block = SimpleNamespace(address=512)
+    array = DeviceArray(block, (2,), np.dtype(np.float32), 0, lambda block, shared: None)
+    for asked in ({"copy": True}, {"dl_device": (1, 0)}):
+        with pytest.raises(BufferError, match="lent where it lies, and not copied"):
+            array.__dlpack__(**asked)
+    capsule = array.__dlpack__(stream=2, dl_device=(dlpack.CUDA, 0), copy=False, max_version=(1, 0))
+    assert dlpack.describe(capsule).address == 512

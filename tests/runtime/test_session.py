@@ -54,6 +54,30 @@ def test_a_session_runs_at_every_shape_and_gives_everything_back(machine):
     session.close()
 
 
+def test_axes_of_one_name_must_agree(machine):
+    with Session(fake_gpu.ENGINE) as session:
+        with pytest.raises(InputError) as caught:
+            session.run({"x": feed(2)["x"], "n": feed(1)["n"]})
+        assert caught.value.message == (
+            "axis 0 (batch) of input 'n' is 1, but axis 0 of 'x' has the same name and is 2"
+        )
+        np.testing.assert_array_equal(session.run(feed(2))["y"], expected(feed(2)))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        (None, "inputs must be given by name, got NoneType"),
+        ([1, 2], "inputs must be given by name, got list"),
+        ({**feed(2), "x": np.ma.masked_array(feed(2)["x"], mask=True)}, "input 'x' is masked"),
+        ({**feed(2), "x": feed(2)["x"].astype(">f4")}, "input 'x' has dtype >f4, wanted x: float32"),
+    ],
+)
+def test_what_is_no_input_is_said(machine, arrays, message):
+    with Session(fake_gpu.ENGINE) as session, pytest.raises(InputError, match=message):
+        session.run(arrays)
+
+
 def test_results_belong_to_the_caller(machine):
     with Session(fake_gpu.ENGINE) as session:
         first = session(feed(2))["y"]

@@ -45,6 +45,37 @@ def test_futures_give_what_run_gives(machine):
         session.submit(feed(1))
 
 
+def test_a_session_is_not_closed_from_its_own_callbacks(machine):
+    heard = []
+
+    def close(done):
+        with pytest.raises(ExecutionError, match="cannot be closed from its own callbacks"):
+            session.close()
+        heard.append(done.result()["y"].shape)
+
+    started, go = threading.Event(), threading.Event()
+    with Session(fake_gpu.ENGINE) as session:
+        session.on_inference = lambda ms, profile: (started.set(), go.wait(10))
+        future = session.submit(feed(2))
+        assert started.wait(10)
+        future.add_done_callback(close)
+        go.set()
+        future.result()
+        session.on_inference = None
+        assert session.alive
+        session.on_inference = lambda ms, profile: session.close()
+        with pytest.raises(ExecutionError, match="cannot be closed from its own callbacks"):
+            session.run(feed(1))
+        assert session.alive
+    assert heard == [(2, 3)]
+
+
+@pytest.mark.parametrize("value", [[1.0, 2.0], np.array(["a"]), np.zeros(2, ">f4"), np.array([None])])
+def test_only_numbers_are_sent_to_the_gpu(machine, value):
+    with Session(fake_gpu.ENGINE) as session, pytest.raises(InputError, match="only NumPy arrays of numbers"):
+        session.to_device(value)
+
+
 def test_closing_waits_for_the_call_under_way(machine, monkeypatch):
     _, driver = machine
     inside, go_on = threading.Event(), threading.Event()

@@ -63,6 +63,8 @@ def test_threads_share_it():
         ({"x": X.tolist(), "y": X}, "'x' must be a NumPy array, got list"),
         ({"x": X, "y": X.astype(np.float64)}, "input 'y' has dtype float64, wanted y: float32"),
         ({"x": X, "y": X[0]}, r"input 'y' has shape \(3,\), wanted"),
+        ({"x": X.astype(">f4"), "y": X}, "input 'x' has dtype >f4, which PyTorch lacks"),
+        ({"x": np.array([["a"]]), "y": X}, "input 'x' has dtype <U1, which PyTorch lacks"),
     ],
 )
 def test_inputs_that_do_not_fit_are_named(arrays, message):

@@ -77,15 +77,20 @@ def _column(path: Path, column: str) -> tuple[list[float], int]:
     """Return the numbers of a column, and how many of its cells are empty."""
     numbers, num_empty = [], 0
     where = f"column {column!r} of {path}"
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        if column not in (reader.fieldnames or ()):
-            raise ProfileError(f"{path} has no column {column!r}, only {reader.fieldnames}")
-        for row in reader:
-            if cell := (row[column] or "").strip():
-                numbers.append(_number(cell, f"{where}, line {reader.line_num},"))
-            else:
-                num_empty += 1
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            if column not in (reader.fieldnames or ()):
+                raise ProfileError(f"{path} has no column {column!r}, only {reader.fieldnames}")
+            for row in reader:
+                if cell := (row[column] or "").strip():
+                    numbers.append(_number(cell, f"{where}, line {reader.line_num},"))
+                else:
+                    num_empty += 1
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ProfileError(
+            f"{path} is no CSV file in UTF-8: {error}", hint="save it again, as CSV with the encoding UTF-8"
+        ) from None
     if not numbers:
         raise ProfileError(f"{where} holds no lengths")
     return numbers, num_empty

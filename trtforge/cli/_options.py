@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import errno
-import os
 import shlex
 import sys
 import tempfile
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     import onnx
     from rich.console import Console
 
+    from trtforge.model import TensorSpec
     from trtforge.profiles import OptimizationProfile
 
 DEFAULT_MAX_BATCH = 8
@@ -164,7 +164,6 @@ def add_build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-batch",
         type=int,
-        default=DEFAULT_MAX_BATCH,
         metavar="N",
         help=f"largest batch (default: {DEFAULT_MAX_BATCH})",
     )
@@ -187,30 +186,78 @@ def add_profiles(container: argparse._ActionsContainer) -> None:
     container.add_argument(
         "--profiles",
         metavar="JSON",
-        help="profiles that plan-profiles wrote; their batch sizes hold, and not --max-batch",
+        help="profiles that plan-profiles wrote, batch sizes included",
     )
 
 
 def planned_profiles(args: argparse.Namespace, model: onnx.ModelProto) -> tuple[OptimizationProfile, ...]:
-    """Make the profiles that ``--frames`` or ``--profiles`` ask for; none without either.
+    """Make the profiles that ``--frames``, ``--profiles`` or ``--max-batch`` alone ask for, if any do.
 
     Raises
     ------
-    ConfigError : the shortest length is above the longest.
+    ConfigError : the shortest length is above the longest, or an option asks for what the network fixes.
     ProfileError : the file is no plan.
     """
     from trtforge.errors import ConfigError
     from trtforge.model import model_inputs
     from trtforge.profiles import ProfilePlan, plan_profiles
 
+    inputs = model_inputs(model)
+    _check_dynamic(args, inputs)
     if args.profiles:
-        return ProfilePlan.load(args.profiles).profiles(model_inputs(model))
+        return ProfilePlan.load(args.profiles).profiles(inputs)
     if not args.frames:
-        return ()
+        # Where the batch alone is dynamic, no length need be known.
+        return () if _has_dynamic_time(inputs) else plan_profiles(inputs, [1], max_batch=max_batch_of(args))
     frames: Sequence[int] = args.frames
     if frames[0] > frames[1]:
         raise ConfigError(f"--frames wants MIN and MAX in this order, got {frames[0]} and {frames[1]}")
-    return plan_profiles(model_inputs(model), list(frames), max_batch=args.max_batch)
+    return plan_profiles(inputs, list(frames), max_batch=max_batch_of(args))
+
+
+def max_batch_of(args: argparse.Namespace) -> int:
+    """Return the largest batch that was asked for, or the default."""
+    return DEFAULT_MAX_BATCH if args.max_batch is None else int(args.max_batch)
+
+
+def _check_dynamic(args: argparse.Namespace, inputs: Sequence[TensorSpec]) -> None:
+    """Raise ConfigError where an option asks for sizes that the network, or another option, decides."""
+    from trtforge.errors import ConfigError
+
+    told = "; ".join(map(str, inputs))
+    has_batch = any(isinstance(spec.shape[0], str) for spec in inputs if spec.shape)
+    if args.max_batch is not None and args.profiles:
+        raise ConfigError(
+            "--max-batch has no effect: the batch sizes are those of --profiles",
+            hint="leave it out, or plan again with plan-profiles --batch-sizes",
+            settings=("max_batch", "profiles"),
+        )
+    if args.max_batch is not None and not has_batch:
+        raise ConfigError(
+            f"--max-batch {args.max_batch} has no effect: the network fixes its batch ({told})",
+            hint="leave it out, or export the network with a dynamic first axis",
+            settings=("max_batch",),
+        )
+    if _has_dynamic_time(inputs) or _is_fixed_length(args.frames, inputs):
+        return
+    for option in ("frames", "profiles", "clips"):
+        if getattr(args, option, None):
+            raise ConfigError(
+                f"--{option} has no effect: the network fixes every length ({told})",
+                hint="leave it out, or export the network with a dynamic axis of time",
+                settings=(option,),
+            )
+
+
+def _is_fixed_length(frames: Sequence[int] | None, inputs: Sequence[TensorSpec]) -> bool:
+    """Say whether the lengths that were asked for are the one that the network fixes."""
+    return len(set(frames or ())) == 1 and any(
+        size in spec.shape[1:] for size in frames or () for spec in inputs
+    )
+
+
+def _has_dynamic_time(inputs: Sequence[TensorSpec]) -> bool:
+    return any(isinstance(size, str) for spec in inputs for size in spec.shape[1:])
 
 
 def check_writable(path: str) -> None:
@@ -221,7 +268,7 @@ def check_writable(path: str) -> None:
     OSError : it cannot.
     """
     if Path(path).is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        raise IsADirectoryError(errno.EISDIR, "a file is to be written, and this is a folder", path)
     folder = Path(path).parent
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):

@@ -14,6 +14,7 @@ from trtforge.cli._options import (
     add_profiles,
     check_writable,
     make_console,
+    max_batch_of,
     planned_profiles,
     print_path,
 )
@@ -74,7 +75,7 @@ def run(args: argparse.Namespace) -> None:
     profiles = planned_profiles(args, model)
     if args.clips:
         clips = ClipSet.load(args.clips, verify=False)
-        profiles = plan_for_clips(model, features_for_model(model), [clips], max_batch=args.max_batch)
+        profiles = plan_for_clips(model, features_for_model(model), [clips], max_batch=max_batch_of(args))
     store = EngineStore() if args.store else None
     with Stages(console).stage("build") as stage:
         engine = build(

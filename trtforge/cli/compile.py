@@ -21,6 +21,7 @@ from trtforge.cli._options import (
     chosen_percentile,
     command_line,
     make_console,
+    max_batch_of,
     planned_profiles,
 )
 from trtforge.precisions import PRECISIONS
@@ -98,7 +99,8 @@ def run(args: argparse.Namespace) -> None:
             "a largest WER increase was given, but no clips to measure it on", hint="add --evaluate DIR"
         )
     console = make_console()
-    profiles = planned_profiles(args, load_model(args.model)) if args.frames or args.profiles else None
+    asked = args.frames or args.profiles or args.max_batch is not None
+    profiles = planned_profiles(args, load_model(args.model)) if asked else ()
     result = compile_model(
         args.model,
         args.calibration_set,
@@ -114,8 +116,8 @@ def run(args: argparse.Namespace) -> None:
         smooth=args.smooth,
         activation_bytes=args.activation_memory,
         collect_on=args.collect_on,
-        profiles=profiles,
-        max_batch=args.max_batch,
+        profiles=profiles or None,
+        max_batch=max_batch_of(args),
         config=build_config(args),
         flavor=args.flavor,
         store=args.store,

@@ -44,12 +44,15 @@ def explain(path: Path) -> list[RenderableType]:
     ------
     ConfigError : there is no such file, or it is of no kind that trtforge knows.
     """
+    from trtforge.engine.manifest_file import manifest_path
     from trtforge.errors import ConfigError
 
     if path.is_dir():
         return _clips(path)
     if not path.is_file():
         raise ConfigError(f"no file at {path}")
+    if manifest_path(path).is_file():
+        return _engine(path)
     if path.suffix == ".onnx":
         return _network(path)
     if path.suffix == ".npz":

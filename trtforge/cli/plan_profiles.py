@@ -132,12 +132,14 @@ def run(args: argparse.Namespace) -> None:
 def _measure(args: argparse.Namespace, frames: list[int], console: Console) -> MeasuredCost:
     from trtforge._progress import Stages
     from trtforge.pipeline.costing import lengths_to_time, measure_cost
-    from trtforge.profiles.planner import typical
+    from trtforge.profiles import Workload
 
     longest = min(max(frames), args.max_frames or max(frames))
     lengths = lengths_to_time(min(min(frames), longest), longest, multiple_of=args.multiple_of)
     with Stages(console).stage("measure") as stage:
-        cost = measure_cost(args.measure, lengths, batch_size=typical(args.batch_sizes), on_progress=stage)
+        cost = measure_cost(
+            args.measure, lengths, batch_size=Workload.of(args.batch_sizes).typical, on_progress=stage
+        )
         stage.note(", ".join(f"{length:.0f} frames {ms:.3g} ms" for length, ms in cost.points))
     return cost
 

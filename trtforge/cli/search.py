@@ -155,8 +155,6 @@ def _frontier_timing(args: argparse.Namespace) -> FrontierTiming | None:
             )
         return None
     require_timing_gpu(NO_TIMING)
-    if args.max_batch is None:
-        args.max_batch = DEFAULT_MAX_BATCH
     return FrontierTiming(planned_profiles(args, load_model(args.model)), select(args.flavor))
 
 

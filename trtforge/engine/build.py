@@ -20,7 +20,7 @@ from trtforge.engine.narrow_types import check_library, runs_by_type
 from trtforge.engine.precision import network_precision
 from trtforge.engine.single_build import SingleBuild, scales_digest
 from trtforge.engine.store import EngineStore, open_store
-from trtforge.errors import ConfigError
+from trtforge.errors import ConfigError, ProfileError
 from trtforge.feeds import Arrays, Feeds, as_feeds
 from trtforge.model import ModelSource, load_model, model_digest
 from trtforge.nvidia import Flavor, gpus, select
@@ -105,12 +105,14 @@ def build(
     """
     chosen = flavor if isinstance(flavor, Flavor) else select(flavor)
     config = config or BuildConfig()
+    _check_kinds(profiles, config)
     check_options(chosen, config.asked())
     if config.precision is not None:
         check_library(config.precision, chosen)
     network, name = _load(model, profiles, example_inputs, output_names)
     wanted = config.precision or network_precision(network)
     check_library(wanted, chosen)
+    config.check_effects(wanted)
     if config.strongly_typed or runs_by_type(wanted):
         chosen = chosen.strongly_typed()
     asked = SingleBuild(
@@ -146,6 +148,19 @@ def build(
         observations_sha256=sha256(observations.dumps()) if observations is not None else None,
     )
     return _accepted(open_store(store).get_or_build(key, make), config)
+
+
+def _check_kinds(profiles: object, config: object) -> None:
+    if not isinstance(config, BuildConfig):
+        raise ConfigError(f"config must be a BuildConfig, got {config!r}", settings=("config",))
+    if not isinstance(profiles, Sequence) or not all(
+        isinstance(one, OptimizationProfile) for one in profiles
+    ):
+        raise ProfileError(
+            f"profiles must be a sequence of OptimizationProfile, got {profiles!r}",
+            hint="OptimizationProfile(mapping) takes what Polygraphy calls a profile",
+            settings=("profiles",),
+        )
 
 
 def _accepted(engine: Engine, config: BuildConfig) -> Engine:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -23,6 +23,7 @@ Verbosity = Literal["detailed", "layer_names_only", "none"]
 
 MAX_OPTIMIZATION_LEVEL = 5
 BLOCK_SIZES = (16, 32, 64, 128)
+_BLOCK_SIZE = 64
 _MAX_AUX_STREAMS = 7
 
 
@@ -97,7 +98,7 @@ class BuildConfig:
     """
 
     precision: Precision | None = None
-    weight_block_size: int = 64
+    weight_block_size: int = _BLOCK_SIZE
     optimization_level: int | None = None
     workspace_bytes: int | None = None
     memory_pools: Mapping[str, int] = field(default_factory=dict, hash=False)
@@ -138,10 +139,14 @@ class BuildConfig:
                 f"{self.weight_block_size}",
                 settings=("weight_block_size",),
             )
-        if self.workspace_bytes is not None and self.workspace_bytes < 1:
-            raise ConfigError(
-                f"workspace_bytes must be positive, got {self.workspace_bytes}", settings=("workspace_bytes",)
-            )
+        if self.workspace_bytes is not None:
+            _check_bytes("workspace_bytes", self.workspace_bytes, ("workspace_bytes",))
+        for field_name in ("memory_pools", "preview_features"):
+            if not isinstance(getattr(self, field_name), Mapping):
+                raise ConfigError(
+                    f"{field_name} must be a mapping, got {getattr(self, field_name)!r}",
+                    settings=(field_name,),
+                )
         for name, num_bytes in self.memory_pools.items():
             if name == "workspace":
                 raise ConfigError(
@@ -149,8 +154,7 @@ class BuildConfig:
                     hint="pass workspace_bytes",
                     settings=("memory_pools", "workspace_bytes"),
                 )
-            if num_bytes < 1:
-                raise ConfigError(f"memory_pools: {name!r} must be positive, got {num_bytes}")
+            _check_bytes(f"memory_pools: {name!r}", num_bytes, ("memory_pools",))
         for name in ("tactic_sources", "compute_capabilities", "plugins"):
             self._freeze(name)
         for name in ("memory_pools", "tactic_sources", "preview_features"):
@@ -160,8 +164,11 @@ class BuildConfig:
             self, "plugins", tuple(p if isinstance(p, Plugin) else Plugin(p) for p in self.plugins)
         )
         for capability in self.compute_capabilities:
-            if not re.fullmatch(r"\d+\.\d", capability):
-                raise ConfigError(f"compute_capabilities wants versions such as '8.9', got {capability!r}")
+            if not (isinstance(capability, str) and re.fullmatch(r"\d+\.\d", capability)):
+                raise ConfigError(
+                    f"compute_capabilities wants versions such as '8.9', got {capability!r}",
+                    settings=("compute_capabilities",),
+                )
 
     def asked(self) -> dict[str, Any]:
         """Return the options of the builder that differ from their defaults, by field."""
@@ -186,8 +193,8 @@ class BuildConfig:
         value = getattr(self, name)
         if value is None:
             return
-        if isinstance(value, str | os.PathLike):
-            raise ConfigError(f"{name} must be a tuple of strings, got {value!r}")
+        if isinstance(value, str | os.PathLike) or not isinstance(value, Iterable):
+            raise ConfigError(f"{name} must be a tuple of strings, got {value!r}", settings=(name,))
         frozen = tuple(value)
         object.__setattr__(self, name, frozen)
         if len(set(frozen)) < len(frozen):
@@ -206,6 +213,22 @@ class BuildConfig:
         """The content of the calibration cache, however it was given."""
         return self.calibration_cache if isinstance(self.calibration_cache, bytes) else None
 
+    def check_effects(self, precision: str) -> None:
+        """Raise ConfigError where a setting was asked for that means nothing in a precision."""
+        if self.prefer_float16 and precision not in ("float16", "int8"):
+            raise ConfigError(
+                f"prefer_float16 contradicts precision {precision!r}, in which no layer may run in FP16",
+                hint="leave it out, or ask for int8 or float16",
+                settings=("prefer_float16", "precision"),
+            )
+        if self.weight_block_size != _BLOCK_SIZE and not precision.endswith("_weight_only"):
+            raise ConfigError(
+                f"weight_block_size={self.weight_block_size} has no effect: an engine in {precision} stores "
+                "no weights in blocks",
+                hint="leave it out, or ask for int8_weight_only or int4_weight_only",
+                settings=("weight_block_size", "precision"),
+            )
+
     def _check_together(self) -> None:
         if self.strip_weights and self.refit is None:
             raise ConfigError(
@@ -213,13 +236,18 @@ class BuildConfig:
                 hint="set refit='identical' too, so that the weights can be put back",
                 settings=("strip_weights", "refit"),
             )
+        if self.precision is not None:
+            self.check_effects(self.precision)
         if self.exclude_lean_runtime and not self.version_compatible:
             raise ConfigError(
                 "exclude_lean_runtime has no effect: only version-compatible engines hold a lean runtime",
                 hint="set version_compatible=True too, or leave it out",
                 settings=("exclude_lean_runtime", "version_compatible"),
             )
-        if self.timing_cache is not None and not self.timing_cache:
+        if self.timing_cache is not None and not (
+            self.timing_cache is True
+            or (self.timing_cache and isinstance(self.timing_cache, str | os.PathLike))
+        ):
             raise ConfigError(f"timing_cache must be a path, True or None, got {self.timing_cache!r}")
 
 
@@ -244,8 +272,21 @@ def _check_one_of(name: str, value: Any, choices: Sequence[str], *, optional: bo
 
 
 def _check_range(name: str, value: int | None, most: int) -> None:
-    if value is not None and not 0 <= value <= most:
-        raise ConfigError(f"{name} must lie in 0 to {most}, got {value}", settings=(name,))
+    if value is not None and not (_is_whole(value) and 0 <= value <= most):
+        raise ConfigError(f"{name} must lie in 0 to {most}, got {value!r}", settings=(name,))
+
+
+def _check_bytes(name: str, value: int, settings: tuple[str, ...]) -> None:
+    if not (_is_whole(value) and value > 0):
+        raise ConfigError(
+            f"{name} must be a positive number of bytes, got {value!r}",
+            hint="trtforge.units.parse_bytes reads texts such as '4GiB'",
+            settings=settings,
+        )
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _check_known(name: str, given: Sequence[str] | Mapping[str, Any]) -> None:

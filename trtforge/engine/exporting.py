@@ -73,13 +73,54 @@ def export_module(
     try:
         with tempfile.TemporaryDirectory(prefix="trtforge-") as folder, torch.no_grad():
             path = Path(folder) / "module.onnx"
-            results = _flat(module(*examples.values()))
+            results = _run_once(module, examples)
             names = _output_names(len(results), output_names)
             _export(torch, module, examples, path, axes | _dynamic_outputs(results, names, axes), names)
             return load_model(path)
     finally:
         for part, was in training.items():
             part.training = was
+
+
+def _run_once(module: Any, examples: Mapping[str, Any]) -> list[Any]:
+    """Return the results for the example; each must be a tensor."""
+    told = ", ".join(f"{name} {value.dtype} {tuple(value.shape)}" for name, value in examples.items())
+    try:
+        results = _flat(module(*examples.values()))
+    except Exception as error:  # whatever the module's own code raises
+        raise ConfigError(
+            f"{type(module).__name__} cannot run on example_inputs {told}: {_reason(error)}",
+            hint="give every argument of forward that has no default, in the module's dtype, on its device",
+            settings=("example_inputs",),
+        ) from error
+    kinds = sorted({type(value).__name__ for value in results if not hasattr(value, "dim")})
+    if kinds or not results:
+        raise ModelError(
+            f"{type(module).__name__} returns {' and '.join(kinds) or 'nothing'}; networks give tensors",
+            hint="wrap it in a module whose forward returns tensors",
+        )
+    return results
+
+
+def _with_positions_alone(torch: Any, module: Any) -> Any:
+    """Wrap a module whose ``forward`` has arguments by keyword alone, which the exporter would misplace."""
+    kinds = [parameter.kind for parameter in inspect.signature(module.forward).parameters.values()]
+    if inspect.Parameter.KEYWORD_ONLY not in kinds:
+        return module
+
+    class Positional(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.module = module
+
+        def forward(self, *inputs: Any) -> Any:
+            return self.module(*inputs)
+
+    return Positional().eval()
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
 
 
 def _export(
@@ -103,11 +144,11 @@ def _export(
         with warnings.catch_warnings():
             # That this exporter is the older one is known.
             warnings.simplefilter("ignore", DeprecationWarning)
-            torch.onnx.export(module, tuple(examples.values()), str(path), **arguments)
+            traced = _with_positions_alone(torch, module)
+            torch.onnx.export(traced, tuple(examples.values()), str(path), **arguments)
     except Exception as error:  # PyTorch raises many kinds
-        reason = " ".join(str(error).split())[:500]
         raise ModelError(
-            f"PyTorch cannot export {type(module).__name__}: {type(error).__name__}: {reason}",
+            f"PyTorch cannot export {type(module).__name__}: {_reason(error)}",
             hint="export it yourself, with torch.onnx.export, and pass the .onnx file",
         ) from error
 
@@ -131,16 +172,34 @@ def _by_name(torch: Any, module: Any, given: ExampleInputs) -> dict[str, Any]:
             )
         pairs = ((name, given[name]) for name in wanted)
     else:
+        if isinstance(given, str) or not isinstance(given, Sequence | torch.Tensor):
+            raise ConfigError(
+                f"example_inputs must be arrays by name or in order, got {given!r}",
+                settings=("example_inputs",),
+            )
         values = [given] if isinstance(given, torch.Tensor) else list(given)
+        if _takes_any_number(module):
+            raise ConfigError(
+                "forward takes *inputs, so that example_inputs must name them",
+                hint="pass example_inputs={'mel': ..., 'length': ...}, in the order of forward",
+                settings=("example_inputs",),
+            )
         if len(values) > len(parameters):
             raise ConfigError(
                 f"example_inputs has {len(values)} inputs, forward takes {len(parameters)}",
                 settings=("example_inputs",),
             )
         pairs = zip(parameters, values, strict=False)
-    return {
-        name: value if isinstance(value, torch.Tensor) else torch.as_tensor(value) for name, value in pairs
-    }
+    return {name: _as_tensor(torch, name, value) for name, value in pairs}
+
+
+def _as_tensor(torch: Any, name: str, value: Any) -> Any:
+    try:
+        return value if isinstance(value, torch.Tensor) else torch.as_tensor(value)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"example_inputs: {name!r} is no array: {_reason(error)}", settings=("example_inputs",)
+        ) from error
 
 
 def _takes_any_number(module: Any) -> bool:

@@ -110,6 +110,12 @@ def trust(trusted_keys: Sequence[PathLike] | None, require_signature: bool | Non
         malformed.
     MissingExtraError : there are keys to read, and cryptography is not installed.
     """
+    if isinstance(trusted_keys, str | os.PathLike):
+        raise ConfigError(
+            f"trusted_keys must be a list of PEM files, got {os.fspath(trusted_keys)!r}",
+            hint="put the one into a list",
+            settings=("trusted_keys",),
+        )
     wanted = trusted_keys is not None if require_signature is None else require_signature
     required = _required_everywhere() or wanted
     named = [path for path in os.environ.get(KEYS_VARIABLE, "").split(os.pathsep) if path]

@@ -14,6 +14,7 @@ from trtforge.errors import PluginMissingError
 # What the libraries print for a plugin that is not registered, in the wordings of the versions.
 _MISSING_PLUGIN = (
     re.compile(r"could not find plugin:? (?P<name>\S+?) version:? (?P<version>\S+)"),
+    re.compile(r"(?P<name>\S+) plugin creator version (?P<version>\S+) was not found in plugin registry"),
     re.compile(r"IPluginCreator not found in Plugin Registry"),
     re.compile(r"Plugin not found, are the plugin name, version, and namespace correct"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from trtforge.profiles.symbols import profile_for_axes
 FORMAT = "trtforge.profiles/1"
 OUTSIDE = ("reject", "cut", "extend")
 
+# By how much sums of the same costs may differ.
+_ROUNDING = 1e-9
+
 Triple: TypeAlias = tuple[int, int, int]
 
 
@@ -30,12 +34,24 @@ class Bucket:
     num_items : items of the workload that fall in it.
     exact, padded : cost of these items at their own lengths, and padded to the tuned-for length, in the cost
         model's unit.
+
+    Raises
+    ------
+    ProfileError : it holds no item, or costs are not positive and finite, or fall by padding.
     """
 
     frames: Triple
     num_items: int
     exact: float
     padded: float
+
+    def __post_init__(self) -> None:
+        least = self.exact * (1 - _ROUNDING)
+        if not (0 < self.exact < math.inf and least <= self.padded < math.inf and self.num_items >= 1):
+            raise ProfileError(
+                f"bucket {self.frames}: wanted one item or more, and a positive cost that padding does not "
+                f"lower, got {self.num_items} items, exact {self.exact}, padded {self.padded}"
+            )
 
     @property
     def waste(self) -> float:
@@ -61,6 +77,10 @@ class Coverage:
     outside_items, outside_frames : the part of it that is longer than planned for.
     policy : ``reject``: no profile takes it. ``cut``: it is cut into pieces of the longest planned length,
         which are planned for. ``extend``: the last profile takes it, though it is tuned for less.
+
+    Raises
+    ------
+    ProfileError : a value contradicts another, or the policy is unknown.
     """
 
     num_items: int
@@ -68,6 +88,18 @@ class Coverage:
     outside_items: int
     outside_frames: int
     policy: str
+
+    def __post_init__(self) -> None:
+        counts = (self.outside_items, self.num_items, self.outside_frames, self.frames)
+        if not (
+            all(isinstance(count, int) for count in counts)
+            and 0 <= self.outside_items <= self.num_items
+            and 0 <= self.outside_frames <= self.frames
+            and min(self.num_items, self.frames) >= 1
+        ):
+            raise ProfileError(f"coverage {counts}: wanted whole numbers, and no more outside than there is")
+        if self.policy not in OUTSIDE:
+            raise ProfileError(f"coverage: the policy must be one of {OUTSIDE}, got {self.policy!r}")
 
     def __str__(self) -> str:
         if not self.outside_items:
@@ -192,7 +224,7 @@ class ProfilePlan:
                 ),
                 coverage=Coverage(**value["coverage"]),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ProfileError(f"a plan of profiles is malformed: {error!r}") from error
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from numbers import Integral
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from trtforge.profiles.workload import Workload
 
 def plan_profiles(
     inputs: Sequence[TensorSpec],
-    frame_counts: Sequence[int],
+    frame_counts: Workload | Mapping[int, int] | Iterable[int],
     *,
     max_batch: int = 8,
     multiple_of: int = 1,
@@ -34,7 +35,8 @@ def plan_profiles(
     Parameters
     ----------
     inputs : the network's inputs (`trtforge.model.model_inputs`).
-    frame_counts : lengths to cover, in frames of the network's input.
+    frame_counts : lengths to cover, in frames of the network's input: one for each item, or a histogram
+        {length: items}.
     max_batch : largest number of rows.
     multiple_of : the shortest length is rounded down, and the others up, to a multiple of this many frames.
 
@@ -44,22 +46,17 @@ def plan_profiles(
 
     Raises
     ------
-    ProfileError : no lengths were given, or one is not positive.
+    ProfileError : no lengths were given, or one is no whole number of 1 or more.
     """
-    if not frame_counts or min(frame_counts) < 1:
-        least = min(frame_counts, default=None)
-        raise ProfileError(
-            f"frame counts must be positive, got {len(frame_counts)} of them, least {least}",
-            settings=("frame_counts",),
-        )
+    workload = Workload.of(frame_counts)
     if max_batch < 1 or multiple_of < 1:
         raise ProfileError(
             f"max_batch and multiple_of must be 1 or more, got {max_batch} and {multiple_of}",
             settings=("max_batch",) if max_batch < 1 else ("multiple_of",),
         )
-    low = max(1, min(frame_counts) // multiple_of * multiple_of)
+    low = max(1, int(workload.lengths[0]) // multiple_of * multiple_of)
     opt, high = (
-        -(-count // multiple_of) * multiple_of for count in (typical(frame_counts), max(frame_counts))
+        -(-count // multiple_of) * multiple_of for count in (workload.typical, int(workload.lengths[-1]))
     )
     profile = profile_for_axes(inputs, (1, max_batch, max_batch), (low, opt, high), {})
     return () if profile is None else (profile,)
@@ -186,17 +183,7 @@ def buckets_for(
 
 
 def _batch(sizes: Sequence[int]) -> Triple:
-    return min(sizes), typical(sizes), max(sizes)
-
-
-def typical(counts: Sequence[int]) -> int:
-    """Return the number below which half of the sum lies: the batch size that half of all rows come in."""
-    half, seen = sum(counts) / 2, 0
-    for count in sorted(counts):
-        seen += count
-        if seen >= half:
-            return count
-    raise AssertionError("unreachable: the counts sum to more than half of their sum")
+    return int(min(sizes)), Workload.of(sizes).typical, int(max(sizes))
 
 
 def _check_settings(
@@ -210,13 +197,21 @@ def _check_settings(
 ) -> None:
     longest = multiple_of if max_frames is None else max_frames
     for setting, value, fits, rule in (
-        ("batch_sizes", batch_sizes, bool(batch_sizes) and min(batch_sizes, default=0) >= 1, "be 1 or more"),
+        ("batch_sizes", batch_sizes, _are_sizes(batch_sizes), "be whole numbers of 1 or more"),
         ("profile_price", profile_price, 0 <= profile_price < float("inf"), "be 0 or more"),
         ("max_profiles", max_profiles, max_profiles >= 1, "be 1 or more"),
-        ("multiple_of", multiple_of, multiple_of >= 1, "be 1 or more"),
+        ("multiple_of", multiple_of, _are_sizes([multiple_of]), "be a whole number of 1 or more"),
         ("coverage", coverage, 0 < coverage <= 1, "lie above 0 and at most at 1"),
         ("max_frames", max_frames, longest >= multiple_of, f"be multiple_of ({multiple_of}) or more"),
         ("outside", outside, outside in OUTSIDE, f"be one of {OUTSIDE}"),
     ):
         if not fits:
             raise ProfileError(f"{setting} must {rule}, got {value!r}", settings=(setting,))
+
+
+def _are_sizes(values: object) -> bool:
+    return (
+        isinstance(values, Sequence)
+        and len(values) > 0
+        and all(isinstance(value, Integral) and int(value) >= 1 for value in values)
+    )

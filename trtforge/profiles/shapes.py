@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from trtforge.errors import ProfileError
 from trtforge.model import TensorSpec
@@ -25,11 +26,26 @@ class ShapeRange:
     Parameters
     ----------
     min, opt, max : shapes of equal rank; each axis is positive and ``min <= opt <= max``.
+
+    Raises
+    ------
+    ProfileError : a size is no whole number.
     """
 
     min: Shape
     opt: Shape
     max: Shape
+
+    def __post_init__(self) -> None:
+        for kind in ("min", "opt", "max"):
+            given = getattr(self, kind)
+            try:
+                sizes = tuple(operator.index(size) for size in given)
+            except TypeError:
+                raise ProfileError(
+                    f"a shape must be whole numbers, such as (1, 80, 64), got {given!r}"
+                ) from None
+            object.__setattr__(self, kind, sizes)
 
     @property
     def triple(self) -> tuple[Shape, Shape, Shape]:
@@ -201,11 +217,13 @@ def _check_shared_axes(inputs: Sequence[TensorSpec], shapes: Mapping[str, ShapeR
 def _as_range(name: str, given: ShapeRange | Iterable[Sequence[int]]) -> ShapeRange:
     if isinstance(given, ShapeRange):
         return given
-    value = tuple(given)
+    value = tuple(given) if isinstance(given, Iterable) else (given,)
     if len(value) != 3:
         raise ProfileError(f"profile {name!r}: wanted min, opt and max shapes, got {len(value)} values")
-    low, opt, high = (tuple(int(size) for size in shape) for shape in value)
-    return ShapeRange(low, opt, high)
+    try:
+        return ShapeRange(*cast("tuple[Shape, Shape, Shape]", value))
+    except ProfileError as error:
+        raise ProfileError(f"profile {name!r}: {error.message}") from None
 
 
 def choose_profile(

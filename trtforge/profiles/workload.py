@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from trtforge.errors import ProfileError
 
 _MAX_LENGTH = 2**31 - 1
+# Above it neighbouring floats are no longer a frame apart.
+_TOO_MUCH = 2**53
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,19 +62,14 @@ class Workload:
         if isinstance(source, Workload):
             return source
         if isinstance(source, Mapping):
-            pairs = sorted((int(length), int(count)) for length, count in source.items() if count)
+            pairs = [(length, count) for length, count in source.items() if count]
             if not pairs:
                 raise ProfileError("a histogram holds no length", settings=("frame_counts",))
-            return cls(*(np.array(side, np.int64) for side in zip(*pairs, strict=True)))
+            lengths, counts = (_whole(np.asarray(side)) for side in zip(*pairs, strict=True))
+            order = np.argsort(lengths)
+            return cls(lengths[order], counts[order])
         values = np.asarray(list(source) if not isinstance(source, np.ndarray) else source)  # type: ignore[arg-type]
-        if values.ndim != 1 or not len(values) or values.dtype.kind not in "iuf":
-            raise ProfileError(
-                f"lengths must be a list of numbers, at least one, got {values.dtype} {values.shape}",
-                settings=("frame_counts",),
-            )
-        if not np.isfinite(values).all() or (values != np.floor(values)).any():
-            raise ProfileError("lengths must be whole numbers of frames", settings=("frame_counts",))
-        return cls(*np.unique(values.astype(np.int64), return_counts=True))
+        return cls(*np.unique(_whole(values), return_counts=True))
 
     def __len__(self) -> int:
         return int(self.counts.sum())
@@ -80,6 +78,12 @@ class Workload:
     def frames(self) -> int:
         """Sum of all lengths, in frames."""
         return int(self.lengths @ self.counts)
+
+    @property
+    def typical(self) -> int:
+        """Return the length below which half of all frames lie, so that long items weigh most."""
+        reached = np.cumsum(self.lengths * self.counts) >= self.frames / 2
+        return int(self.lengths[int(np.argmax(reached))])
 
     def up_to(self, limit: int) -> tuple[Workload | None, Workload | None]:
         """Split into the items up to ``limit`` frames and those above; None for a side without any."""
@@ -104,6 +108,20 @@ class Workload:
 
     def _where(self, chosen: NDArray[np.bool_]) -> Workload | None:
         return Workload(self.lengths[chosen], self.counts[chosen]) if chosen.any() else None
+
+
+def _whole(values: NDArray[Any]) -> NDArray[np.int64]:
+    """Return one number or more as int64 [n]; raise ProfileError unless each is a whole number."""
+    if values.shape == (0,):
+        raise ProfileError("no lengths were given", settings=("frame_counts",))
+    if values.ndim != 1 or values.dtype.kind not in "iuf":
+        raise ProfileError(
+            f"lengths must be a list of numbers, got {values.dtype} {values.shape}",
+            settings=("frame_counts",),
+        )
+    if not (np.abs(values) < _TOO_MUCH).all() or (values != np.floor(values)).any():
+        raise ProfileError("lengths must be whole numbers of frames", settings=("frame_counts",))
+    return values.astype(np.int64)
 
 
 def _gathered(lengths: NDArray[np.int64], counts: NDArray[np.int64]) -> Workload:

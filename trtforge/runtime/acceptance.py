@@ -13,7 +13,7 @@ from trtforge.profiles import OptimizationProfile, choose_profile
 from trtforge.runtime.counts import Counts
 from trtforge.runtime.device_array import DeviceArray
 from trtforge.runtime.device_inputs import from_host, is_on_gpu
-from trtforge.runtime.inputs import check_array, check_names, check_shape
+from trtforge.runtime.inputs import check_array, check_named, check_names, check_shape, check_shared_axes
 
 # NumPy arrays, or what lies on the GPU and says so through DLPack or the CUDA array interface.
 Inputs: TypeAlias = Mapping[str, Any]
@@ -56,6 +56,8 @@ class Acceptance:
         ------
         InputError : a name, dtype, device or, on the host, a fixed size does not fit.
         """
+        if type(arrays) is not dict:
+            check_named(arrays)
         if len(arrays) != len(self._expected):
             check_names(self._inputs, tuple(arrays))
         checked = {}
@@ -88,7 +90,7 @@ class Acceptance:
 
     def _checked_one(self, spec: TensorSpec, value: Any) -> Any:
         if not isinstance(value, np.ndarray):
-            if is_on_gpu(value) and spec.name not in self._by_value:
+            if is_on_gpu(spec.name, value) and spec.name not in self._by_value:
                 return value
             lent = from_host(spec.name, value)
             value = value if lent is None else lent
@@ -108,7 +110,7 @@ class Acceptance:
 
         Raises
         ------
-        InputError : a rank or fixed size does not fit.
+        InputError : a rank or fixed size does not fit, or axes of one name differ in size.
         ProfileError : no profile holds the shapes.
         """
         key = tuple(shapes.values()), tuple(values.values())
@@ -118,6 +120,7 @@ class Acceptance:
             pass
         for spec in self._inputs:
             check_shape(spec, shapes[spec.name])
+        check_shared_axes(self._inputs, shapes)
         chosen = choose_profile(self._profiles, shapes, values) if self._profiles else None
         if len(self._chosen) >= _MAX_KNOWN_SHAPES:
             self._chosen.clear()

@@ -72,8 +72,22 @@ class DeviceArray:
             "version": 3,
         }
 
-    def __dlpack__(self, *, stream: int | None = None, **_: Any) -> Any:
-        """Return a capsule of the array; it is complete, so that no stream waits for it."""
+    def __dlpack__(
+        self,
+        *,
+        stream: int | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+        **_: Any,
+    ) -> Any:
+        """Return a capsule of the array; it is complete, so that no stream waits for it.
+
+        Raises
+        ------
+        BufferError : a copy or another device was asked for.
+        """
+        if copy or dl_device not in (None, self.__dlpack_device__()):
+            raise BufferError("a DeviceArray is lent where it lies, and not copied; numpy() gives a copy")
         self._is_shared = True
         return dlpack.make_capsule(self, self.address, self.shape, self.dtype, self.__dlpack_device__())
 

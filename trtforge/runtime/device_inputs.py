@@ -43,10 +43,18 @@ class DeviceView:
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
 
-def is_on_gpu(value: Any) -> bool:
-    """Say whether a value tells that it lies in a GPU's memory."""
+def is_on_gpu(name: str, value: Any) -> bool:
+    """Say whether a value tells that it lies in a GPU's memory.
+
+    Raises
+    ------
+    InputError : it lies where DLPack knows no device, as PyTorch's meta tensors do.
+    """
     if hasattr(value, "__dlpack_device__"):
-        return int(value.__dlpack_device__()[0]) in (dlpack.CUDA, dlpack.CUDA_MANAGED)
+        try:
+            return int(value.__dlpack_device__()[0]) in (dlpack.CUDA, dlpack.CUDA_MANAGED)
+        except Exception as error:  # each library has its own
+            raise _not_lent(name, value, error) from error
     return hasattr(value, _INTERFACE)
 
 
@@ -62,8 +70,12 @@ def from_host(name: str, value: Any) -> NDArray[Any] | None:
     try:
         array: NDArray[Any] = np.from_dlpack(value)
     except Exception as error:  # each library has its own
-        raise InputError(f"input {name!r}, a {type(value).__name__}, could not be lent: {error}") from error
+        raise _not_lent(name, value, error) from error
     return array
+
+
+def _not_lent(name: str, value: Any, error: Exception) -> InputError:
+    return InputError(f"input {name!r}, a {type(value).__name__}, could not be lent: {error}")
 
 
 def from_device(spec: TensorSpec, value: Any, stream: Stream, device: int) -> DeviceView:

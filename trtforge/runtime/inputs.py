@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from trtforge.errors import InputError
 from trtforge.feeds import Arrays
 from trtforge.model import TensorSpec
+from trtforge.profiles.shapes import UNNAMED_AXIS
 
 
 def check_inputs(
@@ -29,8 +30,18 @@ def check_inputs(
     InputError : a name is missing or unknown, or an array has another dtype, rank or fixed size; or an int64
         value does not fit into int32.
     """
+    check_named(arrays)
     check_names(specs, arrays)
     return {spec.name: check_array(spec, arrays[spec.name], narrow_int64=narrow_int64) for spec in specs}
+
+
+def check_named(arrays: object) -> None:
+    """Raise InputError unless inputs were given by name."""
+    if not isinstance(arrays, Mapping):
+        raise InputError(
+            f"inputs must be given by name, got {type(arrays).__name__}",
+            hint="pass a mapping, such as {'mel': array}",
+        )
 
 
 def check_names(specs: Sequence[TensorSpec], names: Collection[str]) -> None:
@@ -52,6 +63,11 @@ def check_array(spec: TensorSpec, array: Any, *, narrow_int64: bool = False) -> 
             f"input {spec.name!r} must be a NumPy array, got {type(array).__name__}; wanted {spec}",
             hint=f"pass numpy.asarray(value, dtype={spec.dtype!r})",
         )
+    if isinstance(array, np.ma.MaskedArray):
+        raise InputError(
+            f"input {spec.name!r} is masked, and a network has no masks",
+            hint="pass array.filled(value), or array.data",
+        )
     check_shape(spec, array.shape)
     if narrow_int64 and spec.dtype == "int32" and array.dtype == np.int64:
         array = _narrow(spec.name, array)
@@ -64,6 +80,13 @@ def check_array(spec: TensorSpec, array: Any, *, narrow_int64: bool = False) -> 
     return contiguous
 
 
+def check_numbers(array: object) -> None:
+    """Raise InputError unless a value is a NumPy array of numbers or truth values in native byte order."""
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biufc" or not array.dtype.isnative:
+        told = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+        raise InputError(f"only NumPy arrays of numbers can be sent to a GPU, got {told}")
+
+
 def check_shape(spec: TensorSpec, shape: tuple[int, ...]) -> None:
     """Raise InputError where an input has another rank or fixed size."""
     fits = len(shape) == len(spec.shape) and all(
@@ -71,6 +94,21 @@ def check_shape(spec: TensorSpec, shape: tuple[int, ...]) -> None:
     )
     if not fits:
         raise InputError(f"input {spec.name!r} has shape {shape}, wanted {spec}")
+
+
+def check_shared_axes(specs: Sequence[TensorSpec], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise InputError where axes of one name arrived with different sizes."""
+    first: dict[str, tuple[str, int, int]] = {}
+    for spec in specs:
+        for axis, (symbol, size) in enumerate(zip(spec.shape, shapes[spec.name], strict=True)):
+            if isinstance(symbol, int) or symbol == UNNAMED_AXIS:
+                continue
+            name, other, expected = first.setdefault(symbol, (spec.name, axis, size))
+            if size != expected:
+                raise InputError(
+                    f"axis {axis} ({symbol}) of input {spec.name!r} is {size}, but axis {other} of {name!r} "
+                    f"has the same name and is {expected}"
+                )
 
 
 def _narrow(name: str, array: NDArray[Any]) -> NDArray[Any]:

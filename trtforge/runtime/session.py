@@ -28,10 +28,11 @@ from trtforge.profiles import OptimizationProfile
 from trtforge.runtime.acceptance import Acceptance, Inputs
 from trtforge.runtime.counts import Counts
 from trtforge.runtime.device_array import DeviceArray, DeviceMemory
+from trtforge.runtime.inputs import check_numbers
 from trtforge.runtime.lane import Lane
 from trtforge.runtime.nonfinite import OnNonfinite, check_finite
 from trtforge.runtime.pool import LeasePool
-from trtforge.runtime.session_checks import LossNote, check_outputs, check_settings, check_tensors
+from trtforge.runtime.session_checks import Callbacks, LossNote, check_outputs, check_settings, check_tensors
 from trtforge.runtime.usage import LayerTime, SessionMemory
 
 Where: TypeAlias = Literal["numpy", "device"]
@@ -91,7 +92,7 @@ class Session:
         self._has_other_gpus, self._here = len(gpus()) > 1, threading.local()
         self.on_inference: Callable[[float, int | None], None] | None = None
         self._counts, self._replays_before = Counts(), 0
-        self._noting_loss = LossNote()
+        self._noting_loss, self._callbacks = LossNote(), Callbacks()
         self._closing, self._is_closed = threading.Lock(), False
         self._executor: ThreadPoolExecutor | None = None
         self._lanes_alive: set[Lane] = set()
@@ -240,7 +241,8 @@ class Session:
                 raise ExecutionError("the session is closed", hint="make another Session")
             if self._executor is None:
                 workers = self._lanes.max_size
-                self._executor = ThreadPoolExecutor(workers, thread_name_prefix="trtforge-session")
+                begin = self._callbacks.note_thread
+                self._executor = ThreadPoolExecutor(workers, "trtforge-session", initializer=begin)
             return self._executor.submit(self.run, arrays, outputs=outputs)
 
     def to_device(self, array: NDArray[Any]) -> DeviceArray:
@@ -248,8 +250,10 @@ class Session:
 
         Raises
         ------
+        InputError : it is no NumPy array of numbers.
         OutOfMemoryError : the GPU has no room for it.
         """
+        check_numbers(array)
         set_device(self.device)
         return self._memory.send(array)
 
@@ -319,7 +323,12 @@ class Session:
         """Give everything back to the GPU once the calls under way have ended; closing twice does nothing.
 
         Calls that were submitted are run before; calls that wait for a context are refused.
+
+        Raises
+        ------
+        ExecutionError : it is called from ``on_inference`` or a future's callback; the session stays open.
         """
+        self._callbacks.check_outside()
         with self._closing:
             if self._is_closed:
                 return
@@ -352,7 +361,7 @@ class Session:
             if tell is None:
                 return lane.run(given, self._accepts.choose, to_host=to_host)
             results = lane.run(given, self._accepts.choose, to_host=to_host, timed=True)
-            tell(lane.inference_ms, lane.profile)
+            self._callbacks.call(tell, lane.inference_ms, lane.profile)
             return results
         except BaseException as error:
             lane.recover(error)

@@ -1,14 +1,16 @@
-"""What is checked before an engine is run, and noted where that loses the GPU."""
+"""What is checked before an engine is run, and noted while it does."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import get_args
 
 import numpy as np
 
 from trtforge.engine.artifact import Engine
-from trtforge.errors import ConfigError, DeviceLostError, EngineIntegrityError
+from trtforge.errors import ConfigError, DeviceLostError, EngineIntegrityError, ExecutionError
 from trtforge.nvidia.execution import LoadedEngine
 from trtforge.profiles import OptimizationProfile
 from trtforge.runtime.nonfinite import OnNonfinite
@@ -90,3 +92,30 @@ class LossNote:
     ) -> None:
         if isinstance(error, DeviceLostError):
             self.lost = error
+
+
+class Callbacks:
+    """Knows which threads are inside a session's own callbacks, whose end `Session.close` waits for."""
+
+    def __init__(self) -> None:
+        self._here = threading.local()
+
+    def note_thread(self) -> None:
+        """Note that all that the calling thread ever runs is a callback of the session."""
+        self._here.belongs = True
+
+    def call(self, callback: Callable[..., object], *arguments: object) -> None:
+        """Call a callback."""
+        self._here.depth = getattr(self._here, "depth", 0) + 1
+        try:
+            callback(*arguments)
+        finally:
+            self._here.depth -= 1
+
+    def check_outside(self) -> None:
+        """Raise ExecutionError where the calling thread is inside a callback."""
+        if getattr(self._here, "belongs", False) or getattr(self._here, "depth", 0):
+            raise ExecutionError(
+                "a session cannot be closed from its own callbacks, whose end it waits for",
+                hint="close it in the thread that made it",
+            )

@@ -13,7 +13,7 @@ from trtforge._optional import require
 from trtforge.errors import DeviceLostError, ExecutionError, InputError, OutOfMemoryError
 from trtforge.feeds import Arrays
 from trtforge.model import TensorSpec
-from trtforge.runtime.inputs import check_array, check_names
+from trtforge.runtime.inputs import check_array, check_named, check_names
 
 
 class TorchRunner:
@@ -117,6 +117,7 @@ class TorchRunner:
     def _checked(self, arrays: Arrays) -> list[NDArray[Any]]:
         specs = [value for value in self._specs.values() if isinstance(value, TensorSpec)]
         wanted = [TensorSpec(name, "", ()) for name in self._specs]
+        check_named(arrays)
         check_names(wanted, tuple(arrays))
         checked = {spec.name: check_array(spec, arrays[spec.name]) for spec in specs}
         return [self._writable(name, checked.get(name, arrays[name])) for name in self._specs]
@@ -124,6 +125,11 @@ class TorchRunner:
     def _writable(self, name: str, array: Any) -> NDArray[Any]:
         if not isinstance(array, np.ndarray):
             raise InputError(f"input {name!r} must be a NumPy array, got {type(array).__name__}")
+        if not array.dtype.isnative or array.dtype.kind not in "biufc":
+            raise InputError(
+                f"input {name!r} has dtype {array.dtype}, which PyTorch lacks",
+                hint="convert it with array.astype, to float32 say",
+            )
         # PyTorch warns of arrays that it could write to and must not.
         return np.array(array, order="C", copy=True)
 

@@ -76,6 +76,16 @@ def test_quantizers_stay():
     assert operators(prepare(model)) == ["QuantizeLinear", "DequantizeLinear", "Conv"]
 
 
+def test_a_pad_that_cuts_stays():
+    net = Net()
+    cut = net.node("Pad", [net.normal("w", 3), net.constant("pads", np.array([-1, 1]))], "cut")
+    net.node("Add", ["x", cut], "y")
+    model = net.model({"x": ["b", 3]}, {"y": ["b", 3]})
+    prepared = prepare(model)
+    assert operators(prepared) == ["Pad", "Add"]
+    assert_same_outputs(model, prepared)
+
+
 def test_a_constant_that_cannot_be_computed_is_named():
     net = Net()
     bad = net.node("Reshape", [net.normal("w", 5), net.constant("shape", np.array([2, 3]))], "bad")

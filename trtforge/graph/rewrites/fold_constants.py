@@ -33,8 +33,8 @@ def fold_constants(model: onnx.ModelProto) -> int:
 
     Matches ``Constant``, arithmetic, casts and changes of layout over initializers, and ``Shape`` of a tensor
     whose every axis is fixed. Refuses quantizers, random and control-flow operators, operators of other
-    domains, nodes that make a graph output, dtypes NumPy lacks, and growth: an operator such as ``Expand``
-    is left alone where it would make more than 2**18 elements, or an unknown number of them.
+    domains, nodes that make a graph output, dtypes NumPy lacks, pads that cut, and growth: an operator such
+    as ``Expand`` is left alone where it would make more than 2**18 elements, or an unknown number of them.
 
     Returns
     -------
@@ -90,11 +90,18 @@ def _is_foldable(
 ) -> bool:
     if any(value.dtype.kind not in "biuf" for value in inputs.values()):
         return False
+    # ONNX's evaluator cannot cut by a negative pad.
+    if node.op_type == "Pad" and np.min(_pads(node, inputs), initial=0) < 0:
+        return False
     made = types.get(node.output[0])
     if node.op_type in _GROWING:
         size = made.num_elements if made else None
         return size is not None and size <= _GROWN_ELEMENTS
     return made is None or made.elem_type == 0 or _numpy_kind(made.elem_type) in "biuf"
+
+
+def _pads(node: onnx.NodeProto, inputs: dict[str, NDArray[np.generic]]) -> NDArray[np.int64]:
+    return np.asarray(inputs[node.input[1]] if len(node.input) > 1 else attribute(node, "pads", ()), np.int64)
 
 
 def _numpy_kind(elem_type: int) -> str:
