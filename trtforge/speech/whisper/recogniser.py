@@ -126,8 +126,10 @@ class Whisper:
         return cls(
             description,
             networks,
-            num_rows=num_rows or networks.limit("decoder", "tokens", 0) or 8,
-            encoder_batch=encoder_batch or networks.limit("encoder", "features", 0) or 4,
+            num_rows=(networks.limit("decoder", "tokens", 0) or 8) if num_rows is None else num_rows,
+            encoder_batch=(networks.limit("encoder", "features", 0) or 4)
+            if encoder_batch is None
+            else encoder_batch,
         )
 
     def __enter__(self) -> Whisper:
