@@ -70,4 +70,4 @@ def test_whisper_is_taken_by_its_folder(capsys, tmp_path):
 def test_what_is_no_checkpoint_is_said(capsys, tmp_path):
     pytest.importorskip("transformers")
     assert main(["transcribe", str(tmp_path), str(CLIP)]) == 2
-    assert "is no speech checkpoint" in " ".join(capsys.readouterr().err.split())
+    assert "cannot be read as a speech checkpoint" in " ".join(capsys.readouterr().err.split())

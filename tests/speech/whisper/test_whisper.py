@@ -157,10 +157,16 @@ def test_wrong_requests_are_refused(whisper, folder, recordings, tmp_path):
         whisper.transcribe(recordings / "short.wav", TranscribeSettings(language="xx"))
     with pytest.raises(ModelError, match=r"lacks encoder.engine, decoder.engine, aligner.engine"):
         Whisper.load(folder, device="gpu")
-    with pytest.raises(ModelError, match="is no speech checkpoint of transformers"):
+    with pytest.raises(ModelError, match="cannot be read as a speech checkpoint of transformers"):
         Whisper.load(tmp_path)
     with pytest.raises(ConfigError, match="temperatures must be one or more"):
         Fallback(temperatures=())
+    with pytest.raises(ConfigError, match="max_new_tokens must be 1 or more, got 0"):
+        TranscribeSettings(max_new_tokens=0)
+    with pytest.raises(ConfigError, match=r"task must be one of .*, got 'summarise'"):
+        TranscribeSettings(task="summarise")
+    with pytest.raises(ConfigError, match="num_rows must be 1 or more, got 0"):
+        Whisper.load(folder, num_rows=0)
 
 
 @pytest.mark.parametrize("num_mels", [80, 128])

@@ -16,35 +16,53 @@ if TYPE_CHECKING:
 # Shapes and addresses of a step come again and again; those of two outputs in turn, for each cache size.
 STEP_GRAPHS = 8
 
-_LOADERS = {"seq2seq": "AutoModelForSeq2SeqLM", "causal": "AutoModelForCausalLM"}
+_LOADERS = {
+    "seq2seq": "AutoModelForSeq2SeqLM",
+    "causal": "AutoModelForCausalLM",
+    "speech": "AutoModelForSpeechSeq2Seq",
+}
 
 
-def load_checkpoint(checkpoint: str, kind: Literal["seq2seq", "causal"]) -> Any:
+def load_checkpoint(checkpoint: str, kind: Literal["seq2seq", "causal", "speech"]) -> Any:
     """Load a checkpoint's weights as PyTorch module in FP32 on the CPU.
 
     Parameters
     ----------
     checkpoint : folder, or id of a model hub.
-    kind : with an encoder, or without.
+    kind : with an encoder of text, without, or with one of speech.
 
     Raises
     ------
     MissingExtraError : PyTorch or `transformers` is not installed.
-    ModelError : the checkpoint cannot be read.
+    ModelError : the checkpoint cannot be read, or lacks weights that its configuration asks for.
     """
     torch = require("torch", "trace a checkpoint")
     transformers = require("transformers", "read checkpoints")
+    broken = require("safetensors", "read checkpoints").SafetensorError
     bars = transformers.utils.logging
     had_bars = bars.is_progress_bar_enabled()
     bars.disable_progress_bar()
     try:
-        model = getattr(transformers, _LOADERS[kind]).from_pretrained(checkpoint, dtype=torch.float32)
-    except (OSError, ValueError) as error:
+        # What does not fit is told by `report`; transformers would put random weights in its place.
+        model, report = getattr(transformers, _LOADERS[kind]).from_pretrained(
+            checkpoint, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, broken) as error:
         reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"the weights of {checkpoint} cannot be read: {reason}") from error
+        raise ModelError(
+            f"{checkpoint} cannot be read as a {kind} checkpoint of transformers: {reason}",
+            hint="pass the folder that save_pretrained wrote, tokenizer included, or an id of the model hub",
+        ) from error
     finally:
         if had_bars:
             bars.enable_progress_bar()
+    lacking = sorted(report["missing_keys"]) or sorted(str(one[0]) for one in report["mismatched_keys"])
+    if lacking:
+        what = "lacks" if report["missing_keys"] else "has another size of"
+        raise ModelError(
+            f"{checkpoint} {what} {len(lacking)} weights that its config.json asks for, such as {lacking[0]}",
+            hint="config.json and weights must be of the same checkpoint, all of its files complete",
+        )
     return model.eval()
 
 

@@ -85,7 +85,7 @@ class TextSide:
             prefix,
             frozenset(end if isinstance(end, list) else [int(end)]),
             _rules(told, checkpoint),
-            int(config.vocab_size),
+            int(getattr(config, "decoder_vocab_size", None) or config.vocab_size),
             tuple(getattr(config, _PLACEHOLDERS_KEY, None) or ()),
         )
 

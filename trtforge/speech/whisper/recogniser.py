@@ -211,7 +211,9 @@ class Whisper:
         max_duration: float,
     ) -> list[Transcript | ClipError]:
         known = self.description
-        language = settings.language or ("en" if not known.vocabulary.is_multilingual else None)
+        language = settings.language
+        if language is None and not known.vocabulary.is_multilingual:
+            language = "en"
         if language is not None:
             known.vocabulary.prompt(language, settings.task, timestamps=False)
         if settings.cut.window_seconds * SAMPLING_RATE > self._window_samples:
