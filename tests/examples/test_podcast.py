@@ -145,6 +145,7 @@ def test_a_damaged_result_is_made_again(result: Result, tmp_path: Path) -> None:
         ("feed.xml", b'length="', b'length="9', "length is 9"),
         ("feed.xml", b"<title>", b"<title", "XMLSyntaxError"),
         ("transcript.en.vtt", b"WEBVTT", b"WEBVT", "MalformedFileError"),
+        ("transcript.en.vtt", b"00:00:05.712 -->", b"00:00:05.500 -->", "overlaps the one before"),
         ("transcript.en.srt", b"-->", b"->", "SRTParseError"),
         ("chapters.json", b"1.2.0", b"1.3.0", "'1.2.0' was expected"),
         ("episode.json", b'"chapters"', b'"chapter"', "'chapters' is a required property"),
