@@ -18,10 +18,7 @@ from trtforge.speech.whisper import WhisperDescription, WhisperVocabulary, expor
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whole")
-    small.model().save_pretrained(folder)
-    small.tokenizer().save_pretrained(folder)
-    return folder
+    return small.write(tmp_path_factory.mktemp("whole"))
 
 
 @pytest.fixture

@@ -38,7 +38,6 @@ def load_checkpoint(checkpoint: str, kind: Literal["seq2seq", "causal", "speech"
     """
     torch = require("torch", "trace a checkpoint")
     transformers = require("transformers", "read checkpoints")
-    broken = require("safetensors", "read checkpoints").SafetensorError
     bars = transformers.utils.logging
     had_bars = bars.is_progress_bar_enabled()
     bars.disable_progress_bar()
@@ -47,12 +46,8 @@ def load_checkpoint(checkpoint: str, kind: Literal["seq2seq", "causal", "speech"
         model, report = getattr(transformers, _LOADERS[kind]).from_pretrained(
             checkpoint, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
         )
-    except (OSError, ValueError, KeyError, RuntimeError, broken) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(
-            f"{checkpoint} cannot be read as a {kind} checkpoint of transformers: {reason}",
-            hint="pass the folder that save_pretrained wrote, tokenizer included, or an id of the model hub",
-        ) from error
+    except Exception as error:  # whatever its readers stumble over
+        raise _unreadable(f"{checkpoint} cannot be read as a {kind} checkpoint", error) from error
     finally:
         if had_bars:
             bars.enable_progress_bar()
@@ -82,12 +77,17 @@ def read_config_and_tokenizer(checkpoint: str) -> tuple[Any, Any]:
     try:
         config = transformers.AutoConfig.from_pretrained(checkpoint)
         return config, transformers.AutoTokenizer.from_pretrained(checkpoint)
-    except (OSError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(
-            f"{checkpoint} cannot be read as a checkpoint of transformers: {reason}",
-            hint="pass a folder with config.json, weights and tokenizer, or the id of such a one",
-        ) from error
+    except Exception as error:
+        raise _unreadable(f"{checkpoint} cannot be read as a checkpoint", error) from error
+
+
+def _unreadable(what: str, error: Exception) -> ModelError:
+    reason = " ".join(str(error).split())[:300]
+    return ModelError(
+        f"{what} of transformers: {reason}",
+        hint="pass the folder that save_pretrained wrote, with config.json, weights and tokenizer, all of "
+        "them complete, or an id of the model hub",
+    )
 
 
 def read_positions(path: Path, *, format: str, written_by: str) -> int:  # noqa: A002
