@@ -48,7 +48,9 @@ def readable(episode: Path, work: Path) -> Path:
         work.mkdir(parents=True, exist_ok=True)
         # A playlist must not make it fetch other addresses.
         given = ["-protocol_whitelist", "file", "-i", f"file:{episode.resolve()}"]
-        command = [program, "-nostdin", "-v", "error", "-y", *given, "-vn", "-rf64", "auto", str(converted)]
+        # A file that breaks off is damaged, not short.
+        strict = ["-nostdin", "-v", "error", "-xerror", "-y"]
+        command = [program, *strict, *given, "-vn", "-rf64", "auto", str(converted)]
         done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603
         if done.returncode != 0 or not converted.is_file():
             converted.unlink(missing_ok=True)
