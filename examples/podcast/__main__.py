@@ -8,15 +8,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from examples.podcast.complaints import complain
-from trtforge.errors import TrtforgeError
+from examples.podcast.complaints import status_of
 from trtforge.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
@@ -75,16 +74,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     0 on success, 1 where a file of the bundle fails its validation, 2 where the request or its input is
-    wrong.
+    wrong, 130 where it was interrupted.
     """
     args = make_parser().parse_args(arguments)
-    console = Console()
-    try:
+
+    def command() -> int:
         with ExitStack() as stack:
-            return _run(args, console, stack)
-    except TrtforgeError as error:
-        complain(error)
-        return 2
+            return _run(args, Console(), stack)
+
+    return status_of(command)
 
 
 def _summariser(args: argparse.Namespace, stack: ExitStack) -> Summariser | None:
@@ -95,7 +93,7 @@ def _summariser(args: argparse.Namespace, stack: ExitStack) -> Summariser | None
     return stack.enter_context(SummaryCheckpoint(args.summary))
 
 
-def _interpreters(args: argparse.Namespace) -> list[Interpreter]:
+def _interpreters(args: argparse.Namespace, stack: ExitStack) -> list[Interpreter]:
     from trtforge.errors import ConfigError
 
     if not args.translate:
@@ -106,7 +104,8 @@ def _interpreters(args: argparse.Namespace) -> list[Interpreter]:
     from trtforge.speech.translation import Glossary
 
     glossary = Glossary.load(args.glossary) if args.glossary else None
-    return [CheckpointInterpreter(args.translate, language=args.to, glossary=glossary)]
+    made = CheckpointInterpreter(args.translate, language=args.to, glossary=glossary)
+    return [stack.enter_context(closing(made))]
 
 
 def _run(args: argparse.Namespace, console: Console, stack: ExitStack) -> int:
@@ -122,11 +121,14 @@ def _run(args: argparse.Namespace, console: Console, stack: ExitStack) -> int:
         season=args.season,
         terms=load_terms(args.terms) if args.terms else {},
     )
+    recognizer = chosen_recognizer(args.recognizer, args.whisper, args.language)
     tools = Tools(
-        recognizer=chosen_recognizer(args.recognizer, args.whisper, args.language),
-        sentiment=SentimentCheckpoint(args.sentiment) if args.sentiment else None,
+        recognizer=stack.enter_context(closing(recognizer)),
+        sentiment=stack.enter_context(closing(SentimentCheckpoint(args.sentiment)))
+        if args.sentiment
+        else None,
         summariser=_summariser(args, stack),
-        interpreters=_interpreters(args),
+        interpreters=_interpreters(args, stack),
     )
     result = run(
         args.episode,

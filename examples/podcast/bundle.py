@@ -17,11 +17,11 @@ from examples.podcast.publish_audio import write_mp3
 from examples.podcast.records import Segment, Subtitles
 from examples.podcast.settings import Settings, Show
 from examples.podcast.subtitles import to_srt, to_vtt
-from trtforge._files import file_sha256, json_bytes, write_bytes, write_json
+from trtforge._files import file_sha256, json_bytes, read_json, write_bytes, write_json
 from trtforge._progress import OnProgress
 from trtforge.errors import ConfigError
 
-MANIFEST = "manifest.json"
+MANIFEST, KEPT = "manifest.json", ".stages"
 FORMAT = "trtforge.podcast.bundle/1"
 _COVER_SIDES = (1400, 3000)
 
@@ -88,11 +88,50 @@ def write_bundle(
     return manifest
 
 
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read the manifest of a bundle.
+
+    Raises
+    ------
+    ConfigError : the folder holds no bundle.
+    """
+    told: dict[str, Any] = read_json(folder / MANIFEST, what="manifest of a bundle", error=ConfigError)
+    if not isinstance(told, dict) or told.get("format") != FORMAT:
+        raise ConfigError(f"{folder / MANIFEST} is no manifest of a bundle: its format is not {FORMAT!r}")
+    return told
+
+
+def check_folder(folder: Path, recording: Path) -> None:
+    """Refuse a folder in which files that are not ours would be replaced or removed.
+
+    Raises
+    ------
+    ConfigError : the folder is a file, holds what no earlier run wrote, or holds the recording.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is no folder", settings=("output",))
+    if recording.resolve().parent == folder.resolve():
+        raise ConfigError(
+            f"the recording {recording.name} lies in the folder of the bundle, whose files are replaced",
+            hint="give the bundle a folder of its own",
+            settings=("output",),
+        )
+    if not folder.is_dir() or (folder / KEPT).is_dir() or _files_before(folder):
+        return
+    others = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    if others:
+        raise ConfigError(
+            f"{folder} holds files that no earlier run wrote, such as {others[0]}",
+            hint="give the bundle a folder of its own",
+            settings=("output",),
+        )
+
+
 def _files_before(folder: Path) -> set[str]:
     """Return the names in the manifest of an earlier bundle; what it does not name is not ours to remove."""
     try:
-        names = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-        return {name for name in names if Path(name).name == name}
+        told = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return {name for name in told["files"] if told["format"] == FORMAT and Path(name).name == name}
     except (OSError, ValueError, KeyError, TypeError):
         return set()
 
@@ -107,7 +146,7 @@ def _text_files(
     transcripts = []
     for one in subtitles:
         named = {
-            f"transcript.{one.language}.vtt": to_vtt(one.cues, language=one.language).encode(),
+            f"transcript.{one.language}.vtt": to_vtt(one.cues).encode(),
             f"transcript.{one.language}.srt": to_srt(one.narrow_cues).encode(),
         }
         texts = [segment.text for segment in episode.segments]

@@ -41,6 +41,10 @@ class CheckpointInterpreter:
         )
         self.digest = checkpoint_digest(folder, glossary, source_language, target_language)
 
+    def close(self) -> None:
+        """Give the networks back."""
+        self._translator.close()
+
     def translate(self, sentences: Sequence[str], on_progress: OnProgress) -> Sequence[Translated]:
         """Return one translation for each sentence."""
         return self._translator.translate(sentences, glossary=self._glossary, on_progress=on_progress)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Sequence
 
 from examples.podcast.chapter_files import chapter_lines, clock
@@ -86,6 +87,7 @@ def paragraphs(segments: Sequence[Segment], *, pause_seconds: float = 1.0, sente
 
 
 def _escaped(text: str) -> str:
-    for mark in "\\`*_[]<>#":
-        text = text.replace(mark, f"\\{mark}")
-    return text
+    """Write a text so that Markdown shows it as it is: no emphasis, links, lists, headings or entities."""
+    marked = re.sub(r"([\\`*_\[\]<>#&~|!$])", r"\\\1", text)
+    marked = re.sub(r"^([-+=])", r"\\\1", marked)
+    return re.sub(r"^(\d+)([.)])", r"\1\\\2", marked)

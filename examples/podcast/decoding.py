@@ -44,11 +44,13 @@ def readable(episode: Path, work: Path) -> Path:
                 clip_id=refusal.clip_id,
                 hint="formats that soundfile does not know, such as AAC, are read where ffmpeg is installed",
             ) from refusal
-        converted = work / "converted.wav"
+        converted = converted_file(work)
         work.mkdir(parents=True, exist_ok=True)
         # A playlist must not make it fetch other addresses.
         given = ["-protocol_whitelist", "file", "-i", f"file:{episode.resolve()}"]
-        command = [program, "-nostdin", "-v", "error", "-y", *given, "-vn", "-rf64", "auto", str(converted)]
+        # A file that breaks off is damaged, not short.
+        strict = ["-nostdin", "-v", "error", "-xerror", "-y"]
+        command = [program, *strict, *given, "-vn", "-rf64", "auto", str(converted)]
         done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603
         if done.returncode != 0 or not converted.is_file():
             converted.unlink(missing_ok=True)
@@ -59,6 +61,11 @@ def readable(episode: Path, work: Path) -> Path:
                 clip_id=episode.name,
             ) from refusal
         return converted
+
+
+def converted_file(work: Path) -> Path:
+    """Return where `readable` puts what ffmpeg makes of a recording."""
+    return work / "converted.wav"
 
 
 def decode(episode: Path, readable_file: Path, output: Path, on_progress: OnProgress) -> Source:

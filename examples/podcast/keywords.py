@@ -95,7 +95,7 @@ def _surprise(count: int, total: int, word: str, language: str) -> float:
 
     try:
         usual = max(word_frequency(word, language.partition("-")[0]), 1e-8)
-    except LookupError:
+    except (LookupError, ImportError):
         usual = 1e-6
     expected = usual * total
     if count <= expected:

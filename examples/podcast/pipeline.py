@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any
 
 from rich.console import Console
 
-from examples.podcast.bundle import write_bundle
+from examples.podcast.bundle import KEPT, check_folder, write_bundle
 from examples.podcast.chapters import find_chapters
-from examples.podcast.decoding import decode, readable
+from examples.podcast.decoding import converted_file, decode, readable
 from examples.podcast.episode import FORMAT, Episode
 from examples.podcast.keywords import find_keywords
 from examples.podcast.recognition import CtcRecognizer, Recognizer, transcribe
@@ -30,7 +31,7 @@ from examples.podcast.records import (
 )
 from examples.podcast.segments import segment
 from examples.podcast.sentiment import Lexicon, Sentiment
-from examples.podcast.settings import Settings, Show
+from examples.podcast.settings import Settings, Show, check_languages
 from examples.podcast.speech_regions import find_speech
 from examples.podcast.stage_store import StageStore
 from examples.podcast.subtitles import make_subtitles, translated_subtitles
@@ -39,10 +40,9 @@ from examples.podcast.translating import Interpreter, translate
 from examples.podcast.validate import Check, validate_bundle
 from trtforge._files import file_sha256
 from trtforge._progress import Stages
-from trtforge.errors import ClipError
+from trtforge.errors import ClipError, ConfigError
 
 _MAX_REGION_SECONDS = 20.0
-_KEPT = ".stages"
 _MUCH_CLIPPED = 0.01
 
 
@@ -114,13 +114,46 @@ def run(
     Raises
     ------
     ClipError : the recording cannot be read, nobody speaks in it, or its language is not the recogniser's.
-    ConfigError : the cover or a setting is wrong.
+    ConfigError : the cover or a setting is wrong, the output folder holds what is not ours, another run is at
+        work in it, or two transcripts would have one language.
     """
     show, settings, tools = show or Show(), settings or Settings(), tools or Tools()
-    stages = Stages(console)
-    store = StageStore(output / _KEPT, stages)
     if not recording.is_file():
         raise ClipError(f"no recording at {recording}", clip_id=recording.name)
+    check_folder(output, recording)
+    with ExitStack() as stack:
+        recognizer = tools.recognizer or stack.enter_context(closing(CtcRecognizer()))
+        check_languages([recognizer.language, *(one.language for one in tools.interpreters)])
+        stack.enter_context(_alone(output))
+        stack.callback(converted_file(output / KEPT).unlink, missing_ok=True)
+        return _run(recording, output, show, settings, tools, recognizer, Stages(console))
+
+
+@contextmanager
+def _alone(output: Path) -> Iterator[None]:
+    """Keep other runs out of a folder."""
+    from filelock import FileLock, Timeout
+
+    (output / KEPT).mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(output / KEPT / "lock", timeout=0):
+            yield
+    except Timeout:
+        raise ConfigError(
+            f"another run is at work in {output}", hint="wait for it, or take another folder"
+        ) from None
+
+
+def _run(
+    recording: Path,
+    output: Path,
+    show: Show,
+    settings: Settings,
+    tools: Tools,
+    recognizer: Recognizer,
+    stages: Stages,
+) -> Result:
+    store = StageStore(output / KEPT, stages)
     digest = file_sha256(recording)
     sound, audio = _decoded(store, recording, digest)
     regions = store.stage(
@@ -132,11 +165,15 @@ def run(
         ),
         note=lambda found: f"{len(found)} regions, {sum(r.end - r.start for r in found):.0f} s",
     )
-    recognizer = tools.recognizer or CtcRecognizer()
     transcript = store.stage(
         "transcribe",
         Transcript,
-        {"audio": digest, "regions": regions, "recognizer": recognizer.digest},
+        {
+            "audio": digest,
+            "regions": regions,
+            "recognizer": recognizer.digest,
+            "language": recognizer.language,
+        },
         lambda stage: transcribe(audio, regions, recognizer, stage),
         note=lambda found: f"{sum(len(p.words) for p in found.passages)} words by {found.recognizer}",
     )
@@ -157,8 +194,6 @@ def run(
     with stages.stage("bundle") as stage:
         source = readable(recording, store.folder)
         manifest = write_bundle(output, source, episode, subtitles, show, settings, stage)
-        if source != recording:
-            source.unlink()
         stage.note(f"{len(manifest['files'])} files")
     with stages.stage("validate") as stage:
         checks = validate_bundle(output, settings.limits)

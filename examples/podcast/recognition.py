@@ -14,6 +14,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from examples.podcast.known_words import known_share
+from examples.podcast.plain_text import plain
 from examples.podcast.records import Passage, Region, Transcript, Word
 from trtforge._progress import OnProgress
 from trtforge.audio import LogMel
@@ -93,6 +94,10 @@ class CtcRecognizer:
             while under_way:
                 yield under_way.popleft().result()
 
+    def close(self) -> None:
+        """Give the network back."""
+        self._runner.close()
+
     def _words(self, piece: Samples) -> tuple[SpokenWord, ...]:
         features, decoder = self._features, self._decoder
         step = decoder.frames_per_output * features.hop_length / features.sampling_rate
@@ -149,7 +154,10 @@ def placed(words: Sequence[SpokenWord], region: Region) -> Iterator[Word]:
     """Yield words of a region with their times in the recording."""
     for word in words:
         start = min(region.start + word.start, region.end)
-        yield Word(word.text, round(start, 3), round(min(region.start + word.end, region.end), 3))
+        text = plain(word.text)
+        if not text:
+            continue
+        yield Word(text, round(start, 3), round(min(region.start + word.end, region.end), 3))
 
 
 def _require_language(passages: Sequence[Passage], recognizer: Recognizer) -> float:

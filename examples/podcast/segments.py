@@ -8,6 +8,7 @@ from functools import partial
 from itertools import chain, pairwise
 
 from examples.podcast.records import Passage, Segment, Transcript, Word
+from trtforge.speech.transcript import UNSPACED
 
 _AUXILIARY = "is|are|was|were|do|does|did|can|could|will|would|should|has|have|had|am"
 _SUBJECT = "i|you|he|she|it|we|they|there|this|that|the|a|an|your|our|my"
@@ -95,7 +96,7 @@ def _parted(words: tuple[Word, ...], max_seconds: float) -> Iterator[tuple[Word,
 
 
 def _shown(words: Sequence[Word], *, punctuated: bool, language: str) -> str:
-    text = " ".join(word.text for word in words)
+    text = ("" if language in UNSPACED else " ").join(word.text for word in words)
     if punctuated:
         return text
     text = " ".join(

@@ -65,6 +65,10 @@ class SentimentCheckpoint:
         self.digest = sha256(f"{model_digest(self.network)} {self._labels} {sha256(vocabulary)}".encode())
         self._runner = OnnxRunner(self.network)
 
+    def close(self) -> None:
+        """Give the network back."""
+        self._runner.close()
+
     def judge(self, texts: Sequence[str]) -> list[Mood]:
         """Return one mood for each text; of a text longer than 128 tokens its beginning is judged."""
         order = sorted(range(len(texts)), key=lambda index: len(texts[index]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -9,6 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from examples.podcast.plain_text import require_plain
 from trtforge.errors import ConfigError
 
 
@@ -88,6 +91,11 @@ class Show:
             parts = urlsplit(getattr(self, name))
             if parts.scheme not in ("http", "https") or not parts.netloc:
                 raise ConfigError(f"{name} must be an http or https address, got {getattr(self, name)!r}")
+        for name in ("title", "author", "language", "feed_url", "site_url", "media_url", "category"):
+            require_plain(name, getattr(self, name))
+        require_plain("description", self.description, lines=True)
+        for name, role in self.people.items():
+            require_plain("people", f"{name} {role}")
         if not self.media_url.endswith("/"):
             raise ConfigError(f"media_url must end with '/', got {self.media_url!r}")
 
@@ -152,6 +160,13 @@ class Settings:
                 "min_chapter_seconds must be positive, num_keywords and num_sentences 1 or more, got "
                 f"{self.min_chapter_seconds}, {self.num_keywords} and {self.num_sentences}"
             )
+        if min(self.episode, self.season) < 0:
+            raise ConfigError(
+                f"episode and season must be 0 or more, got {self.episode} and {self.season}",
+                settings=("episode", "season"),
+            )
+        require_plain("title", self.title)
+        check_terms(self.terms)
         if self.published:
             try:
                 zone = datetime.fromisoformat(self.published).tzinfo
@@ -163,6 +178,52 @@ class Settings:
                     hint="write it like this: 2026-01-31T08:00:00+00:00",
                     settings=("published",),
                 )
+
+
+def check_terms(terms: Mapping[str, Sequence[str]]) -> None:
+    """Refuse terms that cannot be found, or of which it is not clear which was said.
+
+    Raises
+    ------
+    ConfigError : a term or one of its forms is empty or no line of text, or two terms have a form in common.
+    """
+    known: dict[str, str] = {}
+    for term, ways in terms.items():
+        for form in {" ".join(way.lower().split()) for way in (term, *ways)}:
+            require_plain("terms", term)
+            if not form:
+                raise ConfigError(f"a form of the term {term!r} is empty", settings=("terms",))
+            if form in known:
+                raise ConfigError(
+                    f"{form!r} is a form of two terms, {known[form]!r} and {term!r}", settings=("terms",)
+                )
+            known[form] = term
+
+
+_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*")
+
+
+def check_languages(languages: Sequence[str]) -> None:
+    """Refuse languages that files cannot be named by.
+
+    Parameters
+    ----------
+    languages : BCP 47 tags of the speech and of each translation.
+
+    Raises
+    ------
+    ConfigError : one is no such tag, or is there twice.
+    """
+    for index, language in enumerate(languages):
+        if not _LANGUAGE.fullmatch(language):
+            raise ConfigError(
+                f"a language must be a tag such as en or pt-BR, got {language!r}", settings=("language",)
+            )
+        if language.lower() in map(str.lower, languages[:index]):
+            raise ConfigError(
+                f"{language!r} is the language of two transcripts; files are named by it",
+                settings=("language",),
+            )
 
 
 def load_terms(path: Path) -> dict[str, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 from collections.abc import Sequence
 from datetime import timedelta
@@ -94,8 +95,9 @@ def _cues(timed: Sequence[TimedWords], limits: Limits, line_chars: int) -> tuple
     return tuple(found)
 
 
-def _split(words: TimedWords, limits: Limits, line_chars: int) -> list[tuple[float, float, tuple[str, ...]]]:
+def _split(whole: TimedWords, limits: Limits, line_chars: int) -> list[tuple[float, float, tuple[str, ...]]]:
     """Part words into the fewest cues that fit, and of those ways into the most even one."""
+    words = [part for word in whole for part in _broken(word, line_chars)]
     best: list[tuple[int, float, int]] = [(0, 0.0, 0)]
     target = line_chars * limits.max_lines
     for stop in range(1, len(words) + 1):
@@ -117,6 +119,17 @@ def _split(words: TimedWords, limits: Limits, line_chars: int) -> list[tuple[flo
         found.append((words[start][1], words[stop - 1][2], tuple(lines)))
         stop = start
     return found[::-1]
+
+
+def _broken(word: tuple[str, float, float], line_chars: int) -> TimedWords:
+    """Break what no line holds, an address or a text without spaces, and share its time out."""
+    text, start, end = word
+    step = (end - start) * line_chars / len(text)
+    pieces = [text[at : at + line_chars] for at in range(0, len(text), line_chars)]
+    return [
+        (piece, start + index * step, min(end, start + (index + 1) * step))
+        for index, piece in enumerate(pieces)
+    ]
 
 
 def wrap(words: Sequence[str], line_chars: int) -> list[str]:
@@ -155,13 +168,13 @@ def to_srt(cues: Sequence[Cue]) -> str:
     )
 
 
-def to_vtt(cues: Sequence[Cue], *, language: str) -> str:
+def to_vtt(cues: Sequence[Cue]) -> str:
     """Write cues as WebVTT."""
     import webvtt
 
     document = webvtt.WebVTT(header_comments=[])
     for cue in cues:
-        text = [line.replace("&", "&amp;").replace("<", "&lt;") for line in cue.lines]
+        text = [html.escape(line, quote=False) for line in cue.lines]
         document.captions.append(webvtt.Caption(_stamp(cue.start), _stamp(cue.end), text))
     buffer = io.StringIO()
     document.write(buffer)

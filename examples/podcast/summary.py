@@ -58,7 +58,7 @@ def summarise(
     """
     written = summariser.sentences(segments, num_sentences) if summariser else []
     sentences = written or key_sentences(segments, num_sentences, language=language, terms=terms)
-    title = title or _title(keywords)
+    title = title.strip() or _title(keywords)
     return Summary(
         title=title,
         slug=slug(title),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from examples.podcast.plain_text import plain
 from examples.podcast.records import Segment, Translation
 from trtforge._progress import OnProgress
 from trtforge.errors import ConfigError
@@ -58,4 +59,5 @@ def translate(segments: Sequence[Segment], interpreter: Interpreter, on_progress
         raise ConfigError(f"{len(segments)} sentences were to be translated, {len(found)} came back")
     kept = sum(len(sentence.terms_kept) for sentence in found)
     lost = sum(len(sentence.terms_lost) for sentence in found)
-    return Translation(interpreter.language, tuple(sentence.text for sentence in found), kept + lost, kept)
+    texts = tuple(plain(sentence.text) for sentence in found)
+    return Translation(interpreter.language, texts, kept + lost, kept)

@@ -5,6 +5,8 @@ python -m examples.podcast.validate FOLDER
 
 from __future__ import annotations
 
+import argparse
+import html
 import itertools
 import json
 import sys
@@ -13,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from examples.podcast.bundle import MANIFEST
+from examples.podcast.bundle import MANIFEST, read_manifest
 from examples.podcast.chapter_files import PODLOVE
+from examples.podcast.complaints import status_of
 from examples.podcast.episode import SCHEMA as EPISODE_SCHEMA
 from examples.podcast.feed import ITUNES, PODCAST, show_guid
 from examples.podcast.settings import Limits
@@ -56,9 +59,13 @@ def validate_bundle(folder: Path, limits: Limits | None = None) -> tuple[Check, 
     Returns
     -------
     All checks, passed and failed, by file.
+
+    Raises
+    ------
+    ConfigError : the folder holds no bundle.
     """
     limits = limits or Limits()
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    manifest = read_manifest(folder)
     audio = manifest["audio"]["file"]
     seconds = manifest["audio"]["seconds"]
     checks = [_check(MANIFEST, "sizes and digests are those of the files", _digests, folder, manifest)]
@@ -255,17 +262,28 @@ def _read_cues(path: Path) -> Iterator[tuple[float, float, str]]:
             yield item.start.total_seconds(), item.end.total_seconds(), item.content
         return
     for caption in webvtt.read(str(path)):
-        text = caption.text.replace("&lt;", "<").replace("&amp;", "&")
-        yield caption.start_in_seconds, caption.end_in_seconds, text
+        # The parser's own seconds are whole ones.
+        yield _seconds(caption.start), _seconds(caption.end), html.unescape(caption.text)
+
+
+def _seconds(stamp: str) -> float:
+    hours, minutes, seconds = stamp.split(":")
+    return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print every check of a bundle; 1 where one failed."""
-    (folder,) = sys.argv[1:] if arguments is None else arguments
-    checks = validate_bundle(Path(folder))
-    for check in checks:
-        print(f"{'ok  ' if check.passed else 'FAIL'} {check.file}: {check.what} {check.problem}".rstrip())
-    return int(not all(check.passed for check in checks))
+    """Print every check of a bundle; 1 where one failed, 2 where there is no bundle."""
+    parser = argparse.ArgumentParser(description="Check a podcast's bundle offline.")
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    folder = parser.parse_args(arguments).folder
+
+    def command() -> int:
+        checks = validate_bundle(folder)
+        for check in checks:
+            print(f"{'ok  ' if check.passed else 'FAIL'} {check.file}: {check.what} {check.problem}".rstrip())
+        return int(not all(check.passed for check in checks))
+
+    return status_of(command)
 
 
 if __name__ == "__main__":

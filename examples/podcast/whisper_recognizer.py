@@ -53,6 +53,10 @@ class WhisperRecognizer:
         self._settings = replace(settings or TranscribeSettings(), language=language)
         self.digest = checkpoint_digest(folder, self._settings)
 
+    def close(self) -> None:
+        """Give the networks back, those that were given too."""
+        self._whisper.close()
+
     def recognise(self, pieces: Iterable[Samples]) -> Iterator[tuple[Word, ...]]:
         """Yield the words of each piece; sixteen of them share the rows of the decoder."""
         waiting = iter(pieces)

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import msgspec
 import requests
 
+from examples.podcast.complaints import status_of
 from examples.podcast.content import notes_html
 from examples.podcast.episode import Episode
 from trtforge.errors import ConfigError, TrtforgeError
@@ -154,14 +155,14 @@ def main() -> int:
     parser.add_argument("site", metavar="ADDRESS")
     parser.add_argument("--status", default="draft", help="draft, pending, private or publish")
     args = parser.parse_args()
-    try:
+
+    def command() -> int:
         user, password = (os.environ.get(f"WORDPRESS_{name}", "") for name in ("USER", "PASSWORD"))
         post = WordPress(args.site, user, password).publish(args.folder, status=args.status)
-    except TrtforgeError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(post.get("link", ""))
-    return 0
+        print(post.get("link", ""))
+        return 0
+
+    return status_of(command)
 
 
 if __name__ == "__main__":

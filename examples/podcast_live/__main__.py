@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from examples.podcast.complaints import complain
+from examples.podcast.complaints import status_of
 from trtforge._files import write_json
-from trtforge.errors import ConfigError, TrtforgeError
+from trtforge.errors import ConfigError
 
 if TYPE_CHECKING:
     from examples.podcast_live.key_points import KeyPoints
@@ -72,14 +72,13 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Listen; 2 where the request or its input is wrong."""
     args = make_parser().parse_args(arguments)
-    console = Console()
-    try:
+
+    def command() -> int:
         with ExitStack() as stack:
-            _listen(args, console, stack)
-    except TrtforgeError as error:
-        complain(error)
-        return 2
-    return 0
+            _listen(args, Console(), stack)
+        return 0
+
+    return status_of(command)
 
 
 def _listen(args: argparse.Namespace, console: Console, stack: ExitStack) -> None:
@@ -93,7 +92,7 @@ def _listen(args: argparse.Namespace, console: Console, stack: ExitStack) -> Non
     source = _source(args)
     terms = load_terms(args.terms) if args.terms else {}
     settings = LiveSettings(pause_seconds=args.pause, points_seconds=args.every, terms=terms)
-    recognizer = chosen_recognizer(args.recognizer, args.whisper, args.language)
+    recognizer = stack.enter_context(closing(chosen_recognizer(args.recognizer, args.whisper, args.language)))
     points = _key_points(args, terms, stack)
     title = f"{source.name} · {recognizer.name} · {points.name}"
     with Display(console, title) as display:

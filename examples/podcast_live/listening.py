@@ -15,6 +15,7 @@ from examples.podcast.known_words import known_share
 from examples.podcast.recognition import MIN_JUDGED_WORDS, MIN_KNOWN_SHARE, Recognizer, placed
 from examples.podcast.records import Passage, Region, Segment, Transcript
 from examples.podcast.segments import segment
+from examples.podcast.settings import check_terms
 from examples.podcast_live.key_points import KeyPoints, Points
 from examples.podcast_live.sources import SAMPLING_RATE, Source
 from examples.podcast_live.speech_stream import Piece, SpeechStream
@@ -48,6 +49,7 @@ class LiveSettings:
                 "pause_seconds must lie in 0.1 to 5 and max_seconds in 2 to 20, got "
                 f"{self.pause_seconds} and {self.max_seconds}"
             )
+        check_terms(self.terms)
         if not self.points_seconds > 0:  # nor NaN
             raise ConfigError(f"points_seconds must be positive, got {self.points_seconds}")
 

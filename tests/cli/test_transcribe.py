@@ -1,8 +1,11 @@
 import json
+from dataclasses import replace
 
 import pytest
 
+import trtforge
 from tests.bundled import MODEL, TEST_SET
+from trtforge.audio import decode_audio
 from trtforge.cli import main
 
 pytest.importorskip("onnxruntime")
@@ -18,6 +21,26 @@ def test_a_ctc_network_writes_words_with_times(capsys, tmp_path):
     assert told["text"] in out.replace("\n", " ")
     assert told["text"].split() == [word["text"] for word in told["words"]]
     assert all(0 <= word["start"] < word["end"] <= told["duration"] for word in told["words"])
+
+
+def test_the_width_of_the_beam_is_that_of_the_decoder(capsys, tmp_path):
+    argv = ["transcribe", str(MODEL), str(CLIP), "-o", str(tmp_path), "--beam-width"]
+    assert main([*argv, "8"]) == 0
+    told = json.loads((tmp_path / f"{CLIP.stem}.json").read_text())
+    features = trtforge.LogMel.for_model(MODEL)
+    decoder = replace(trtforge.CtcDecoder.for_model(MODEL), beam_width=8)
+    mel = features(decode_audio(CLIP, sampling_rate=features.sampling_rate))[None]
+    with trtforge.OnnxRunner(MODEL) as runner:
+        assert decoder.decode(runner({features.input_name: mel})) == [told["text"]]
+    assert main([*argv, "0"]) == 2
+    assert "beam_width must be 1 or more, got 0" in " ".join(capsys.readouterr().err.split())
+
+
+def test_options_for_the_other_kind_of_network_are_refused(capsys, tmp_path):
+    assert main(["transcribe", str(MODEL), str(CLIP), "--language", "en", "--no-words"]) == 2
+    assert "does not take --language, --no-words" in " ".join(capsys.readouterr().err.split())
+    assert main(["transcribe", str(tmp_path), str(CLIP), "--beam-width", "4"]) == 2
+    assert "does not take --beam-width" in " ".join(capsys.readouterr().err.split())
 
 
 def test_whisper_is_taken_by_its_folder(capsys, tmp_path):
@@ -47,4 +70,4 @@ def test_whisper_is_taken_by_its_folder(capsys, tmp_path):
 def test_what_is_no_checkpoint_is_said(capsys, tmp_path):
     pytest.importorskip("transformers")
     assert main(["transcribe", str(tmp_path), str(CLIP)]) == 2
-    assert "is no speech checkpoint" in " ".join(capsys.readouterr().err.split())
+    assert "cannot be read as a speech checkpoint" in " ".join(capsys.readouterr().err.split())

@@ -145,6 +145,7 @@ def test_a_damaged_result_is_made_again(result: Result, tmp_path: Path) -> None:
         ("feed.xml", b'length="', b'length="9', "length is 9"),
         ("feed.xml", b"<title>", b"<title", "XMLSyntaxError"),
         ("transcript.en.vtt", b"WEBVTT", b"WEBVT", "MalformedFileError"),
+        ("transcript.en.vtt", b"00:00:05.712 -->", b"00:00:05.500 -->", "overlaps the one before"),
         ("transcript.en.srt", b"-->", b"->", "SRTParseError"),
         ("chapters.json", b"1.2.0", b"1.3.0", "'1.2.0' was expected"),
         ("episode.json", b'"chapters"', b'"chapter"', "'chapters' is a required property"),
@@ -227,6 +228,23 @@ def test_formats_that_soundfile_does_not_know_go_through_ffmpeg(tmp_path: Path) 
     soundfile.write(tmp_path / "empty.wav", np.zeros(0, np.float32), SAMPLING_RATE)
     with pytest.raises(ClipError, match=r"clip 'empty\.wav': the file holds zero samples"):
         run(tmp_path / "empty.wav", tmp_path / "none")
+
+
+@pytest.mark.parametrize("name", ["cut.m4a", "cut.wav"])
+def test_what_breaks_off_is_not_shortened_by_ffmpeg(name: str, tmp_path: Path) -> None:
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("ffmpeg is not installed")
+    import subprocess
+
+    recording = write(tmp_path / "part.wav", demo_part(5.0, 16.4))
+    whole = tmp_path / f"whole{Path(name).suffix}"
+    # Its index first, so that what follows may be cut.
+    command = ["ffmpeg", "-v", "error", "-i", str(recording), "-movflags", "faststart", str(whole)]
+    subprocess.run(command, check=True)
+    (tmp_path / name).write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+    with pytest.raises(ClipError, match=rf"clip '{name}': neither soundfile nor ffmpeg can read it"):
+        run(tmp_path / name, tmp_path / "out")
+    assert not list((tmp_path / "out/.stages").glob("*.wav"))
 
 
 def test_an_mp3_that_breaks_off_is_refused(tmp_path: Path) -> None:

@@ -33,13 +33,6 @@ def said(texts: list[str]) -> list[Segment]:
     return [Segment(4.0 * at, 4.0 * at + 3.0, text, ()) for at, text in enumerate(texts)]
 
 
-def write(folder: Path, kind: str, seed: int = 0) -> Path:
-    model = getattr(checkpoints, kind)(seed)
-    model.save_pretrained(folder)
-    small.tokenizer(chat=False).save_pretrained(folder)
-    return folder
-
-
 def greedy(kind: str, text: str) -> str:
     """What transformers writes about a text, no three symbols twice."""
     tokenizer = small.tokenizer(chat=False)
@@ -55,7 +48,9 @@ def greedy(kind: str, text: str) -> str:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> SummaryCheckpoint:
-    return SummaryCheckpoint(write(tmp_path_factory.mktemp("bart"), "bart"), max_new_tokens=20)
+    return SummaryCheckpoint(
+        small.write(tmp_path_factory.mktemp("bart"), "bart", chat=False), max_new_tokens=20
+    )
 
 
 def test_what_is_written_is_what_transformers_writes(made: SummaryCheckpoint) -> None:

@@ -193,7 +193,7 @@ def test_srt_and_vtt_are_read_back_by_their_parsers() -> None:
     cues = make_subtitles(segments, Limits(), language="en").cues
     (item,) = srt.parse(to_srt(cues))
     assert (item.start.total_seconds(), item.content) == (3723.5, "Is 1 < 2 & so on?")
-    (caption,) = webvtt.from_string(to_vtt(cues, language="en"))
+    (caption,) = webvtt.from_string(to_vtt(cues))
     assert (caption.start, caption.end) == ("01:02:03.500", "01:02:05.250")
     assert caption.raw_text == "Is 1 &lt; 2 &amp; so on?"
 

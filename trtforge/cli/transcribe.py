@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from trtforge.cli._options import make_console
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from trtforge._progress import Stage
     from trtforge.errors import ClipError
     from trtforge.speech import Transcript
 
+T = TypeVar("T")
+
 OPTIONS = {"words": ("--no-words",)}
+
+_OF_WHISPER = ("language", "task", "device", "num_rows", "no_words")
+_OF_CTC = ("window_seconds", "margin_seconds", "beam_width")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,22 +36,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="DIR", help="folder for NAME.json, with words and times")
     whisper = parser.add_argument_group("Whisper")
     whisper.add_argument("--language", metavar="CODE", help="such as en; found by the network by default")
-    whisper.add_argument(
-        "--task", choices=("transcribe", "translate"), default="transcribe", help="translate: into English"
-    )
-    whisper.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="default: cpu")
+    whisper.add_argument("--task", choices=("transcribe", "translate"), help="translate: into English")
+    whisper.add_argument("--device", choices=("cpu", "gpu"), help="default: cpu")
     whisper.add_argument("--num-rows", type=int, metavar="N", help="windows decoded at a time")
     whisper.add_argument("--no-words", action="store_true", help="leave the times of words out")
     ctc = parser.add_argument_group("CTC networks")
-    ctc.add_argument(
-        "--window-seconds", type=float, default=30.0, metavar="S", help="longest window (default: 30)"
-    )
+    ctc.add_argument("--window-seconds", type=float, metavar="S", help="longest window (default: 30)")
     ctc.add_argument(
         "--margin-seconds",
         type=float,
-        default=2.0,
         metavar="S",
         help="left at cut ends of networks whose outputs see without a bound (default: 2)",
+    )
+    ctc.add_argument(
+        "--beam-width",
+        type=int,
+        metavar="N",
+        help="texts that a beam search keeps (default: 1, the best symbol of each frame)",
     )
 
 
@@ -62,6 +69,7 @@ def run(args: argparse.Namespace) -> int | None:
     num_failed = 0
     with Stages(console).stage("transcribe") as stage:
         by_ctc = Path(args.model).suffix.lower() == ".onnx"
+        _refuse(args, _OF_WHISPER if by_ctc else _OF_CTC)
         found = list(_ctc(args, stage) if by_ctc else _whisper(args, stage))
         stage.note(f"{len(found)} recordings" if len(found) > 1 else names[0])
     for name, transcript in zip(names, found, strict=True):
@@ -79,6 +87,18 @@ def run(args: argparse.Namespace) -> int | None:
     return 2 if num_failed else None
 
 
+def _refuse(args: argparse.Namespace, settings: Sequence[str]) -> None:
+    """Refuse options that are for the other kind of network."""
+    from trtforge.errors import ConfigError
+
+    wrong = [f"--{name.replace('_', '-')}" for name in settings if getattr(args, name) not in (None, False)]
+    if wrong:
+        raise ConfigError(
+            f"{args.model} does not take {', '.join(wrong)}",
+            hint="a network (.onnx) is read by CTC, anything else as a Whisper checkpoint",
+        )
+
+
 def _names(paths: list[str]) -> list[str]:
     """Return a name for each recording; those that would be the same keep their extension and a number."""
     from collections import Counter
@@ -93,8 +113,10 @@ def _names(paths: list[str]) -> list[str]:
 def _whisper(args: argparse.Namespace, stage: Stage) -> list[Transcript | ClipError]:
     from trtforge.speech.whisper import TranscribeSettings, Whisper
 
-    settings = TranscribeSettings(language=args.language, task=args.task, words=not args.no_words)
-    with Whisper.load(args.model, device=args.device, num_rows=args.num_rows) as whisper:
+    settings = TranscribeSettings(
+        language=args.language, task=args.task or "transcribe", words=not args.no_words
+    )
+    with Whisper.load(args.model, device=args.device or "cpu", num_rows=args.num_rows) as whisper:
         return whisper.transcribe(list(args.audio), settings, on_progress=stage)
 
 
@@ -107,7 +129,8 @@ def _ctc(args: argparse.Namespace, stage: Stage) -> Iterator[Transcript | ClipEr
     from trtforge.speech import CtcDecoder, transcribe_long
 
     model = load_model(args.model)
-    features, decoder, field = LogMel.for_model(model), CtcDecoder.for_model(model), receptive_field(model)
+    features, field = LogMel.for_model(model), receptive_field(model)
+    decoder = replace(CtcDecoder.for_model(model), beam_width=_given(args.beam_width, 1))
     with OnnxRunner(model) as runner:
         for index, path in enumerate(args.audio):
             try:
@@ -116,10 +139,14 @@ def _ctc(args: argparse.Namespace, stage: Stage) -> Iterator[Transcript | ClipEr
                     path,
                     features,
                     decoder,
-                    window_seconds=args.window_seconds,
+                    window_seconds=_given(args.window_seconds, 30.0),
                     field=field,
-                    margin_seconds=args.margin_seconds if field is None else None,
+                    margin_seconds=_given(args.margin_seconds, 2.0) if field is None else None,
                 )
             except ClipError as error:
                 yield error
             stage(index + 1, len(args.audio))
+
+
+def _given(value: T | None, otherwise: T) -> T:
+    return otherwise if value is None else value

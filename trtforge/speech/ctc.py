@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from trtforge.errors import ConfigError, ExecutionError, InputError, ModelError
 from trtforge.model import DECODER_KEY, ModelSource, load_model, model_metadata, model_outputs
+from trtforge.speech.ctc_beam import PrefixBeam
 
 _EXAMPLE = '{"kind": "ctc", "vocabulary": ["a", "b"], "blank": 2, "output": "logits", "stride": 2}'
 
 
 @dataclass(frozen=True)
 class CtcDecoder:
-    """Greedy CTC decoding: the best symbol of each frame, repeats merged, blanks dropped.
+    """CTC decoding: the best symbol of each frame, repeats merged, blanks dropped; or a beam search.
 
     Parameters
     ----------
@@ -28,6 +29,8 @@ class CtcDecoder:
         never used, or be ``len(vocabulary)``: one past the last symbol.
     output : name of the output that holds the scores.
     frames_per_output : feature frames that make one output frame (the network's stride in time).
+    beam_width : texts that a prefix beam search keeps from frame to frame, for the likeliest text over all
+        its alignments; 1 takes the best symbol of each frame. It is no part of the network's metadata.
 
     Raises
     ------
@@ -36,13 +39,14 @@ class CtcDecoder:
     References
     ----------
     A. Graves et al., "Connectionist Temporal Classification: Labelling Unsegmented Sequence Data with
-    Recurrent Neural Networks", ICML 2006, section 3.2 (best path decoding).
+    Recurrent Neural Networks", ICML 2006, section 3.2 (best path decoding). For the beam see `PrefixBeam`.
     """
 
     vocabulary: tuple[str, ...]
     blank: int
     output: str = "logits"
     frames_per_output: int = 1
+    beam_width: int = 1
 
     def __post_init__(self) -> None:
         if not self.vocabulary:
@@ -54,6 +58,10 @@ class CtcDecoder:
             )
         if self.frames_per_output < 1:
             raise ConfigError(f"frames_per_output must be at least 1, got {self.frames_per_output}")
+        if self.beam_width < 1:
+            raise ConfigError(
+                f"beam_width must be 1 or more, got {self.beam_width}", settings=("beam_width",)
+            )
 
     @classmethod
     def for_model(cls, model: ModelSource) -> CtcDecoder:
@@ -119,6 +127,11 @@ class CtcDecoder:
         """Size of the network's last axis, the blank counted."""
         return max(len(self.vocabulary), self.blank + 1)
 
+    def beam(self) -> PrefixBeam:
+        """Begin a beam search over one recording."""
+        begins_word = [index for index, text in enumerate(self.vocabulary) if text[:1].isspace()]
+        return PrefixBeam(self.blank, self.beam_width, settling=begins_word or range(self.num_symbols))
+
     def output_lengths(self, output: str, num_frames: Sequence[int]) -> list[int] | None:
         """Return the true length of each row in output frames; None for an output that it does not read."""
         if output != self.output:
@@ -156,8 +169,7 @@ class CtcDecoder:
                 )
             if np.isnan(scores[row, :length]).any():
                 raise ExecutionError(f"output {self.output!r} has NaN in row {row}; it has no text")
-        best = scores.argmax(axis=2)
-        return [self._text(best[row, :length]) for row, length in enumerate(lengths)]
+        return [self._text(self._symbols(scores[row, :length])) for row, length in enumerate(lengths)]
 
     def _scores(self, outputs: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         if self.output not in outputs:
@@ -169,11 +181,19 @@ class CtcDecoder:
             )
         return scores
 
-    def _text(self, symbols: NDArray[np.intp]) -> str:
-        is_new = np.ones(symbols.shape, dtype=bool)
-        is_new[1:] = symbols[1:] != symbols[:-1]
-        kept = symbols[is_new & (symbols != self.blank)]
-        return " ".join("".join(self.vocabulary[index] for index in kept).split())
+    def _symbols(self, scores: NDArray[Any]) -> list[int]:
+        """Return the symbols of one row, whose scores are [time, symbols]."""
+        if self.beam_width > 1:
+            beam = self.beam()
+            return [one.symbol for one in (*beam.push(scores), *beam.finish())]
+        best = scores.argmax(axis=1)
+        is_new = np.ones(best.shape, dtype=bool)
+        is_new[1:] = best[1:] != best[:-1]
+        symbols: list[int] = best[is_new & (best != self.blank)].tolist()
+        return symbols
+
+    def _text(self, symbols: Sequence[int]) -> str:
+        return " ".join("".join(self.vocabulary[index] for index in symbols).split())
 
 
 def _is_text_list(value: object) -> bool:

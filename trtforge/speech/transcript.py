@@ -8,7 +8,7 @@ from typing import Any
 from trtforge.units import Seconds
 
 # Written without spaces between words.
-_UNSPACED = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
+UNSPACED = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Transcript:
     def text(self) -> str:
         """The segments, or the words where there are none, joined by spaces where the language has them."""
         parts = [part.text for part in (self.segments or self.words)]
-        return ("" if self.language in _UNSPACED else " ").join(parts)
+        return ("" if self.language in UNSPACED else " ").join(parts)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; times in seconds."""

@@ -152,8 +152,7 @@ def test_what_cannot_be_continued_is_refused(model):
 def test_what_is_no_language_model_is_named(folder, tmp_path):
     with pytest.raises(ModelError, match="cannot be read as a checkpoint of transformers"):
         LanguageModel.load(tmp_path / "nothing")
-    checkpoints.marian(0).save_pretrained(tmp_path / "marian")
-    small.tokenizer().save_pretrained(tmp_path / "marian")
+    small.write(tmp_path / "marian", "marian")
     with pytest.raises(ModelError, match="is of kind 'marian', which has an encoder"):
         LanguageModel.load(tmp_path / "marian")
     with pytest.raises(ConfigError, match="device must be 'cpu' or 'gpu', got 'tpu'"):

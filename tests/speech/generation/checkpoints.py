@@ -55,33 +55,54 @@ def whisper(seed: int, *, gain: float = 5, **changes: int) -> Any:
 
 
 @functools.cache
-def marian(seed: int) -> Any:
+def marian(seed: int, **changes: Any) -> Any:
     torch.manual_seed(seed)
-    config = transformers.MarianConfig(
-        **SIZES,
-        vocab_size=NUM_SYMBOLS,
-        max_position_embeddings=64,
-        pad_token_id=NUM_SYMBOLS - 1,
-        eos_token_id=0,
-        decoder_start_token_id=NUM_SYMBOLS - 1,
-        forced_eos_token_id=None,
-        scale_embedding=True,
-    )
+    settings = {
+        "vocab_size": NUM_SYMBOLS,
+        "max_position_embeddings": 64,
+        "pad_token_id": NUM_SYMBOLS - 1,
+        "eos_token_id": 0,
+        "decoder_start_token_id": NUM_SYMBOLS - 1,
+        "forced_eos_token_id": None,
+        "scale_embedding": True,
+    }
+    config = transformers.MarianConfig(**{**SIZES, **settings, **changes})
     return loud(transformers.MarianMTModel(config))
 
 
 @functools.cache
-def m2m100(seed: int) -> Any:
+def m2m100(seed: int, **changes: Any) -> Any:
     torch.manual_seed(seed)
-    config = transformers.M2M100Config(
-        **SIZES,
-        vocab_size=NUM_SYMBOLS,
-        max_position_embeddings=64,
-        pad_token_id=1,
-        eos_token_id=2,
-        decoder_start_token_id=2,
-    )
+    settings = {
+        "vocab_size": NUM_SYMBOLS,
+        "max_position_embeddings": 64,
+        "pad_token_id": 1,
+        "eos_token_id": 2,
+        "decoder_start_token_id": 2,
+    }
+    config = transformers.M2M100Config(**{**SIZES, **settings, **changes})
     return loud(transformers.M2M100ForConditionalGeneration(config))
+
+
+def odd_whisper(seed: int) -> Any:
+    """Large-v3's bands, and encoder and decoder unlike each other."""
+    return whisper(
+        seed, num_mel_bins=128, encoder_layers=1, decoder_layers=3, d_model=48,
+        encoder_attention_heads=6, decoder_attention_heads=3, vocab_size=517,
+    )  # fmt: skip
+
+
+def odd_marian(seed: int) -> Any:
+    """Vocabularies of its own on either side, unscaled, encoder and decoder unlike each other."""
+    return marian(
+        seed, share_encoder_decoder_embeddings=False, decoder_vocab_size=97, decoder_start_token_id=96,
+        pad_token_id=96, scale_embedding=False, encoder_layers=3, decoder_layers=1, decoder_attention_heads=2,
+    )  # fmt: skip
+
+
+def odd_m2m100(seed: int) -> Any:
+    """Another activation, and heads of another width in the decoder."""
+    return m2m100(seed, activation_function="gelu", decoder_attention_heads=8, decoder_layers=3)
 
 
 @functools.cache

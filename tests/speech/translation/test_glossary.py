@@ -48,7 +48,7 @@ def test_a_term_may_have_a_rendering_of_its_own():
 
 def test_a_file_holds_a_term_a_line(tmp_path):
     path = tmp_path / "terms.txt"
-    path.write_text("# ours\nTensorRT\n\ntensor core\t núcleo tensorial \n", encoding="utf-8")
+    path.write_text("# ours\nTensorRT\n\ntensor core\t núcleo tensorial \n", encoding="utf-8-sig")
     assert Glossary.load(path) == Glossary((Term("TensorRT"), Term("tensor core", "núcleo tensorial")))
     path.write_text("a\tb\tc\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="line 1: a term and at most one rendering were expected, got 3"):

@@ -54,6 +54,10 @@ def test_placeholders_stand_for_each_match_and_come_back():
     assert masked.restore("<t1> y <t2> usan un <t3>.") == "Tensor core y Tensor-RT usan un tensor core."
     assert masked.restore("<t1> y <t1> usan un <t3>.") is None
     assert masked.restore("Usan un <t3>.") is None
+    (first, *_) = matches
+    one = mask(sentence[: first.end], [first], ("<t1>", "<t2>"))
+    assert one.restore("Un <t1>.") is not None
+    assert one.restore("Un <t1> con <t2>.") is None  # it stands for nothing
     assert mask(sentence, matches, ("<t1>", "<t2>")) is None
     assert mask("A <t1> tensor core", matches[:1], ("<t1>",)) is None
 

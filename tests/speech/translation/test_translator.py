@@ -151,13 +151,8 @@ def many_languages(folder, kind):
         words = {word: index for index, word in enumerate(["<s>", "<pad>", "</s>", "<unk>", *letters])}
         tokenizer = transformers.NllbTokenizer(vocab=words, merges=[])
     tokenizer.save_pretrained(folder)
-    torch.manual_seed(5)
-    config = transformers.M2M100Config(
-        **checkpoints.SIZES, vocab_size=len(tokenizer) + 120, max_position_embeddings=64,
-        pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, decoder_start_token_id=2,
-    )  # fmt: skip
-    model = checkpoints.loud(transformers.M2M100ForConditionalGeneration(config))
-    model.save_pretrained(folder)
+    symbols = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
+    checkpoints.m2m100(5, vocab_size=len(tokenizer) + 120, **symbols).save_pretrained(folder)
     return transformers.AutoModelForSeq2SeqLM.from_pretrained(folder), tokenizer
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,13 @@ def model(seed: int = 0, *, num_mels: int = 80) -> Any:
     settings.max_initial_timestamp_index = 10
     settings.return_timestamps = False
     return made
+
+
+def write(folder: Path) -> Path:
+    """Write it as a checkpoint of transformers."""
+    model().save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder
 
 
 def noise(seconds: float, seed: int = 0, level: float = 0.1) -> np.ndarray:

@@ -146,9 +146,7 @@ def test_progress_ends_with_all_windows(whisper, recordings):
 
 
 def test_a_folder_of_transformers_is_loaded_too(whisper, recordings, tmp_path):
-    small.model().save_pretrained(tmp_path)
-    small.tokenizer().save_pretrained(tmp_path)
-    with Whisper.load(tmp_path) as loaded:
+    with Whisper.load(small.write(tmp_path)) as loaded:
         same_as(loaded.transcribe(recordings / "short.wav"), whisper.transcribe(recordings / "short.wav"))
 
 
@@ -157,10 +155,16 @@ def test_wrong_requests_are_refused(whisper, folder, recordings, tmp_path):
         whisper.transcribe(recordings / "short.wav", TranscribeSettings(language="xx"))
     with pytest.raises(ModelError, match=r"lacks encoder.engine, decoder.engine, aligner.engine"):
         Whisper.load(folder, device="gpu")
-    with pytest.raises(ModelError, match="is no speech checkpoint of transformers"):
+    with pytest.raises(ModelError, match="cannot be read as a speech checkpoint of transformers"):
         Whisper.load(tmp_path)
     with pytest.raises(ConfigError, match="temperatures must be one or more"):
         Fallback(temperatures=())
+    with pytest.raises(ConfigError, match="max_new_tokens must be 1 or more, got 0"):
+        TranscribeSettings(max_new_tokens=0)
+    with pytest.raises(ConfigError, match=r"task must be one of .*, got 'summarise'"):
+        TranscribeSettings(task="summarise")
+    with pytest.raises(ConfigError, match="num_rows must be 1 or more, got 0"):
+        Whisper.load(folder, num_rows=0)
 
 
 @pytest.mark.parametrize("num_mels", [80, 128])

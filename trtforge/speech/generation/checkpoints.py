@@ -16,21 +16,25 @@ if TYPE_CHECKING:
 # Shapes and addresses of a step come again and again; those of two outputs in turn, for each cache size.
 STEP_GRAPHS = 8
 
-_LOADERS = {"seq2seq": "AutoModelForSeq2SeqLM", "causal": "AutoModelForCausalLM"}
+_LOADERS = {
+    "seq2seq": "AutoModelForSeq2SeqLM",
+    "causal": "AutoModelForCausalLM",
+    "speech": "AutoModelForSpeechSeq2Seq",
+}
 
 
-def load_checkpoint(checkpoint: str, kind: Literal["seq2seq", "causal"]) -> Any:
+def load_checkpoint(checkpoint: str, kind: Literal["seq2seq", "causal", "speech"]) -> Any:
     """Load a checkpoint's weights as PyTorch module in FP32 on the CPU.
 
     Parameters
     ----------
     checkpoint : folder, or id of a model hub.
-    kind : with an encoder, or without.
+    kind : with an encoder of text, without, or with one of speech.
 
     Raises
     ------
     MissingExtraError : PyTorch or `transformers` is not installed.
-    ModelError : the checkpoint cannot be read.
+    ModelError : the checkpoint cannot be read, or lacks weights that its configuration asks for.
     """
     torch = require("torch", "trace a checkpoint")
     transformers = require("transformers", "read checkpoints")
@@ -38,13 +42,22 @@ def load_checkpoint(checkpoint: str, kind: Literal["seq2seq", "causal"]) -> Any:
     had_bars = bars.is_progress_bar_enabled()
     bars.disable_progress_bar()
     try:
-        model = getattr(transformers, _LOADERS[kind]).from_pretrained(checkpoint, dtype=torch.float32)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"the weights of {checkpoint} cannot be read: {reason}") from error
+        # What does not fit is told by `report`; transformers would put random weights in its place.
+        model, report = getattr(transformers, _LOADERS[kind]).from_pretrained(
+            checkpoint, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
+        )
+    except Exception as error:  # whatever its readers stumble over
+        raise _unreadable(f"{checkpoint} cannot be read as a {kind} checkpoint", error) from error
     finally:
         if had_bars:
             bars.enable_progress_bar()
+    lacking = sorted(report["missing_keys"]) or sorted(str(one[0]) for one in report["mismatched_keys"])
+    if lacking:
+        what = "lacks" if report["missing_keys"] else "has another size of"
+        raise ModelError(
+            f"{checkpoint} {what} {len(lacking)} weights that its config.json asks for, such as {lacking[0]}",
+            hint="config.json and weights must be of the same checkpoint, all of its files complete",
+        )
     return model.eval()
 
 
@@ -64,12 +77,17 @@ def read_config_and_tokenizer(checkpoint: str) -> tuple[Any, Any]:
     try:
         config = transformers.AutoConfig.from_pretrained(checkpoint)
         return config, transformers.AutoTokenizer.from_pretrained(checkpoint)
-    except (OSError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(
-            f"{checkpoint} cannot be read as a checkpoint of transformers: {reason}",
-            hint="pass a folder with config.json, weights and tokenizer, or the id of such a one",
-        ) from error
+    except Exception as error:
+        raise _unreadable(f"{checkpoint} cannot be read as a checkpoint", error) from error
+
+
+def _unreadable(what: str, error: Exception) -> ModelError:
+    reason = " ".join(str(error).split())[:300]
+    return ModelError(
+        f"{what} of transformers: {reason}",
+        hint="pass the folder that save_pretrained wrote, with config.json, weights and tokenizer, all of "
+        "them complete, or an id of the model hub",
+    )
 
 
 def read_positions(path: Path, *, format: str, written_by: str) -> int:  # noqa: A002

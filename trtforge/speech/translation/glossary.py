@@ -106,7 +106,7 @@ class Glossary:
         ConfigError : the file cannot be read, or a line has more than two fields.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = Path(path).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"the glossary cannot be read: {error}", settings=("glossary",)) from error
         terms = []

@@ -18,13 +18,17 @@ class Masked:
     ----------
     text : the sentence.
     renderings : placeholder to what it stands for in the translation.
+    others : placeholders that stand for nothing here.
     """
 
     text: str
     renderings: dict[str, str]
+    others: tuple[str, ...] = ()
 
     def restore(self, translation: str) -> str | None:
-        """Put the renderings back; None where a placeholder is missing or there twice."""
+        """Put the renderings back; None where a placeholder is missing, twice there or without one."""
+        if any(other in translation for other in self.others):
+            return None
         for placeholder, rendering in self.renderings.items():
             if translation.count(placeholder) != 1:
                 return None
@@ -55,4 +59,5 @@ def mask(sentence: str, matches: Sequence[Match], placeholders: Sequence[str]) -
         parts += [sentence[end : match.begin], placeholder]
         renderings[placeholder] = match.term.rendering
         end = match.end
-    return Masked(re.sub(r"\s+", " ", "".join([*parts, sentence[end:]])), renderings)
+    text = re.sub(r"\s+", " ", "".join([*parts, sentence[end:]]))
+    return Masked(text, renderings, tuple(placeholders[len(matches) :]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trtforge._files import read_json
 from trtforge._optional import require
 from trtforge.errors import ConfigError, ModelError
 from trtforge.speech.generation import Suppress
@@ -77,6 +77,12 @@ class TextSide:
         told = _told(transformers, checkpoint, config)
         start, end = told["decoder_start_token_id"], told["eos_token_id"]
         prompt, prefix = _languages(tokenizer, config.model_type, source_language, target_language)
+        if config.model_type == "marian" and told["forced_bos_token_id"] is not None:
+            prompt = (int(told["forced_bos_token_id"]),)
+        num_symbols = int(getattr(config, "decoder_vocab_size", None) or config.vocab_size)
+        wrong = [symbol for symbol in (start, *prompt) if not 0 <= symbol < num_symbols]
+        if wrong:
+            raise ModelError(f"{checkpoint} begins with symbol {wrong[0]}, it has {num_symbols}")
         return cls(
             tokenizer,
             source_language or getattr(tokenizer, "source_lang", None),
@@ -85,7 +91,7 @@ class TextSide:
             prefix,
             frozenset(end if isinstance(end, list) else [int(end)]),
             _rules(told, checkpoint),
-            int(config.vocab_size),
+            num_symbols,
             tuple(getattr(config, _PLACEHOLDERS_KEY, None) or ()),
         )
 
@@ -161,7 +167,9 @@ def _told(transformers: Any, checkpoint: str, config: Any) -> dict[str, Any]:
     )  # fmt: skip
     path = Path(checkpoint) / "generation_config.json"
     if path.is_file():
-        generation = json.loads(path.read_text(encoding="utf-8"))
+        generation = read_json(path, what="generation_config.json", error=ModelError)
+        if not isinstance(generation, dict):
+            raise ModelError(f"{path} is no generation_config.json: it holds no object")
     else:
         try:
             generation = transformers.GenerationConfig.from_pretrained(checkpoint).to_dict()

@@ -117,8 +117,11 @@ class Translator:
         InputError : ``sentences`` is one string, or a sentence has a word that does not fit the network.
         TrtforgeError : a network failed.
         """
-        if isinstance(sentences, str):
-            raise InputError("sentences must be a list of sentences, got one string", hint="pass [sentence]")
+        if isinstance(sentences, str) or not all(isinstance(one, str) for one in sentences):
+            kind = "one string" if isinstance(sentences, str) else "something else in it"
+            raise InputError(
+                f"sentences must be a list of sentences, got {kind}", hint="pass a list of strings"
+            )
         terms = glossary or Glossary(())
         matches = [terms.find(sentence) for sentence in sentences]
         results = self._greedy(list(sentences), matches, max_new_tokens, on_progress)
@@ -187,9 +190,7 @@ class Translator:
             max_new_tokens=self._limit(len(source), max_new_tokens),
             continues_word=self.text.continues_word,
             in_order=glossary.keep_order,
-            accept=lambda tokens: check_terms(self.text.decode(tokens), required).passes(
-                keep_order=glossary.keep_order
-            ),
+            accept=lambda tokens: self._holds(self.text.decode(tokens), required, glossary),
         )
         if found is None:
             return None
@@ -197,6 +198,11 @@ class Translator:
             sentence, self.text.decode(found.tokens), found.mean_log_probability, method="constrained"
         )
         return _checked(result, matches)
+
+    def _holds(self, text: str, required: Sequence[str], glossary: Glossary) -> bool:
+        """Say whether a text has the terms as it must, and no placeholder."""
+        is_whole = not any(word in text for word in self.text.placeholders)
+        return is_whole and check_terms(text, required).passes(keep_order=glossary.keep_order)
 
     def _limit(self, source_length: int, max_new_tokens: int | None) -> int:
         if max_new_tokens is not None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from trtforge._files import read_json, write_json
-from trtforge._optional import require
 from trtforge.errors import ModelError
 from trtforge.external_data import save_model
+from trtforge.speech.generation.checkpoints import load_checkpoint, read_config_and_tokenizer
 from trtforge.speech.generation.export import KvDtype, export_aligner, export_networks
 from trtforge.speech.whisper.rules import NUM_MASKS
 from trtforge.speech.whisper.vocabulary import WhisperVocabulary
@@ -58,7 +58,11 @@ class WhisperDescription:
         if not isinstance(values, dict) or values.pop("format", None) != _FORMAT:
             raise ModelError(f"{path} is no Whisper description of format {_FORMAT}")
         try:
-            return cls(**{**values, "vocabulary": WhisperVocabulary.from_json(values["vocabulary"])})
+            vocabulary = WhisperVocabulary.from_json(values.pop("vocabulary"))
+            wrong = [name for name, size in values.items() if type(size) is not int or size < 1]
+            if wrong:
+                raise ModelError(f"{path} is no Whisper description: {', '.join(wrong)} must be 1 or more")
+            return cls(vocabulary, **values)
         except (TypeError, KeyError) as error:
             raise ModelError(f"{path} is no Whisper description: {error}") from error
 
@@ -80,7 +84,8 @@ def export_whisper(
     Raises
     ------
     MissingExtraError : PyTorch or ``transformers`` is not installed.
-    ModelError : there is no such checkpoint, it is no Whisper checkpoint, or PyTorch cannot trace it.
+    ModelError : there is no such checkpoint, it is incomplete or no Whisper checkpoint, or PyTorch cannot
+        trace it.
     """
     model, tokenizer = checkpoint if isinstance(checkpoint, tuple) else _loaded(checkpoint)
     if getattr(model.config, "model_type", None) != "whisper":
@@ -88,15 +93,16 @@ def export_whisper(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     settings = model.generation_config
+    num_symbols = int(model.proj_out.weight.shape[0])
+    vocabulary = WhisperVocabulary.of_checkpoint(tokenizer, settings, num_symbols)
     networks = export_networks(model, num_masks=NUM_MASKS, ranged=True, kv_dtype=kv_dtype)
     heads = getattr(settings, "alignment_heads", None) or _later_heads(model.config)
     save_model(networks.encoder, folder / "encoder.onnx")
     save_model(networks.decoder, folder / "decoder.onnx")
     aligner = export_aligner(model, [(int(a), int(b)) for a, b in heads], kv_dtype=kv_dtype)
     save_model(aligner, folder / "aligner.onnx")
-    num_symbols = int(model.proj_out.weight.shape[0])
     description = WhisperDescription(
-        WhisperVocabulary.of_checkpoint(tokenizer, settings, num_symbols),
+        vocabulary,
         num_symbols,
         int(model.config.num_mel_bins),
         2 * int(model.config.max_source_positions),
@@ -108,18 +114,10 @@ def export_whisper(
 
 
 def _loaded(checkpoint: str | os.PathLike[str]) -> tuple[Any, Any]:
-    transformers = require("transformers", "load a Whisper checkpoint")
     name = os.fspath(checkpoint)
-    try:
-        # Whatever kind it is, so that another kind is named by the error that refuses it.
-        model = transformers.AutoModelForSpeechSeq2Seq.from_pretrained(name, dtype="float32")
-        return model.eval(), transformers.AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(
-            f"{name} is no speech checkpoint of transformers: {reason}",
-            hint="give the folder that save_pretrained wrote, tokenizer included, or an id of the model hub",
-        ) from error
+    # Whatever kind it is, so that another kind is named by the error that refuses it.
+    model = load_checkpoint(name, "speech")
+    return model, read_config_and_tokenizer(name)[1]
 
 
 def _later_heads(config: Any) -> list[tuple[int, int]]:

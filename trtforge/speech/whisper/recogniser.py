@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, overload
@@ -17,41 +17,17 @@ from trtforge._progress import OnProgress
 from trtforge.audio.decode import MAX_DURATION, AudioSource
 from trtforge.errors import ClipError, ConfigError, ModelError
 from trtforge.speech.generation import Generated, Request, RowDecoder, Sample, Seat, generate
-from trtforge.speech.transcript import Segment, Transcript, Word
-from trtforge.speech.whisper.alignment import token_starts
+from trtforge.speech.transcript import Transcript
 from trtforge.speech.whisper.checkpoint import DESCRIPTION, WhisperDescription, export_whisper
 from trtforge.speech.whisper.cutting import STEP, AudioWindow
 from trtforge.speech.whisper.features import SAMPLING_RATE, whisper_features
+from trtforge.speech.whisper.finishing import Group, Task, finish
 from trtforge.speech.whisper.networks import Device, WhisperNetworks, open_networks
-from trtforge.speech.whisper.quality import Fallback, compression_ratio
+from trtforge.speech.whisper.quality import Fallback
 from trtforge.speech.whisper.rules import NOTHING_FORBIDDEN, WhisperRules
 from trtforge.speech.whisper.settings import TranscribeSettings
 from trtforge.speech.whisper.windows_of_files import Recording, windows_of
 from trtforge.units import Seconds
-
-
-@dataclass
-class _Group:
-    """Windows that were encoded together and are aligned together."""
-
-    states: Any
-    tasks: list[_Task] = field(default_factory=list)
-
-    def is_done(self) -> bool:
-        return all(task.found is not None for task in self.tasks)
-
-
-@dataclass
-class _Task:
-    """One window under way."""
-
-    recording: Recording
-    window: AudioWindow
-    group: _Group
-    language: str | None
-    no_speech_probability: float
-    attempt: int = 0
-    found: Generated | None = None
 
 
 class Whisper:
@@ -126,8 +102,10 @@ class Whisper:
         return cls(
             description,
             networks,
-            num_rows=num_rows or networks.limit("decoder", "tokens", 0) or 8,
-            encoder_batch=encoder_batch or networks.limit("encoder", "features", 0) or 4,
+            num_rows=(networks.limit("decoder", "tokens", 0) or 8) if num_rows is None else num_rows,
+            encoder_batch=(networks.limit("encoder", "features", 0) or 4)
+            if encoder_batch is None
+            else encoder_batch,
         )
 
     def __enter__(self) -> Whisper:
@@ -209,7 +187,9 @@ class Whisper:
         max_duration: float,
     ) -> list[Transcript | ClipError]:
         known = self.description
-        language = settings.language or ("en" if not known.vocabulary.is_multilingual else None)
+        language = settings.language
+        if language is None and not known.vocabulary.is_multilingual:
+            language = "en"
         if language is not None:
             known.vocabulary.prompt(language, settings.task, timestamps=False)
         if settings.cut.window_seconds * SAMPLING_RATE > self._window_samples:
@@ -243,11 +223,11 @@ class Whisper:
 
         try:
             for found in generate(decoder, seats(), retry=retry):
-                task: _Task = found.request.key
+                task: Task = found.request.key
                 task.found = found
                 progress(1, 0)
                 if task.group.is_done():
-                    self._finish(task.group, settings)
+                    finish(task.group, known, self._networks, settings)
         finally:
             decoder.close()
         return [_result(recording, known.vocabulary.is_multilingual) for recording in recordings]
@@ -273,14 +253,14 @@ class Whisper:
         memory = self._networks.encode(features)
         starts = np.full((len(batch), 1), known.vocabulary.start, np.int32)
         first = decoder.look(memory, starts, mask=NOTHING_FORBIDDEN).scores
-        group = _Group(memory["states"])
+        group = Group(memory["states"])
         limit = settings.max_new_tokens or self._num_positions // 2
         requests = []
         for index, (recording, window) in enumerate(batch):
             if recording.language is None:
                 recording.language, recording.language_probability = self._language(first[index])
             silence = float(np.exp(first[index, known.vocabulary.no_speech]))
-            task = _Task(recording, window, group, recording.language, silence)
+            task = Task(recording, window, group, recording.language, silence)
             group.tasks.append(task)
             prompt = known.vocabulary.prompt(
                 recording.language, settings.task, timestamps=settings.timestamps
@@ -306,7 +286,7 @@ class Whisper:
         return list(languages)[best], float(shares[best] / shares.sum())
 
     def _again(self, found: Generated, fallback: Fallback) -> Request | None:
-        task: _Task = found.request.key
+        task: Task = found.request.key
         if fallback.is_silence(found, task.no_speech_probability):
             return None
         text = self.description.vocabulary.text(found.tokens)
@@ -315,79 +295,6 @@ class Whisper:
         task.attempt += 1
         return replace(
             found.request, pick=_pick(fallback.temperatures[task.attempt], task.window, task.attempt)
-        )
-
-    def _finish(self, group: _Group, settings: TranscribeSettings) -> None:
-        """Turn the windows of a group into segments and words."""
-        known, fallback = self.description.vocabulary, settings.fallback
-        spoken = []
-        for task in group.tasks:
-            assert task.found is not None  # noqa: S101 - the group is done
-            tokens = [token for token in task.found.tokens if token < known.stop]
-            text = known.text(tokens).strip()
-            if text and not fallback.is_silence(task.found, task.no_speech_probability):
-                spoken.append((task, tokens, text))
-        starts = self._align(group, spoken, settings) if settings.words and spoken else {}
-        for task, tokens, text in spoken:
-            assert task.found is not None  # noqa: S101 - the group is done
-            segment = Segment(
-                Seconds(task.window.start),
-                Seconds(task.window.end),
-                text,
-                task.found.mean_log_probability,
-                compression_ratio(text),
-                task.no_speech_probability,
-                fallback.temperatures[task.attempt],
-            )
-            words = self._words(task, tokens, starts[id(task)]) if starts else ()
-            task.recording.found.append((segment, words))
-        # What refers to itself would be held until Python looks for it, GPU memory with it.
-        for task in group.tasks:
-            task.found = None
-        group.tasks.clear()
-        group.states = None
-
-    def _align(
-        self, group: _Group, spoken: Sequence[tuple[_Task, list[int], str]], settings: TranscribeSettings
-    ) -> dict[int, NDArray[np.float64]]:
-        known = self.description
-        tokens_of = {id(task): tokens for task, tokens, _ in spoken}
-        prompts = [
-            known.vocabulary.prompt(task.language, settings.task, timestamps=False) for task in group.tasks
-        ]
-        rows = [
-            [*prompt, *tokens_of.get(id(task), [])] for prompt, task in zip(prompts, group.tasks, strict=True)
-        ]
-        tokens = np.full((len(rows), max(map(len, rows))), known.vocabulary.stop, np.int32)
-        for index, row in enumerate(rows):
-            tokens[index, : len(row)] = row
-        attention = self._networks.align(group.states, tokens)
-        found = {}
-        for index, task in enumerate(group.tasks):
-            if id(task) in tokens_of:
-                num_steps = max(1, len(task.window.audio) // STEP)
-                part = attention[index, :, len(prompts[index]) : len(rows[index]), :num_steps]
-                found[id(task)] = token_starts(part, median_width=known.median_width)
-        return found
-
-    def _words(self, task: _Task, tokens: list[int], starts: NDArray[np.float64]) -> tuple[Word, ...]:
-        known, found = self.description.vocabulary, task.found
-        assert found is not None  # noqa: S101 - the group is done
-        scores = [
-            score
-            for token, score in zip(found.tokens, found.log_probabilities, strict=False)
-            if token < known.stop
-        ]
-        begin = task.window.start
-        ends = [*(begin + starts[1:]), max(task.window.end, begin + float(starts[-1]))]
-        return tuple(
-            Word(
-                text,
-                Seconds(begin + float(starts[first])),
-                Seconds(float(ends[end - 1])),
-                float(np.exp(np.mean(scores[first:end]))),
-            )
-            for text, first, end in known.words(tokens, task.language)
         )
 
 

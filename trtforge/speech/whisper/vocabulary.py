@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from trtforge.errors import ConfigError, ModelError
+from trtforge.speech.transcript import UNSPACED
 
-# Written without spaces between words.
-UNSPACED = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 TASKS = ("transcribe", "translate")
+_NEEDED = ("endoftext", "startoftranscript", "notimestamps")
 
 
 @dataclass(frozen=True)
@@ -156,27 +156,59 @@ class WhisperVocabulary:
         tokenizer : a ``transformers`` Whisper tokenizer.
         settings : the checkpoint's ``generation_config``.
         num_symbols : size of the network's vocabulary.
+
+        Raises
+        ------
+        ModelError : the tokenizer is not Whisper's, or the settings do not say the languages.
         """
+        symbols = tokenizer.get_vocab()
+        stop, start, no_timestamps = (_symbol(symbols, name) for name in _NEEDED)
         byte_of = {letter: byte for byte, letter in _letters_of_bytes().items()}
-        stop = int(tokenizer.convert_tokens_to_ids("<|endoftext|>"))
         names = tokenizer.convert_ids_to_tokens(list(range(stop)))
-        no_timestamps = int(tokenizer.convert_tokens_to_ids("<|notimestamps|>"))
-        no_speech = tokenizer.convert_tokens_to_ids("<|nospeech|>")
-        if no_speech is None or no_speech == tokenizer.unk_token_id:
-            no_speech = tokenizer.convert_tokens_to_ids("<|nocaptions|>")
-        languages = getattr(settings, "lang_to_id", None) or {}
+        try:
+            pieces = tuple(bytes(byte_of[letter] for letter in name) for name in names)
+        except (KeyError, TypeError):
+            raise _foreign("symbols that are no bytes") from None
+        if no_timestamps >= num_symbols:
+            raise _foreign(f"more symbols than the network, which has {num_symbols}")
+        languages = dict(getattr(settings, "lang_to_id", None) or {})
+        tasks = dict(getattr(settings, "task_to_id", None) or {})
+        if bool(languages) != bool(tasks) or (
+            not languages and getattr(settings, "is_multilingual", None) is not False
+        ):
+            raise ModelError(
+                "the checkpoint does not say its languages: its generation_config.json lacks lang_to_id and "
+                "task_to_id, or is_multilingual where it knows English alone",
+                hint="take generation_config.json from the checkpoint that this one was made of",
+            )
         return cls(
-            pieces=tuple(bytes(byte_of[letter] for letter in name) for name in names),
-            start=int(tokenizer.convert_tokens_to_ids("<|startoftranscript|>")),
+            pieces=pieces,
+            start=start,
             stop=stop,
-            no_speech=int(no_speech),
+            no_speech=_symbol(symbols, "nospeech", "nocaptions"),
             no_timestamps=no_timestamps,
             languages={name.strip("<|>"): int(token) for name, token in languages.items()},
-            tasks=dict(getattr(settings, "task_to_id", None) or {}) if languages else {},
+            tasks={name: int(token) for name, token in tasks.items()},
             suppressed=_inside(settings.suppress_tokens, num_symbols),
             suppressed_first=_inside(settings.begin_suppress_tokens, num_symbols),
             max_initial_time=getattr(settings, "max_initial_timestamp_index", None),
         )
+
+
+def _symbol(symbols: Mapping[str, int], *names: str) -> int:
+    """Return the symbol of the first name that there is."""
+    for name in names:
+        if f"<|{name}|>" in symbols:
+            return int(symbols[f"<|{name}|>"])
+    raise _foreign(f"no <|{names[0]}|>")
+
+
+def _foreign(what: str) -> ModelError:
+    return ModelError(
+        f"the checkpoint's tokenizer is not Whisper's: it has {what}",
+        hint="are tokenizer.json and tokenizer_config.json, or vocab.json and merges.txt, those of the "
+        "checkpoint?",
+    )
 
 
 def _inside(tokens: Sequence[int] | None, num_symbols: int) -> tuple[int, ...]:
