@@ -13,7 +13,7 @@ from pathlib import Path
 
 from trtforge.errors import TrtforgeError
 from trtforge.serving.assembly import load_factory
-from trtforge.serving.http_server import HttpServer
+from trtforge.serving.channel import ChannelServer
 
 # As sysexits.h has them: EX_CONFIG where starting again would not help, EX_TEMPFAIL where it would.
 BAD_SETTINGS, LOST = 78, 75
@@ -43,8 +43,7 @@ def main() -> int:
         return LOST if error.retryable else BAD_SETTINGS
     # Its parent holds the other end of standard input, which closes whatever ends it.
     threading.Thread(target=_end_with_parent, args=(ending,), daemon=True).start()
-    # The process in front bounds the connections.
-    server = HttpServer(service, Path(args.socket), max_connections=1 << 16)
+    server = ChannelServer(service, Path(args.socket))
     server.start()
     ending.wait()
     if was_lost.is_set():
@@ -65,7 +64,7 @@ def _end_with_parent(ending: threading.Event) -> None:
     ending.set()
 
 
-def _finish_answers(server: HttpServer, seconds: float) -> None:
+def _finish_answers(server: ChannelServer, seconds: float) -> None:
     end = time.monotonic() + seconds
     while server.num_active and time.monotonic() < end:
         time.sleep(0.01)

@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
 from typing import Any
 
 from trtforge.errors import TrtforgeError
@@ -64,13 +63,23 @@ def error_response(
     return json_response(status, {"error": error}, headers)
 
 
+def respond_to(request: Request, respond: Respond) -> Response:
+    """Return the response of a request, that of an error where there is one."""
+    try:
+        return respond(request)
+    except TrtforgeError as error:
+        return error_response(500, error.code, error.message, hint=error.hint)
+    except Exception as error:  # a bug must not leave the client without an answer
+        return error_response(500, "internal", f"{type(error).__name__}: {error}")
+
+
 class HttpServer:
     """Answers requests by a function, in a thread for each connection.
 
     Parameters
     ----------
     respond : makes the response of a request; it may block.
-    address : host and port (0 for any that is free), or the path of a Unix socket.
+    address : host and port (0 for any that is free).
     max_body_bytes : longest body that is read.
     max_connections : connections beyond this, or beyond what threads can be started, are answered 503 and
         closed.
@@ -79,16 +88,12 @@ class HttpServer:
     def __init__(
         self,
         respond: Respond,
-        address: tuple[str, int] | Path,
+        address: tuple[str, int],
         *,
         max_body_bytes: int = MAX_BODY_BYTES,
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
-        self._server: _UnixServer | _TcpServer
-        if isinstance(address, Path):
-            self._server = _UnixServer(str(address), _Handler)
-        else:
-            self._server = _TcpServer(address, _Handler)
+        self._server = _Server(address, _Handler)
         self._server.respond = respond
         self._server.max_body_bytes = max_body_bytes
         self._server.places = threading.BoundedSemaphore(max_connections)
@@ -101,14 +106,9 @@ class HttpServer:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port of a TCP server."""
+        """Host and port."""
         found: Any = self._server.server_address
         return str(found[0]), int(found[1])
-
-    @property
-    def num_active(self) -> int:
-        """Requests that are being answered."""
-        return self._server.num_active
 
     def start(self) -> None:
         """Serve from another thread."""
@@ -120,7 +120,7 @@ class HttpServer:
         self._server.server_close()
 
 
-class _Threads(socketserver.ThreadingMixIn):
+class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = 256
@@ -128,8 +128,6 @@ class _Threads(socketserver.ThreadingMixIn):
     respond: Respond
     max_body_bytes: int
     places: threading.BoundedSemaphore
-    num_active = 0
-    active_lock = threading.Lock()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if self.places.acquire(blocking=False):
@@ -155,14 +153,6 @@ class _Threads(socketserver.ThreadingMixIn):
         """Let a connection that broke go."""
 
 
-class _TcpServer(_Threads, socketserver.TCPServer):
-    pass
-
-
-class _UnixServer(_Threads, socketserver.UnixStreamServer):
-    pass
-
-
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "trtforge", ""
@@ -171,8 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Any
 
     def setup(self) -> None:
-        if self.request.family != socket.AF_UNIX:
-            self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().setup()
 
     def do_GET(self) -> None:
@@ -207,19 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self, body: bytes) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
-        with self.server.active_lock:
-            self.server.num_active += 1
-        try:
-            try:
-                response = self.server.respond(Request(self.command, self.path, headers, body))
-            except TrtforgeError as error:
-                response = error_response(500, error.code, error.message, hint=error.hint)
-            except Exception as error:  # a bug must not leave the client without an answer
-                response = error_response(500, "internal", f"{type(error).__name__}: {error}")
-            self._send(response)
-        finally:
-            with self.server.active_lock:
-                self.server.num_active -= 1
+        self._send(respond_to(Request(self.command, self.path, headers, body), self.server.respond))
 
     def _refuse(self, status: int, code: str, message: str) -> None:
         self.close_connection = True  # the body was not read
