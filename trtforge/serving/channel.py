@@ -38,7 +38,7 @@ class _Channel:
         self.socket.close()
 
     def _read(self, size: int) -> bytes:
-        found = self._reader.read(size)
+        found: bytes = self._reader.read(size)
         if len(found) < size:
             raise ConnectionResetError("the other process closed the connection")
         return found
