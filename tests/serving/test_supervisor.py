@@ -129,6 +129,8 @@ def test_a_sticky_error_ends_the_process_and_another_takes_over(served, tmp_path
 def test_what_a_path_takes_is_told_through_the_process_in_front(served):
     status, headers, _ = served[1]("GET", "/v1/run")
     assert (status, headers["Allow"]) == (405, "POST")
+    status, headers, _ = served[1]("POST", "/live", b"x")
+    assert (status, headers["Allow"]) == (405, "GET")
 
 
 def test_closing_answers_what_was_taken(served, tmp_path):

@@ -116,7 +116,7 @@ class Supervisor:
     def __call__(self, request: Request) -> Response:
         """Answer a request: by the child, or for it."""
         path = request.path.partition("?")[0]
-        if path == "/live":
+        if path == "/live" and request.method == "GET":
             return json_response(200, {"live": True, "restarts": self.num_restarts})
         if self._closing.is_set() and request.method == "POST":
             return self._unavailable("the service is shutting down")
