@@ -1,6 +1,7 @@
 import http.client
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -145,6 +146,16 @@ def test_closing_answers_what_was_taken(served, tmp_path):
     assert client("POST", "/v1/run", BODY)[0] == 503
 
 
+def test_a_folder_that_was_tidied_away_is_made_anew_for_the_next_process(served):
+    supervisor, client = served
+    shutil.rmtree(supervisor._socket.parent)
+    assert client("POST", "/v1/run", BODY)[0] == 200  # over a connection that was kept
+    os.kill(supervisor.process_id, signal.SIGKILL)
+    wait_until(lambda: not supervisor.ready, 10)
+    supervisor.wait_ready(30)
+    assert client("POST", "/v1/run", BODY)[0] == 200
+
+
 def test_settings_that_a_worker_refuses_are_told_and_not_tried_again(tmp_path, capfd):
     supervisor = Supervisor({"is_bad": True}, ["p"], factory=FACTORY)
     supervisor.start()
@@ -154,3 +165,9 @@ def test_settings_that_a_worker_refuses_are_told_and_not_tried_again(tmp_path, c
     finally:
         supervisor.close()
     assert "error config  these settings are bad" in capfd.readouterr().err
+
+
+def test_times_that_are_none_are_told():
+    for seconds in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match="drain_seconds must be 0 or more, got"):
+            Supervisor({}, ["p"], drain_seconds=seconds)

@@ -34,15 +34,20 @@ def main() -> int:
         was_lost.set()
         ending.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ending.set())
+    for number in (signal.SIGTERM, signal.SIGINT):  # until it serves there is nothing to finish
+        signal.signal(number, signal.SIG_DFL)
     try:
         service = load_factory(args.factory)(json.loads(args.settings), lose)
     except TrtforgeError as error:
         print(f"error {error.code}  {error}", file=sys.stderr, flush=True)
         return LOST if error.retryable else BAD_SETTINGS
+    except OSError as error:
+        print(f"error  a file cannot be read: {error}", file=sys.stderr, flush=True)
+        return BAD_SETTINGS
     # Its parent holds the other end of standard input, which closes whatever ends it.
     threading.Thread(target=_end_with_parent, args=(ending,), daemon=True).start()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ending.set())
     server = ChannelServer(service, Path(args.socket))
     server.start()
     ending.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -43,6 +44,10 @@ class Supervisor:
     factory : ``module:function`` that makes a `Service` of the settings in the child.
     drain_seconds : longest time that requests are given to end when it is closed.
     hang_seconds : a child that answers no probe for so long is killed.
+
+    Raises
+    ------
+    ConfigError : one of the times is negative or no number.
     """
 
     def __init__(
@@ -54,11 +59,12 @@ class Supervisor:
         drain_seconds: float = 30.0,
         hang_seconds: float = 30.0,
     ) -> None:
+        for name, seconds in (("drain_seconds", drain_seconds), ("hang_seconds", hang_seconds)):
+            if not 0 <= seconds < math.inf:
+                raise ConfigError(f"{name} must be 0 or more, got {seconds}", settings=(name,))
         self._settings, self._pipelines, self._factory = settings, tuple(pipelines), factory
         self._drain_seconds, self._hang_seconds = drain_seconds, hang_seconds
-        self._folder = tempfile.TemporaryDirectory(prefix="trtforge-")
-        self._socket = Path(self._folder.name) / "worker.sock"
-        self._channels = Channels(self._socket)
+        self._make_folder()
         self._child: subprocess.Popen[bytes] | None = None
         self._is_up, self._closing = False, threading.Event()
         self.num_restarts = 0
@@ -166,8 +172,15 @@ class Supervisor:
             self.num_restarts += 1
             self._closing.wait(pause)
 
+    def _make_folder(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="trtforge-")
+        self._socket = Path(self._folder.name) / "worker.sock"
+        self._channels = Channels(self._socket)
+
     def _run_child(self) -> int | None:
         """Run one child to its end; return its status, None where closing came first."""
+        if not self._socket.parent.exists():  # something tidied up
+            self._make_folder()
         self._socket.unlink(missing_ok=True)
         self._child = child = self._spawn()
         answered = time.monotonic()
