@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import sys
 import tempfile
@@ -28,7 +29,7 @@ import onnx
 from benchmarks.environment import describe_run
 from benchmarks.pages import fill_between, table, to_text
 from benchmarks.serving.lighter import lighter_recogniser
-from benchmarks.serving.load import Sent, saturate, send
+from benchmarks.serving.load import Sent, saturate, send, sender
 from trtforge import CtcDecoder, LogMel, OnnxRunner
 from trtforge._files import write_text
 from trtforge._progress import Stages
@@ -119,9 +120,10 @@ class TierLog:
 def capacity(settings: PipelineSettings, audio: Sequence[bytes], seconds: float) -> float:
     """Return the requests a second that one model can do, alone, with batches always full."""
     alone = replace(settings, lighter=None, deadline=60.0)
-    with serving(alone) as port:
-        saturate(port, PATH, audio, clients=_CLIENTS, seconds=seconds / 3)
-        return saturate(port, PATH, audio, clients=_CLIENTS, seconds=seconds)
+    with sender() as apart, serving(alone) as port:
+        apart(saturate, port, PATH, audio, clients=_CLIENTS, seconds=seconds / 3)
+        answered: float = apart(saturate, port, PATH, audio, clients=_CLIENTS, seconds=seconds)
+    return answered
 
 
 def overload(
@@ -129,15 +131,15 @@ def overload(
     calm_seconds: float,
 ) -> dict[str, Any]:  # fmt: skip
     """Send at a rate, then at a calm one until the full model serves again; return counts and times."""
-    with serving(settings) as port, TierLog(port) as log:
-        send(port, PATH, audio, rate=calm_rate, seconds=min(5.0, calm_seconds))
+    with sender() as apart, serving(settings) as port, TierLog(port) as log:
+        apart(send, port, PATH, audio, rate=calm_rate, seconds=min(5.0, calm_seconds))
         begin = time.monotonic()
-        busy = send(port, PATH, audio, rate=rate, seconds=seconds)
+        busy: list[Sent] = apart(send, port, PATH, audio, rate=rate, seconds=seconds)
         loaded_until = time.monotonic()
         calm: list[Sent] = []
         while log.tier != "full" and time.monotonic() < loaded_until + calm_seconds:
-            calm += send(port, PATH, audio, rate=calm_rate, seconds=2.0, seed=len(calm))
-        calm += send(port, PATH, audio, rate=calm_rate, seconds=2.0, seed=1)
+            calm += apart(send, port, PATH, audio, rate=calm_rate, seconds=2.0, seed=len(calm))
+        calm += apart(send, port, PATH, audio, rate=calm_rate, seconds=2.0, seed=1)
         calm_seconds = time.monotonic() - loaded_until
     steady = [
         sent for sent in busy if sent.status == 200 and begin + _STEADY_AFTER <= sent.ended < begin + seconds
@@ -145,6 +147,7 @@ def overload(
     back = [when - loaded_until for when, tier in log.changes if tier == "full" and when > loaded_until]
     return {
         "rate": round(rate, 2),
+        "sent_per_second": round(len(busy) / max(1e-9, max(sent.at for sent in busy) - begin), 2),
         "seconds": seconds,
         "calm_rate": round(calm_rate, 2),
         "calm_seconds": round(calm_seconds, 1),
@@ -164,18 +167,26 @@ def overload(
 
 def _counts(sent: Sequence[Sent]) -> dict[str, Any]:
     answered = sorted(each.ended - each.at for each in sent if each.status == 200)
+    refused = sorted(each.ended - each.at for each in sent if each.status == 503 and each.is_retryable)
     return {
         "sent": len(sent),
         "answered_full": sum(each.tier == "full" for each in sent),
         "answered_lighter": sum(each.tier == "lighter" for each in sent),
-        "refused": sum(each.status == 503 and each.is_retryable for each in sent),
+        "refused": len(refused),
         "missed_deadline": sum(each.status == 504 for each in sent),
         "lost": sum(each.status == 0 for each in sent),
         "other": sum(each.status not in (0, 200, 503, 504) for each in sent),
-        "answer_seconds_p50": round(statistics.median(answered), 3) if answered else None,
-        "answer_seconds_p99": round(answered[int(0.99 * (len(answered) - 1))], 3) if answered else None,
-        "answer_seconds_max": round(answered[-1], 3) if answered else None,
+        "answer_seconds_p50": _quantile(answered, 0.5),
+        "answer_seconds_p99": _quantile(answered, 0.99),
+        "answer_seconds_max": _quantile(answered, 1.0),
+        "refusal_seconds_p50": _quantile(refused, 0.5),
+        "refusal_seconds_p99": _quantile(refused, 0.99),
     }
+
+
+def _quantile(seconds: Sequence[float], share: float) -> float | None:
+    """Return the least of sorted times that so many are not above; None of none."""
+    return round(seconds[max(0, math.ceil(share * len(seconds)) - 1)], 4) if seconds else None
 
 
 def metric_cost(audio: Sequence[bytes], rounds: int) -> dict[str, Any]:
@@ -230,12 +241,14 @@ def summary(result: Mapping[str, Any]) -> str:
     rows = [
         ("full model alone, requests a second", result["capacity_per_second"]["full"]),
         ("lighter model alone, requests a second", result["capacity_per_second"]["lighter"]),
-        ("sent a second under load", result["rate"]),
+        ("to be sent a second under load", result["rate"]),
+        ("sent a second under load", result["sent_per_second"]),
         ("answered a second, after the first ten seconds", result["answered_per_second"]),
         ("share of the lighter model's capacity", f"{100 * result['share_of_lighter_capacity']:.1f} %"),
         ("sent under load", busy["sent"]),
         ("answered by the full model, by the lighter one", _both(busy)),
         ("refused as retryable", busy["refused"]),
+        ("seconds to a refusal, median and 99th percentile", _times(busy)),
         ("taken and not answered by the deadline", busy["missed_deadline"]),
         ("lost", busy["lost"] + busy["other"]),
         ("longest time to an answer, in seconds", busy["answer_seconds_max"]),
@@ -250,12 +263,16 @@ def summary(result: Mapping[str, Any]) -> str:
     return table(("what", "measured"), rows, right=1) + (
         f"\n\n{result['seconds']:g} seconds of load and {result['calm_seconds']:g} of calm, deadline "
         f"{result['deadline_seconds']:g} s, by `{run['command']}` on {run['machine']['processor']}, "
-        f"{run['machine']['num_cpus']} cores, {run['date']}; the load is sent from the same cores."
+        f"{run['machine']['num_cpus']} cores, {run['date']}; a process of its own on the same cores sends."
     )
 
 
 def _both(counts: Mapping[str, Any]) -> str:
     return f"{counts['answered_full']}, {counts['answered_lighter']}"
+
+
+def _times(counts: Mapping[str, Any]) -> str:
+    return f"{counts['refusal_seconds_p50']}, {counts['refusal_seconds_p99']}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

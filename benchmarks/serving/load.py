@@ -1,4 +1,7 @@
-"""Send requests at a given rate, whatever becomes of them, and tell what became of each."""
+"""Send requests at a given rate, whatever becomes of them, and tell what became of each.
+
+Run these in a process of their own (`sender`): beside a server they would share Python's global lock.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,12 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any
 
 _NUM_SENDERS = 128
 _TIMEOUT_SECONDS = 60.0
@@ -32,6 +39,18 @@ class Sent:
     status: int
     tier: str
     is_retryable: bool
+
+
+@contextmanager
+def sender() -> Iterator[Callable[..., Any]]:
+    """Start a process to send from, and yield what calls a function there and waits for what it returns."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        process.submit(time.monotonic).result()  # started, and imported
+
+        def apart(function: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
+            return process.submit(function, *args, **keywords).result()
+
+        yield apart
 
 
 def send(

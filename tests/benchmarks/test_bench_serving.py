@@ -90,6 +90,8 @@ def test_ends_of_requests_are_told_apart():
         "answer_seconds_p50": 0.5,
         "answer_seconds_p99": 0.5,
         "answer_seconds_max": 0.5,
+        "refusal_seconds_p50": 0.5,
+        "refusal_seconds_p99": 0.5,
     }
 
 

@@ -1,10 +1,12 @@
 import http.client
 import json
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -87,6 +89,32 @@ def test_an_address_that_is_taken_is_told(capsys):
     said = capsys.readouterr().err
     assert f"cannot listen on 127.0.0.1:{port}" in said
     assert "option port: --port" in said
+
+
+def test_an_address_that_is_none_is_told_as_it_was_given(capsys):
+    assert main(["serve", "a=x.onnx", "--port", "-1"]) == 2
+    assert "cannot listen on 127.0.0.1:-1: " in capsys.readouterr().err
+
+
+def test_words_that_name_no_model_are_refused():
+    for word in ("", "a="):
+        with pytest.raises(ConfigError, match=f"'{word}' names no model"):
+            _by_name([word])
+    assert _by_name(["/data/a=b/x.onnx"]) == {"x": "/data/a=b/x.onnx"}
+
+
+def test_told_to_end_while_it_loads_it_ends_at_once(tmp_path):
+    slow = tmp_path / "slow.py"
+    slow.write_text("import time\n\ndef make(settings, on_lost):\n    time.sleep(60)\n")
+    command = [sys.executable, "-m", "trtforge.serving.child", "--socket", str(tmp_path / "s")]
+    paths = os.pathsep.join([str(tmp_path), *(path or str(Path.cwd()) for path in sys.path)])
+    process = subprocess.Popen(
+        [*command, "--factory", "slow:make", "--settings", "{}"], env={**os.environ, "PYTHONPATH": paths}
+    )
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(3)
+    process.terminate()
+    assert process.wait(5) == -signal.SIGTERM
 
 
 def test_models_are_called_by_their_files_or_as_was_said():

@@ -14,6 +14,7 @@ from trtforge.cli import main
 from trtforge.errors import EngineIntegrityError, LockError
 from trtforge.locking import Drift, Lock, check_lock, drift, lock, make_lock
 from trtforge.locking.environment import LockedGpu, package_versions
+from trtforge.locking.lock import LockedEngine
 
 H200 = LockedGpu("NVIDIA H200", "9.0", "580.95.05")
 
@@ -142,7 +143,13 @@ def test_what_cannot_be_locked_is_refused(tmp_path: Path, locked: Lock) -> None:
         {"engines": {"../asr.engine": {}}},
         {"files": {"/etc/passwd": "a" * 64}},
         {"files": {"asr.onnx": "short"}},
+        {"files": {"a\0b": "a" * 64}},
         {"gpu": {"name": "H200"}},
+        {
+            "engines": {
+                "asr.engine": dict.fromkeys(LockedEngine.__annotations__, "a" * 64) | {"manifest_sha256": 5}
+            }
+        },
     ],
 )
 def test_a_damaged_lock_is_refused(locked: Lock, tmp_path: Path, change: dict[str, object]) -> None:

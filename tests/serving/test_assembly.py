@@ -28,6 +28,36 @@ def double(tmp_path):
     return str(path)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"model": 5}, "model must be str, got 5"),
+        ({"max_batch": "8"}, "max_batch must be int, got '8'"),
+        ({"max_batch": True}, "max_batch must be int, got True"),
+        ({"lighter": 1}, r"lighter must be str \| None, got 1"),
+        ({"degrade": [1]}, r"degrade must be Mapping, got \[1\]"),
+        ({"deadline": float("inf")}, "deadline must be positive, got inf"),
+        ({"max_wait": float("nan")}, "max_wait must be 0 or more, got nan"),
+        ({"name": "a/b"}, "a pipeline is named by letters, digits, '_', '.' and '-', got 'a/b'"),
+        ({"name": ""}, "got ''"),
+        ({"surprise": 1}, "unexpected keyword argument 'surprise'"),
+        ({"degrade": {"surprise": 1}}, "degrade: .* unexpected keyword argument 'surprise'"),
+        ({"degrade": {"ticks": "3"}}, "degrade: '<=' not supported"),
+        ({"degrade": {"tick_seconds": 0}}, "tick_seconds must be a number above 0, got 0"),
+        ({"degrade": {"shed_at": 0.5}}, "thresholds must rise: calm_at 0.4, lighter_at 0.8, shed_at 0.5"),
+    ],
+)
+def test_settings_that_are_wrong_are_told(given, message):
+    with pytest.raises(ConfigError, match=message):
+        ServiceSettings.from_json({"pipelines": [{"name": "a", "model": "a.onnx", **given}]})
+
+
+def test_settings_that_are_none_are_told():
+    for given in ({}, {"pipelines": 5}, {"pipelines": [{"name": "a"}]}, {"pipelines": ["a"]}):
+        with pytest.raises(ConfigError, match="these are no settings of a service"):
+            ServiceSettings.from_json(given)
+
+
 def test_settings_are_plain_values_that_come_back():
     settings = ServiceSettings((PipelineSettings("a", "a.onnx", lighter="b.onnx", degrade={"ticks": 5}),))
     assert ServiceSettings.from_json(settings.to_json()) == settings

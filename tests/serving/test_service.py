@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 import zipfile
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -42,6 +43,16 @@ def ask(port):
 
     yield ask
     connection.close()
+
+
+def exchange(port, sent):
+    """Send bytes, and return all that comes until the server closes or is silent."""
+    with socket.create_connection(("127.0.0.1", port), timeout=1) as raw, suppress(TimeoutError):
+        raw.sendall(sent)
+        answer = b""
+        while part := raw.recv(1000):
+            answer += part
+    return answer
 
 
 def error(body):
@@ -92,10 +103,56 @@ def test_headers_are_checked(ask):
     assert (status, error(body)["code"]) == (400, "config")
     status, _, body = ask("POST", "/v1/run", BODY, X_Trtforge_Deadline_Ms="soon")
     assert error(body)["message"] == "X-Trtforge-Deadline-Ms must be 1 to 86400000 milliseconds, got 'soon'"
-    status, _, body = ask("POST", "/v1/run", BODY, X_Trtforge_Deadline_Ms="\u00b2")
-    assert (status, error(body)["code"]) == (400, "input")
+    for odd in ("\u00b2", "0", "-5", "NaN", "1.5", "9" * 5000):
+        status, _, body = ask("POST", "/v1/run", BODY, X_Trtforge_Deadline_Ms=odd)
+        assert (status, error(body)["code"]) == (400, "input")
+    assert ask("POST", "/v1/run", BODY, X_Trtforge_Deadline_Ms=" 2000 ")[0] == 200
     status, _, body = ask("POST", "/v1/run", BODY, X_Trtforge_Accept_Lighter="maybe")
     assert error(body)["message"] == "X-Trtforge-Accept-Lighter must be yes or no, got 'maybe'"
+
+
+def test_a_header_that_comes_twice_is_refused_rather_than_one_of_the_two_taken(port):
+    twice = b"X-Trtforge-Priority: batch\r\nX-Trtforge-Priority: interactive\r\nContent-Length: 0\r\n"
+    assert b"got 'batch, interactive'" in exchange(port, b"POST /v1/run HTTP/1.1\r\n" + twice + b"\r\n")
+    lengths = b"Content-Length: 3\r\nContent-Length: 5\r\n\r\nabcde"
+    answer = exchange(port, b"POST /v1/run HTTP/1.1\r\n" + lengths)
+    assert answer.startswith(b"HTTP/1.1 411 ")
+
+
+def test_head_is_answered_without_a_body(ask):
+    for _ in range(2):  # over one connection, where bytes of a body would be taken for the next answer
+        status, headers, body = ask("HEAD", "/ready")
+        assert (status, headers["Content-Length"], body) == (200, "45", b"")
+
+
+def test_a_body_that_is_cut_short_is_told(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
+        raw.sendall(b"POST /v1/run HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc")
+        raw.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: raw.recv(1000), b""))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"the body ended after 3 of 10 bytes" in answer
+
+
+def test_who_sends_a_byte_now_and_then_is_cut_off(port, monkeypatch):
+    monkeypatch.setattr("trtforge.serving.http_server._ARRIVAL_SECONDS", 0.5)
+    for head, told in (
+        (b"GET /live HTTP/1.1\r\nX: ", b""),
+        (b"POST /v1/run HTTP/1.1\r\nContent-Length: 99\r\n\r\n", b"408"),
+    ):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
+            begun = time.monotonic()
+            raw.sendall(head)
+            raw.settimeout(0.05)
+            answer = b""
+            while time.monotonic() < begun + 5:
+                with suppress(TimeoutError):
+                    answer = raw.recv(1000)
+                    break
+                raw.sendall(b"a")
+            assert 0.4 < time.monotonic() - begun < 3
+            assert told in answer[:20]
+            assert bool(answer) == bool(told)
 
 
 def test_whatever_is_refused_before_a_worker_sees_it_is_counted():
@@ -134,6 +191,9 @@ def test_bodies_are_bounded(port):
     with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
         raw.sendall(b"POST /v1/run HTTP/1.1\r\nHost: x\r\n\r\n")
         assert raw.recv(100).startswith(b"HTTP/1.1 411 ")
+    assert exchange(port, b"POST / HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n").startswith(
+        b"HTTP/1.1 411 "
+    )
 
 
 def test_connections_are_bounded():

@@ -1,6 +1,7 @@
 import http.client
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -129,6 +130,8 @@ def test_a_sticky_error_ends_the_process_and_another_takes_over(served, tmp_path
 def test_what_a_path_takes_is_told_through_the_process_in_front(served):
     status, headers, _ = served[1]("GET", "/v1/run")
     assert (status, headers["Allow"]) == (405, "POST")
+    status, headers, _ = served[1]("POST", "/live", b"x")
+    assert (status, headers["Allow"]) == (405, "GET")
 
 
 def test_closing_answers_what_was_taken(served, tmp_path):
@@ -143,6 +146,16 @@ def test_closing_answers_what_was_taken(served, tmp_path):
     assert client("POST", "/v1/run", BODY)[0] == 503
 
 
+def test_a_folder_that_was_tidied_away_is_made_anew_for_the_next_process(served):
+    supervisor, client = served
+    shutil.rmtree(supervisor._socket.parent)
+    assert client("POST", "/v1/run", BODY)[0] == 200  # over a connection that was kept
+    os.kill(supervisor.process_id, signal.SIGKILL)
+    wait_until(lambda: not supervisor.ready, 10)
+    supervisor.wait_ready(30)
+    assert client("POST", "/v1/run", BODY)[0] == 200
+
+
 def test_settings_that_a_worker_refuses_are_told_and_not_tried_again(tmp_path, capfd):
     supervisor = Supervisor({"is_bad": True}, ["p"], factory=FACTORY)
     supervisor.start()
@@ -152,3 +165,9 @@ def test_settings_that_a_worker_refuses_are_told_and_not_tried_again(tmp_path, c
     finally:
         supervisor.close()
     assert "error config  these settings are bad" in capfd.readouterr().err
+
+
+def test_times_that_are_none_are_told():
+    for seconds in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match="drain_seconds must be 0 or more, got"):
+            Supervisor({}, ["p"], drain_seconds=seconds)

@@ -279,7 +279,7 @@ def make_console() -> Console:
     """Return the console that commands print to."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    return Console(highlight=False, emoji=False)
 
 
 def print_path(console: Console, what: str, path: str | Path) -> None:

@@ -58,7 +58,6 @@ def run(args: argparse.Namespace) -> None:
     """Serve until told to end."""
     import signal
     import threading
-    from dataclasses import replace
 
     from trtforge._progress import Stages
     from trtforge.cli._options import make_console
@@ -67,25 +66,29 @@ def run(args: argparse.Namespace) -> None:
     from trtforge.serving.settings import PipelineSettings, ServiceSettings
     from trtforge.serving.supervisor import Supervisor
 
-    common = PipelineSettings(
-        name="",
-        model="",
-        deadline=args.deadline,
-        max_batch=args.max_batch,
-        max_frames=args.max_frames,
-        max_wait=args.max_wait,
-        num_threads=args.num_threads,
-        device=args.device,
-        layer_samples=args.layer_samples,
-    )
     models = _by_name(args.models)
     lighter, networks = _by_name(args.lighter, models), _by_name(args.network, models)
     unknown = sorted({*lighter, *networks} - models.keys())
     if unknown:
-        raise ConfigError(f"no model was given for {unknown}; there are {sorted(models)}")
+        raise ConfigError(
+            f"no model was given for {unknown}; there are {sorted(models)}",
+            hint="name the pipeline, as in NAME=MODEL",
+        )
     settings = ServiceSettings(
         tuple(
-            replace(common, name=name, model=path, lighter=lighter.get(name), network=networks.get(name))
+            PipelineSettings(
+                name=name,
+                model=path,
+                lighter=lighter.get(name),
+                network=networks.get(name),
+                deadline=args.deadline,
+                max_batch=args.max_batch,
+                max_frames=args.max_frames,
+                max_wait=args.max_wait,
+                num_threads=args.num_threads,
+                device=args.device,
+                layer_samples=args.layer_samples,
+            )
             for name, path in models.items()
         )
     )
@@ -110,7 +113,7 @@ def run(args: argparse.Namespace) -> None:
                 pass
             if supervisor.failure is not None:
                 raise ConfigError(supervisor.failure, hint="its own message stands above")
-            stage.note(", ".join(models))
+            stage.note("ended before" if ending.is_set() else ", ".join(models))
         if not ending.is_set():
             console.print(f"[bold]serving[/]  http://{host}:{port}", soft_wrap=True)
         ending.wait()
@@ -130,7 +133,9 @@ def _by_name(words: list[str], models: dict[str, str] | None = None) -> dict[str
     found: dict[str, str] = {}
     for word in words:
         name, separator, path = word.partition("=")
-        if not separator:
+        if not (path if separator else name):
+            raise ConfigError(f"{word!r} names no model", hint="give its path, as in NAME=MODEL")
+        if not separator or "/" in name:  # a path may hold the sign too
             only = next(iter(models)) if models and len(models) == 1 else None
             name, path = only or Path(word).stem, word
         if name in found:

@@ -162,7 +162,8 @@ def _from_json(record: Mapping[str, Any]) -> Lock:
     for name, value in record["engines"].items():
         values = {**value, "compute_capabilities": tuple(map(str, value["compute_capabilities"]))}
         engines[_safe(name)] = LockedEngine(**values)
-    digests = [each.plan_sha256 for each in engines.values()] + list(record["files"].values())
+    digests = [digest for each in engines.values() for digest in (each.plan_sha256, each.manifest_sha256)]
+    digests += record["files"].values()
     if bad := [digest for digest in digests if not _DIGEST.fullmatch(digest)]:
         raise ValueError(f"{bad[0]!r} is no SHA-256")
     return Lock(
@@ -176,6 +177,6 @@ def _from_json(record: Mapping[str, Any]) -> Lock:
 
 
 def _safe(name: str) -> str:
-    if Path(name).is_absolute() or ".." in Path(name).parts:
+    if "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
         raise ValueError(f"path {name!r} leaves the lock's folder")
     return name

@@ -16,7 +16,6 @@ from trtforge.runtime import BatchingRule, Bucket, OnnxRunner, Session, buckets_
 from trtforge.serving.gpu_watch import GpuWatch
 from trtforge.serving.metrics import MetricSink, PrometheusSink
 from trtforge.serving.models import ServedModel
-from trtforge.serving.policy import DegradeRule
 from trtforge.serving.service import Service
 from trtforge.serving.settings import LIMITS, PipelineSettings, ServiceSettings
 from trtforge.serving.tasks import Arrays, Task, Transcription
@@ -51,7 +50,7 @@ def assemble(settings: Mapping[str, Any], on_lost: OnLost) -> Service:
             lighter,
             deadline=each.deadline,
             limits=LIMITS,
-            rule=DegradeRule(**{"has_lighter": lighter is not None, **each.degrade}),  # type: ignore[arg-type]
+            rule=each.rule(),
             sink=sink,
             on_lost=on_lost,
             memory_share=lambda device=each.device: watch.share(device),  # type: ignore[misc]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from trtforge.errors import TrtforgeError
 from trtforge.serving.assembly import load_factory
-from trtforge.serving.http_server import HttpServer
+from trtforge.serving.channel import ChannelServer
 
 # As sysexits.h has them: EX_CONFIG where starting again would not help, EX_TEMPFAIL where it would.
 BAD_SETTINGS, LOST = 78, 75
@@ -34,17 +34,21 @@ def main() -> int:
         was_lost.set()
         ending.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ending.set())
+    for number in (signal.SIGTERM, signal.SIGINT):  # until it serves there is nothing to finish
+        signal.signal(number, signal.SIG_DFL)
     try:
         service = load_factory(args.factory)(json.loads(args.settings), lose)
     except TrtforgeError as error:
         print(f"error {error.code}  {error}", file=sys.stderr, flush=True)
         return LOST if error.retryable else BAD_SETTINGS
+    except OSError as error:
+        print(f"error  a file cannot be read: {error}", file=sys.stderr, flush=True)
+        return BAD_SETTINGS
     # Its parent holds the other end of standard input, which closes whatever ends it.
     threading.Thread(target=_end_with_parent, args=(ending,), daemon=True).start()
-    # The process in front bounds the connections.
-    server = HttpServer(service, Path(args.socket), max_connections=1 << 16)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ending.set())
+    server = ChannelServer(service, Path(args.socket))
     server.start()
     ending.wait()
     if was_lost.is_set():
@@ -65,7 +69,7 @@ def _end_with_parent(ending: threading.Event) -> None:
     ending.set()
 
 
-def _finish_answers(server: HttpServer, seconds: float) -> None:
+def _finish_answers(server: ChannelServer, seconds: float) -> None:
     end = time.monotonic() + seconds
     while server.num_active and time.monotonic() < end:
         time.sleep(0.01)

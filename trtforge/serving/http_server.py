@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
 from typing import Any
 
 from trtforge.errors import TrtforgeError
 
 MAX_BODY_BYTES = 32 * 2**20
 MAX_CONNECTIONS = 256
-_IDLE_SECONDS = 30.0
+# Between two bytes, and for a whole request.
+_IDLE_SECONDS, _ARRIVAL_SECONDS = 30.0, 60.0
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it came; names of headers are in lower case."""
+    """A request as it came; names of headers are in lower case, values of one name joined by commas."""
 
     method: str
     path: str
@@ -64,13 +66,28 @@ def error_response(
     return json_response(status, {"error": error}, headers)
 
 
+def whole_number(text: str) -> int | None:
+    """Return what plain digits mean; None for anything else, or more digits than sizes have."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
+
+
+def respond_to(request: Request, respond: Respond) -> Response:
+    """Return the response of a request, that of an error where there is one."""
+    try:
+        return respond(request)
+    except TrtforgeError as error:
+        return error_response(500, error.code, error.message, hint=error.hint)
+    except Exception as error:  # a bug must not leave the client without an answer
+        return error_response(500, "internal", f"{type(error).__name__}: {error}")
+
+
 class HttpServer:
     """Answers requests by a function, in a thread for each connection.
 
     Parameters
     ----------
     respond : makes the response of a request; it may block.
-    address : host and port (0 for any that is free), or the path of a Unix socket.
+    address : host and port (0 for any that is free).
     max_body_bytes : longest body that is read.
     max_connections : connections beyond this, or beyond what threads can be started, are answered 503 and
         closed.
@@ -79,16 +96,12 @@ class HttpServer:
     def __init__(
         self,
         respond: Respond,
-        address: tuple[str, int] | Path,
+        address: tuple[str, int],
         *,
         max_body_bytes: int = MAX_BODY_BYTES,
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
-        self._server: _UnixServer | _TcpServer
-        if isinstance(address, Path):
-            self._server = _UnixServer(str(address), _Handler)
-        else:
-            self._server = _TcpServer(address, _Handler)
+        self._server = _Server(address, _Handler)
         self._server.respond = respond
         self._server.max_body_bytes = max_body_bytes
         self._server.places = threading.BoundedSemaphore(max_connections)
@@ -101,14 +114,9 @@ class HttpServer:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port of a TCP server."""
+        """Host and port."""
         found: Any = self._server.server_address
         return str(found[0]), int(found[1])
-
-    @property
-    def num_active(self) -> int:
-        """Requests that are being answered."""
-        return self._server.num_active
 
     def start(self) -> None:
         """Serve from another thread."""
@@ -120,7 +128,7 @@ class HttpServer:
         self._server.server_close()
 
 
-class _Threads(socketserver.ThreadingMixIn):
+class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = 256
@@ -128,8 +136,6 @@ class _Threads(socketserver.ThreadingMixIn):
     respond: Respond
     max_body_bytes: int
     places: threading.BoundedSemaphore
-    num_active = 0
-    active_lock = threading.Lock()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if self.places.acquire(blocking=False):
@@ -155,45 +161,51 @@ class _Threads(socketserver.ThreadingMixIn):
         """Let a connection that broke go."""
 
 
-class _TcpServer(_Threads, socketserver.TCPServer):
-    pass
-
-
-class _UnixServer(_Threads, socketserver.UnixStreamServer):
-    pass
-
-
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "trtforge", ""
-    timeout = _IDLE_SECONDS
     wbufsize = -1  # headers and body leave together
     server: Any
 
     def setup(self) -> None:
-        if self.request.family != socket.AF_UNIX:
-            self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().setup()
+        self.rfile.close()
+        self._arriving = _Arriving(self.connection)
+        self.rfile = io.BufferedReader(self._arriving)
+
+    def handle_one_request(self) -> None:
+        self._arriving.due = time.monotonic() + _ARRIVAL_SECONDS
+        super().handle_one_request()
 
     def do_GET(self) -> None:
         # A body is not read, so what follows on this connection would not be a request.
         has_body = self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers
         self.close_connection = self.close_connection or has_body
-        self._serve(b"")
+        self._serve("GET", b"")
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
     def do_POST(self) -> None:
-        length = self.headers.get("Content-Length", "")
-        if not (length.isascii() and length.isdigit()) or "Transfer-Encoding" in self.headers:
-            self._refuse(411, "length_required", "a request with a body must say its Content-Length")
-        elif int(length) > self.server.max_body_bytes:
+        lengths = self.headers.get_all("Content-Length", [])
+        length = whole_number(lengths[0]) if len(lengths) == 1 else None
+        if length is None or "Transfer-Encoding" in self.headers:
+            self._refuse(411, "length_required", "a request with a body must say its Content-Length, once")
+            return
+        if length > self.server.max_body_bytes:
             limit = self.server.max_body_bytes
             self._refuse(413, "too_large", f"the body has {length} bytes, at most {limit} are read")
-        else:
-            body = self.rfile.read(int(length))
-            if len(body) < int(length):
-                self.close_connection = True
-            else:
-                self._serve(body)
+            return
+        try:
+            body = self.rfile.read(length)
+        except TimeoutError:
+            self._refuse(408, "too_slow", f"the body's {length} bytes did not arrive in time")
+            return
+        if len(body) < length:
+            self._refuse(400, "cut_short", f"the body ended after {len(body)} of {length} bytes")
+            return
+        self._serve("POST", body)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Tell in JSON what the base class would tell in HTML, such as a method that there is not."""
@@ -205,27 +217,19 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Log nothing: metrics tell what happens."""
 
-    def _serve(self, body: bytes) -> None:
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        with self.server.active_lock:
-            self.server.num_active += 1
-        try:
-            try:
-                response = self.server.respond(Request(self.command, self.path, headers, body))
-            except TrtforgeError as error:
-                response = error_response(500, error.code, error.message, hint=error.hint)
-            except Exception as error:  # a bug must not leave the client without an answer
-                response = error_response(500, "internal", f"{type(error).__name__}: {error}")
-            self._send(response)
-        finally:
-            with self.server.active_lock:
-                self.server.num_active -= 1
+    def _serve(self, method: str, body: bytes) -> None:
+        headers: dict[str, str] = {}
+        for name, value in self.headers.items():
+            before = headers.get(name.lower())
+            headers[name.lower()] = value.strip() if before is None else f"{before}, {value.strip()}"
+        self._send(respond_to(Request(method, self.path, headers, body), self.server.respond))
 
     def _refuse(self, status: int, code: str, message: str) -> None:
         self.close_connection = True  # the body was not read
         self._send(error_response(status, code, message))
 
     def _send(self, response: Response) -> None:
+        self.connection.settimeout(_IDLE_SECONDS)
         self.send_response(response.status)
         self.send_header("Content-Type", response.content_type)
         self.send_header("Content-Length", str(len(response.body)))
@@ -234,5 +238,23 @@ class _Handler(BaseHTTPRequestHandler):
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
-        self.wfile.write(response.body)
+        if self.command != "HEAD":
+            self.wfile.write(response.body)
         self.wfile.flush()
+
+
+class _Arriving(io.RawIOBase):
+    """Reads from a socket what arrives by ``due``, however slowly it is sent."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket, self.due = connected, 0.0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self.due - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the request did not arrive in time")
+        self._socket.settimeout(min(left, _IDLE_SECONDS))
+        return self._socket.recv_into(buffer)

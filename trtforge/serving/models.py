@@ -19,6 +19,11 @@ from trtforge.serving.metrics import MetricSink, NullSink
 from trtforge.serving.service_time import BatchCost, Expected, ServiceTime
 from trtforge.serving.tasks import Task
 
+# Features are made by as many threads as there are cores: more would make none of them sooner, and keep those
+# that take and refuse requests from Python's global lock and from the cores.
+_NUM_CORES = len(os.sched_getaffinity(0))
+_PREPARING = threading.BoundedSemaphore(_NUM_CORES)
+
 Runner = Callable[[Mapping[str, Any]], Mapping[str, NDArray[Any]]]
 
 
@@ -80,7 +85,7 @@ class ServedModel:
 
     def warm_up(self) -> float:
         """Run every shape of batches, so that nothing is set up later; return the longest time in seconds."""
-        preparing = self.task.warm_up() / min(len(os.sched_getaffinity(0)), self.max_rows)
+        preparing = self.task.warm_up() / min(_NUM_CORES, self.max_rows)
         costs: dict[int, BatchCost] = {}
         longest = 0.0
         for bucket in self.rule.buckets:
@@ -101,7 +106,8 @@ class ServedModel:
         TrtforgeError : the content cannot be used, or the network did not run.
         NonfiniteError : an output is not finite.
         """
-        array = self.task.prepare(content, max_frames=self.rule.max_frames)
+        with _PREPARING:
+            array = self.task.prepare(content, max_frames=self.rule.max_frames)
         outputs = self._batcher.submit(array).result()
         for name, value in outputs.items():
             if value.dtype.kind in "fc" and not np.isfinite(value).all():

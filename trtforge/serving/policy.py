@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
+from trtforge.errors import ConfigError
+
 # Clocks and schedulers are not exact: a tick may come this early.
 _EARLIEST = 0.9
 
@@ -40,6 +42,10 @@ class DegradeRule:
     memory_high, memory_low : share of GPU memory in use from which on batches are halved and idle contexts
         are given back, and below which, after ``hold_seconds``, batches are whole again.
     has_lighter : whether there is a lighter model; without one the first threshold is ``shed_at``.
+
+    Raises
+    ------
+    ConfigError : a value is not a number in its range, or thresholds are not in order.
     """
 
     lighter_at: float = 0.8
@@ -54,6 +60,16 @@ class DegradeRule:
     memory_high: float = 0.92
     memory_low: float = 0.85
     has_lighter: bool = True
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0 <= value < math.inf or (name in ("ticks", "tick_seconds") and value == 0):
+                raise ConfigError(f"{name} must be a number above 0, got {value}")
+        if not self.calm_at < self.lighter_at <= self.shed_at or not self.memory_low <= self.memory_high:
+            raise ConfigError(
+                f"thresholds must rise: calm_at {self.calm_at}, lighter_at {self.lighter_at}, shed_at "
+                f"{self.shed_at}; memory_low {self.memory_low}, memory_high {self.memory_high}"
+            )
 
 
 @dataclass(frozen=True)

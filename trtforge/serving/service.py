@@ -20,7 +20,7 @@ from trtforge.errors import (
 )
 from trtforge.serving.admission import Priority
 from trtforge.serving.array_files import read_arrays, write_arrays
-from trtforge.serving.http_server import Request, Response, error_response, json_response
+from trtforge.serving.http_server import Request, Response, error_response, json_response, whole_number
 from trtforge.serving.metrics import MetricSink, PrometheusSink
 from trtforge.serving.requests import Answer
 from trtforge.serving.tasks import Transcription
@@ -178,9 +178,10 @@ def _told(error: TrtforgeError) -> Response:
 def _seconds(text: str | None) -> float | None:
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit()) or not 0 < int(text) <= 86_400_000:
-        raise InputError(f"X-Trtforge-Deadline-Ms must be 1 to 86400000 milliseconds, got {text!r}")
-    return int(text) / 1000
+    milliseconds = whole_number(text)
+    if milliseconds is None or not 0 < milliseconds <= 86_400_000:
+        raise InputError(f"X-Trtforge-Deadline-Ms must be 1 to 86400000 milliseconds, got {text[:40]!r}")
+    return milliseconds / 1000
 
 
 def _yes_or_no(text: str | None) -> bool | None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import http.client
 import json
+import math
 import os
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from trtforge.errors import ConfigError
+from trtforge.serving.channel import Channels
 from trtforge.serving.child import BAD_SETTINGS
 from trtforge.serving.http_server import Request, Response, error_response, json_response
 
@@ -27,7 +28,6 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0
 # A child that ran for so long counts as well, and what ends it then as new trouble.
 _WELL_SECONDS = 60.0
 _PASSED_ON = ("content-type", "x-trtforge-priority", "x-trtforge-deadline-ms", "x-trtforge-accept-lighter")
-_SENT_BACK = ("Allow", "Retry-After", "X-Trtforge-Tier", "X-Trtforge-Model")
 
 
 class Supervisor:
@@ -44,6 +44,10 @@ class Supervisor:
     factory : ``module:function`` that makes a `Service` of the settings in the child.
     drain_seconds : longest time that requests are given to end when it is closed.
     hang_seconds : a child that answers no probe for so long is killed.
+
+    Raises
+    ------
+    ConfigError : one of the times is negative or no number.
     """
 
     def __init__(
@@ -55,10 +59,12 @@ class Supervisor:
         drain_seconds: float = 30.0,
         hang_seconds: float = 30.0,
     ) -> None:
+        for name, seconds in (("drain_seconds", drain_seconds), ("hang_seconds", hang_seconds)):
+            if not 0 <= seconds < math.inf:
+                raise ConfigError(f"{name} must be 0 or more, got {seconds}", settings=(name,))
         self._settings, self._pipelines, self._factory = settings, tuple(pipelines), factory
         self._drain_seconds, self._hang_seconds = drain_seconds, hang_seconds
-        self._folder = tempfile.TemporaryDirectory(prefix="trtforge-")
-        self._socket = Path(self._folder.name) / "worker.sock"
+        self._make_folder()
         self._child: subprocess.Popen[bytes] | None = None
         self._is_up, self._closing = False, threading.Event()
         self.num_restarts = 0
@@ -110,12 +116,13 @@ class Supervisor:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+        self._channels.drop()
         self._folder.cleanup()
 
     def __call__(self, request: Request) -> Response:
         """Answer a request: by the child, or for it."""
         path = request.path.partition("?")[0]
-        if path == "/live":
+        if path == "/live" and request.method == "GET":
             return json_response(200, {"live": True, "restarts": self.num_restarts})
         if self._closing.is_set() and request.method == "POST":
             return self._unavailable("the service is shutting down")
@@ -124,22 +131,14 @@ class Supervisor:
         timeout = None if request.method == "POST" else _PAGE_SECONDS
         try:
             return self._pass_on(request, timeout)
-        except (OSError, http.client.HTTPException):
+        except OSError:
             if path == "/metrics":
                 return Response(200, self._own_metrics(), "text/plain; version=0.0.4; charset=utf-8")
             return self._unavailable("the worker ended before it answered, and is started again")
 
     def _pass_on(self, request: Request, timeout: float | None) -> Response:
-        connection = _UnixConnection(self._socket, timeout)
-        try:
-            headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
-            connection.request(request.method, request.path, request.body, headers)
-            answer = connection.getresponse()
-            body = answer.read()
-            back = {name: value for name in _SENT_BACK if (value := answer.getheader(name)) is not None}
-            return Response(answer.status, body, answer.getheader("Content-Type", ""), back)
-        finally:
-            connection.close()
+        headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
+        return self._channels.ask(replace(request, headers=headers), timeout)
 
     def _unavailable(self, message: str) -> Response:
         return error_response(
@@ -154,7 +153,7 @@ class Supervisor:
     def _probe(self, path: str) -> int | None:
         try:
             return self._pass_on(Request("GET", path, {}, b""), _PROBE_SECONDS).status
-        except (OSError, http.client.HTTPException):
+        except OSError:
             return None
 
     def _watch(self) -> None:
@@ -173,8 +172,15 @@ class Supervisor:
             self.num_restarts += 1
             self._closing.wait(pause)
 
+    def _make_folder(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="trtforge-")
+        self._socket = Path(self._folder.name) / "worker.sock"
+        self._channels = Channels(self._socket)
+
     def _run_child(self) -> int | None:
         """Run one child to its end; return its status, None where closing came first."""
+        if not self._socket.parent.exists():  # something tidied up
+            self._make_folder()
         self._socket.unlink(missing_ok=True)
         self._child = child = self._spawn()
         answered = time.monotonic()
@@ -191,6 +197,7 @@ class Supervisor:
                 child.kill()
         if status is not None:
             self._is_up = False
+            self._channels.drop()
         return status
 
     def _spawn(self) -> subprocess.Popen[bytes]:
@@ -203,16 +210,3 @@ class Supervisor:
         paths = os.pathsep.join([path or os.getcwd() for path in sys.path])  # noqa: PTH109 - as sys.path has it
         environment = {**os.environ, "PYTHONPATH": paths}
         return subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)  # noqa: S603 - our own
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over a Unix socket."""
-
-    def __init__(self, path: Path, timeout: float | None) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))

@@ -30,18 +30,56 @@ def test_attempts_count_what_never_ended() -> None:
 
 
 def test_results_survive_a_line_cut_short(tmp_path: Path) -> None:
-    with ResultsFile(tmp_path) as results:
+    with ResultsFile(tmp_path, "net") as results:
         results.append([row("d1", "a", "b"), row("d2", "c", retryable=True), row("", "e")])
         with pytest.raises(ConfigError, match="another process writes results to"):
-            ResultsFile(tmp_path)
+            ResultsFile(tmp_path, "net")
     path = tmp_path / "results.jsonl"
     path.write_bytes(path.read_bytes() + b'{"digest"')
     assert set(read_results(tmp_path)) == {"a", "b", "c", "e"}
-    with ResultsFile(tmp_path) as results:
+    with ResultsFile(tmp_path, "net") as results:
         assert set(results.done) == {"d1"}, "what may succeed later is run again, and what was never read"
     assert set(read_results(tmp_path)) == {"a", "b"}
     with pytest.raises(ConfigError, match="no results at"):
         read_results(tmp_path / "elsewhere")
+
+
+def test_a_file_that_is_done_names_the_clips_that_came_later_too(tmp_path: Path) -> None:
+    with ResultsFile(tmp_path, "net") as results:
+        results.append([row("d1", "a"), row("d2", "b")])
+    with ResultsFile(tmp_path, "net") as results:
+        results.add_ids({"d1": ["twin", "a"], "d3": ["new"]})
+    assert {name: found["digest"] for name, found in read_results(tmp_path).items()} == {
+        "a": "d1", "twin": "d1", "b": "d2",
+    }  # fmt: skip
+    assert (tmp_path / "results.jsonl").read_bytes().count(b"\n") == 2
+
+
+def test_results_of_another_network_are_not_taken_for_those_of_this_one(tmp_path: Path) -> None:
+    with ResultsFile(tmp_path, "net") as results:
+        results.append([row("d1", "a")])
+    before = (tmp_path / "results.jsonl").read_bytes()
+    with pytest.raises(ConfigError, match="are those of another network or engine"):
+        ResultsFile(tmp_path, "other")
+    assert (tmp_path / "results.jsonl").read_bytes() == before
+    with ResultsFile(tmp_path, "net") as results:  # the folder is not held any more
+        assert set(results.done) == {"d1"}
+
+
+@pytest.mark.parametrize("line", [b"[]", b"{}", b"no JSON", b"\xff"])
+def test_a_file_that_holds_no_results_is_left_as_it_is(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "results.jsonl"
+    path.write_bytes(line + b"\n")
+    for read in (lambda: read_results(tmp_path), lambda: ResultsFile(tmp_path, "net")):
+        with pytest.raises(ConfigError, match=r"results\.jsonl:1 is no result"):
+            read()
+    assert path.read_bytes() == line + b"\n"
+
+
+def test_names_of_files_that_are_no_utf8_come_back(tmp_path: Path) -> None:
+    with ResultsFile(tmp_path, "net") as results:
+        results.append([row("d1", "\udcff.wav", "\u00e4.wav")])
+    assert set(read_results(tmp_path)) == {"\udcff.wav", "\u00e4.wav"}
 
 
 def test_clips_are_listed_by_manifest_or_by_suffix(tmp_path: Path) -> None:

@@ -80,6 +80,19 @@ def test_a_plan_without_a_manifest_is_found(model: Path) -> None:
     assert "cannot be trusted as an engine: there is no manifest at" in finding.reason
 
 
+def test_a_plan_whose_name_can_be_none_is_found(model: Path) -> None:
+    config = model / "config.pbtxt"
+    config.write_text(config.read_text().replace('"model.plan"', '"a\\000b"'))
+    (finding,) = check_model(model)
+    assert finding.reason == "'a\\x00b' can be no file's name"
+
+
+def test_a_folder_whose_name_triton_cannot_hold_is_no_version(model: Path) -> None:
+    (model / ("9" * 30)).mkdir()
+    (model / "1\u0663").mkdir()
+    assert check_model(model) == ()
+
+
 def test_a_folder_without_models_is_no_repository(tmp_path: Path) -> None:
     with pytest.raises(RepositoryError, match="no model repository at"):
         check_repository(tmp_path)

@@ -157,6 +157,8 @@ def test_an_altered_engine_is_not_written(tmp_path: Path) -> None:
         ({"preferred_batch_sizes": (6,)}, "preferred batch size 6 exceeds max_batch_size 4"),
         ({"profiles": (3,)}, "profile 3 is to be served, the engine has 1, counted from 0"),
         ({"max_queue_size": 0}, "max_queue_size must be a whole number from 1, got 0"),
+        ({"instances": 1.5}, "instances must be a whole number from 1, got 1.5"),
+        ({"instances": "1"}, "instances must be a whole number from 1, got '1'"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(tmp_path: Path, settings: dict[str, int], said: str) -> None:
@@ -171,6 +173,14 @@ def test_engines_that_are_not_of_one_model_are_refused(tmp_path: Path) -> None:
     other = saved(tmp_path, as_tensorrt(built(wide=True), "8.6"), "other.engine")
     with pytest.raises(ConfigError, match=r"are both for compute capability 9\.0"):
         export_model([mine, twin], tmp_path / "models", name="asr")
+    later = as_tensorrt(built(), "8.6")
+    later = Engine(later.plan, dataclasses.replace(later.manifest, library_version="10.1.0"))
+    with pytest.raises(
+        ConfigError, match=r"later\.engine was built by tensorrt 10\.1\.0, .* by tensorrt 8\.6\.0"
+    ):
+        export_model([mine, saved(tmp_path, later, "later.engine")], tmp_path / "models", name="asr")
+    with pytest.raises(ConfigError, match="version must be 1 or more, and of 18 digits at most"):
+        export_model([mine], tmp_path / "models", name="asr", version=10**18)
     wider = saved(tmp_path, as_tensorrt(built(), "8.9", "9.0"), "wider.engine")
     with pytest.raises(ConfigError, match=r"wider.engine and .* are both for compute capability 9\.0\n"):
         export_model([mine, wider], tmp_path / "models", name="asr")

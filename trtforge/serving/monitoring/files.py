@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def export(folder: Path, *, deadline: float = 2.0, target: str = "127.0.0.1:8080
     ConfigError : ``deadline`` is not positive, or ``target`` is no host and port.
     """
     host, separator, port = target.rpartition(":")
-    if not deadline > 0:
+    if not 0 < deadline < math.inf:
         raise ConfigError(f"deadline must be positive, got {deadline}", settings=("deadline",))
     if not (host and separator and port.isdigit()) or '"' in host:
         raise ConfigError(f"target must be HOST:PORT, got {target!r}", settings=("target",))

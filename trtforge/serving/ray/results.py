@@ -5,10 +5,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 from trtforge._files import write_bytes
 from trtforge.errors import ConfigError
@@ -25,6 +25,7 @@ class ResultsFile:
     Parameters
     ----------
     folder : where ``results.jsonl`` lies; made where there is none.
+    network : digest of the network or engine whose results they are.
 
     Attributes
     ----------
@@ -32,11 +33,11 @@ class ResultsFile:
 
     Raises
     ------
-    ConfigError : another process writes there.
+    ConfigError : another process writes there, or what lies there is no results, or those of another network.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.path = Path(folder) / RESULTS
+    def __init__(self, folder: str | os.PathLike[str], network: str) -> None:
+        self.path, self._network = Path(folder) / RESULTS, network
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = (self.path.parent / f".{RESULTS}.lock").open("a")
         try:
@@ -44,10 +45,18 @@ class ResultsFile:
         except OSError:
             self._lock.close()
             raise ConfigError(f"another process writes results to {self.path.parent}") from None
-        rows = _whole_rows(self.path)
-        self.done = {row["digest"]: row for row in rows if row["digest"] and not row["retryable"]}
-        write_bytes(self.path, b"".join(map(_line, self.done.values())))
-        self._file = self.path.open("ab")
+        try:
+            rows = _whole_rows(self.path)
+            if any(row.get("network") != network for row in rows):
+                raise ConfigError(
+                    f"the results at {self.path.parent} are those of another network or engine",
+                    hint="give a folder of its own for each",
+                )
+            self.done = {row["digest"]: row for row in rows if row["digest"] and not row["retryable"]}
+            self._file = self._rewritten()
+        except BaseException:
+            self._lock.close()
+            raise
 
     def __enter__(self) -> ResultsFile:
         return self
@@ -58,11 +67,23 @@ class ResultsFile:
         self._file.close()
         self._lock.close()
 
+    def add_ids(self, files: Mapping[str, Sequence[str]]) -> None:
+        """Name the clips that have files which are done, as digest to ids, beside those named before."""
+        for digest in self.done.keys() & files.keys():
+            row = self.done[digest]
+            row["ids"] = list(dict.fromkeys([*row["ids"], *files[digest]]))
+        self._file.close()
+        self._file = self._rewritten()
+
     def append(self, rows: Iterable[dict[str, Any]]) -> None:
         """Add rows, and come back when they are on the disk."""
-        self._file.write(b"".join(map(_line, rows)))
+        self._file.write(b"".join(_line({**row, "network": self._network}) for row in rows))
         self._file.flush()
         os.fsync(self._file.fileno())
+
+    def _rewritten(self) -> BinaryIO:
+        write_bytes(self.path, b"".join(map(_line, self.done.values())))
+        return self.path.open("ab")
 
 
 def read_results(folder: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
@@ -74,7 +95,7 @@ def read_results(folder: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
 
     Raises
     ------
-    ConfigError : there are no results.
+    ConfigError : there are no results, or what lies there is none.
     """
     path = Path(folder) / RESULTS
     if not path.is_file():
@@ -84,8 +105,19 @@ def read_results(folder: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
 
 def _whole_rows(path: Path) -> list[dict[str, Any]]:
     content = path.read_bytes() if path.is_file() else b""
-    return [json.loads(line) for line in content[: content.rfind(b"\n") + 1].splitlines()]
+    rows = []
+    for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), 1):
+        try:
+            row = json.loads(line)
+            row["digest"], row["ids"], row["retryable"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigError(
+                f"{path}:{number} is no result: {error!r}", hint="move the file away"
+            ) from error
+        rows.append(row)
+    return rows
 
 
 def _line(row: dict[str, Any]) -> bytes:
-    return json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    # A file's name that is no UTF-8 holds surrogates, which JSON can write as escapes alone.
+    return json.dumps(row, ensure_ascii=False, allow_nan=False).encode(errors="backslashreplace") + b"\n"

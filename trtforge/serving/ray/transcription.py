@@ -88,8 +88,8 @@ def transcribe_many(
 
     Raises
     ------
-    ConfigError : there are no clips, two have one id, the engine takes no such batch, or another process
-        writes to ``output``.
+    ConfigError : there are no clips, two have one id, the engine takes no such batch, another process
+        writes to ``output``, or its results are those of another network or engine.
     ModelError, EngineIntegrityError : the network or engine cannot be read.
     NoGpuError : an engine is to be run, and the cluster has no GPU.
     ExecutionError : Ray gave up: no process could load the network, or one died too often; what was done is
@@ -108,9 +108,10 @@ def transcribe_many(
         "max_deaths": asked.max_deaths,
         "num_threads": asked.num_threads,
     }
-    with ResultsFile(output) as results:
+    with ResultsFile(output, source.digest) as results:
         ray = ray_here(PURPOSE)
         unread, files = _index(ray, clips)
+        results.add_ids(files)
         results.append(unread)
         todo = {digest: ids for digest, ids in files.items() if digest not in results.done}
         errors = Counter(row["error_code"] for row in unread)

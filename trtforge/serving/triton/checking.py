@@ -19,7 +19,7 @@ from trtforge.serving.triton.messages import parse
 from trtforge.serving.triton.rules import check_rules
 
 CONFIG = "config.pbtxt"
-_VERSION = re.compile(r"[1-9]\d*")
+_VERSION = re.compile(r"[1-9][0-9]{0,17}")  # Triton holds it in 64 bits
 
 
 def check_repository(path: str | os.PathLike[str]) -> dict[str, tuple[Finding, ...]]:
@@ -106,7 +106,9 @@ def _engines(config: Any, model: Path) -> Iterator[Finding]:
 
 def _engine(config: Any, folder: Path, file: str) -> Iterator[Finding]:
     plan, name = folder / file, f"{folder.name}/{file}"
-    if folder.resolve() not in plan.resolve().parents:
+    if "\0" in file:
+        yield Finding("plan", f"{file!r} can be no file's name", "triton")
+    elif folder.resolve() not in plan.resolve().parents:
         yield Finding("plan", f"{name} lies outside its version's folder", "engine")
     elif not plan.is_file():
         yield Finding("plan", f"there is no plan {name}", "triton")
@@ -124,7 +126,7 @@ def _engine(config: Any, folder: Path, file: str) -> Iterator[Finding]:
 def _capability(plan: Path, capability: str, name: str) -> Iterator[Finding]:
     try:
         built_for = load_manifest(plan).compute_capabilities
-    except EngineIntegrityError:
+    except (EngineIntegrityError, ValueError):  # told of the plan before
         return
     if capability not in built_for:
         yield Finding(

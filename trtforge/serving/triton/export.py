@@ -52,8 +52,8 @@ def export_model(
 
     Raises
     ------
-    ConfigError : there are no engines, two are for the same GPUs or of different networks, or a setting does
-        not fit them.
+    ConfigError : there are no engines, two are for the same GPUs, of different networks or by different
+        libraries, or a setting does not fit them.
     EngineIntegrityError : an engine is not what was written.
     RepositoryError : Triton would refuse the result, or it would hurt later.
     MissingExtraError : tritonclient is not installed.
@@ -62,8 +62,10 @@ def export_model(
     loaded = _name_plans([(Path(path), Engine.load(path, check_machine=False)) for path in engines])
     model = Path(repository) / name
     number = _next_version(model) if version is None else version
-    if number < 1:
-        raise ConfigError(f"version must be 1 or more, got {number}", settings=("version",))
+    if not 1 <= number < 10**18:  # Triton holds it in 64 bits
+        raise ConfigError(
+            f"version must be 1 or more, and of 18 digits at most, got {number}", settings=("version",)
+        )
     plans = {file: engine.manifest for file, (_, engine) in loaded.items()}
     message = make_config(name, plans, settings or TritonSettings())
     text = render(message)
@@ -98,6 +100,12 @@ def _name_plans(engines: Sequence[tuple[Path, Engine]]) -> dict[str, tuple[Path,
             raise ConfigError(
                 f"{path} and {engines[0][0]} differ in network, tensors or profiles",
                 hint="a model serves engines of one network, each for other GPUs; give others another name",
+            )
+        if (made.library, made.library_version) != (other.library, other.library_version):
+            raise ConfigError(
+                f"{path} was built by {made.library} {made.library_version}, {engines[0][0]} by "
+                f"{other.library} {other.library_version}",
+                hint="a server has one TensorRT; build both with that",
             )
         for earlier, its in named.values():
             both = set(made.compute_capabilities) & set(its.manifest.compute_capabilities)

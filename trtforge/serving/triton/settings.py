@@ -69,5 +69,6 @@ def check_name(name: str) -> None:
 
 
 def _check(name: str, value: int, least: int) -> None:
-    if not least <= value <= _MAX_UINT32:
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if not is_whole or not least <= value <= _MAX_UINT32:
         raise ConfigError(f"{name} must be a whole number from {least}, got {value!r}", settings=(name,))
