@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 COMMANDS = {
     "compile": "clips and a network in; a calibrated engine and its report out",
+    "annotate": "state in a network how its input is made and its output is read",
     "calibrate": "observe a network on clips and choose INT8 ranges",
     "audit": "say what a calibration set lacks and whether it is large enough",
     "smooth": "move outlier channels of a transformer into its weights, before it is calibrated",
