@@ -66,3 +66,16 @@ def test_what_says_nothing_or_does_not_fit_is_refused(
     assert annotate(folder, *words) == 2
     assert message in " ".join(capsys.readouterr().err.split())
     assert not (folder / "asr.onnx").exists()
+
+
+def test_an_input_that_does_not_fit_is_told_before_the_output(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = network()
+    sizes = model.graph.input[0].type.tensor_type.shape.dim
+    sizes[1].dim_param, sizes[2].dim_value = "T", 40
+    onnx.save(model, folder / "my.onnx")
+    assert annotate(folder, "--symbols", str(folder / "symbols.txt")) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the network wants the frames before the bands: features: float32 [N, T, 40]" in said
+    assert "hint export it with the bands before the frames" in said

@@ -174,7 +174,7 @@ def planned_profiles(args: argparse.Namespace, model: onnx.ModelProto) -> tuple[
 
     Raises
     ------
-    ConfigError : the shortest length is above the longest.
+    ConfigError : the shortest length is above the longest, or the network takes one other length alone.
     ProfileError : the file is no plan.
     """
     from trtforge.errors import ConfigError
@@ -188,7 +188,15 @@ def planned_profiles(args: argparse.Namespace, model: onnx.ModelProto) -> tuple[
     frames: Sequence[int] = args.frames
     if frames[0] > frames[1]:
         raise ConfigError(f"--frames wants MIN and MAX in this order, got {frames[0]} and {frames[1]}")
-    return plan_profiles(model_inputs(model), list(frames), max_batch=args.max_batch)
+    specs = model_inputs(model)
+    fixed = {size for spec in specs for size in spec.shape[1:]}
+    if all(isinstance(size, int) for size in fixed) and not fixed.issuperset(frames):
+        raise ConfigError(
+            f"--frames {frames[0]} {frames[1]} asks for lengths that the network does not take: "
+            + "; ".join(map(str, specs)),
+            hint="leave --frames out, or export the network with a dynamic time axis",
+        )
+    return plan_profiles(specs, list(frames), max_batch=args.max_batch)
 
 
 def check_writable(path: str) -> None:

@@ -66,8 +66,13 @@ def run(args: argparse.Namespace) -> None:
 
     check_writable(args.output)
     model = load_model(args.model)
-    features, decoder = _features(args, model), _decoder(args, model)
-    save_model(annotate(model, features=features, decoder=decoder), args.output)
+    features = _features(args, model)
+    if features is not None:
+        model = annotate(model, features=features)
+    decoder = _decoder(args, model)
+    if decoder is not None:
+        model = annotate(model, decoder=decoder)
+    save_model(model, args.output)
     console = make_console()
     if features is not None:
         console.print(f"[bold]input[/]    {escape(repr(features))}", soft_wrap=True)
@@ -89,9 +94,9 @@ def _features(args: argparse.Namespace, model: onnx.ModelProto) -> LogMel | None
     if not given and args.symbols is not None and FEATURES_KEY in model_metadata(model):
         return None
     first = model_inputs(model)[0]
-    bands = first.shape[1] if len(first.shape) == 3 else None
-    if isinstance(bands, int):
-        given["num_mels"] = bands
+    bands = [size for size in first.shape[1:] if isinstance(size, int)] if len(first.shape) == 3 else []
+    if bands:
+        given["num_mels"] = bands[0]
     return LogMel(input_name=first.name, **given)
 
 
