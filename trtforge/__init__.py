@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from trtforge.feeds import ArrayFeeds as ArrayFeeds
     from trtforge.feeds import Feed as Feed
     from trtforge.pipeline import Compilation as Compilation
+    from trtforge.pipeline import annotate as annotate
     from trtforge.pipeline import audit as audit
     from trtforge.pipeline import calibrate as calibrate
     from trtforge.pipeline import check as check
@@ -76,6 +77,7 @@ _HOME = {
     "Session": "runtime",
     "TorchRunner": "runtime",
     "TrtforgeError": "errors",
+    "annotate": "pipeline",
     "audit": "pipeline",
     "build": "engine",
     "calibrate": "pipeline",

@@ -255,6 +255,7 @@ def test_check_accepts_dynamic_axes() -> None:
             "the network wants float16: mel: float16 [b, 80, t]",
         ),
         ((TensorSpec("mel", "float32", ("b", 1, 80, "t")),), "the network wants 4 axes: mel"),
+        ((TensorSpec("mel", "float32", ("b", "t", 80)),), "wants the frames before the bands: mel: float32"),
         ((TensorSpec("mel", "float32", ("b", 128, "t")),), "the network wants 128 bands: mel"),
         ((TensorSpec("mel", "float32", ("b", 80, 3000)),), "the network wants exactly 3000: mel"),
     ],

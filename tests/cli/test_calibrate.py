@@ -1,10 +1,67 @@
+"""``trtforge calibrate``: what it refuses, and the calibration cache that it writes."""
+
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 
+from tests.bundled import CALIBRATION_SET, MODEL
+from tests.cli.test_commands import part_of, run
+from tests.graph.networks import Net
+from trtforge import LogMel, annotate
+from trtforge.calibration import parser_names, read_calibration_cache
 from trtforge.cli import main
+from trtforge.scales import Scales
 
-MODEL = Path(__file__).parents[2] / "examples/models/asr_en/asr_en.onnx"
+
+def test_a_cache_covers_every_tensor_that_the_parser_makes(capsys, tmp_path):
+    clips, path = part_of(CALIBRATION_SET, 3, tmp_path / "clips"), tmp_path / "asr.cache"
+    status, out, err = run(
+        capsys, "calibrate", MODEL, "--calibration-set", clips, "-o", tmp_path / "scales.json",
+        "--method", "max", "--cache", path, "--cache-version", "8.6.1",
+    )  # fmt: skip
+    assert status == 0
+    names = parser_names(onnx.load(f"{path}.onnx"))
+    cache = read_calibration_cache(path)
+    assert (cache.library_version, list(cache.scales)) == ("8.6.1", list(names))
+    assert cache.scales["(Unnamed Layer* 5) [Shuffle]_output"] == cache.scales["mel"]
+    scales = Scales.load(tmp_path / "scales.json")
+    assert cache.scales["mel"] == pytest.approx(scales["mel"].scale)
+    assert len(scales) < len(set(names.values()))
+    assert f"cache of {len(names)} tensors  {path}" in out
+    assert "note:" not in err
+
+
+def test_what_the_library_warns_of_is_a_note(capsys, tmp_path, recwarn):
+    net = Net()
+    rows = net.node("Transpose", ["mel"], "rows", perm=[0, 2, 1])
+    gains = [net.constant("gain", np.ones(80, np.float32)), net.constant("shift", np.zeros(80, np.float32))]
+    normed = net.node("LayerNormalization", [rows, *gains], "normed", axis=-1)
+    back = net.node("Transpose", [normed], "back", perm=[0, 2, 1])
+    net.node("Conv", [back, net.normal("weight", 32, 80, 1)], "y")
+    model = net.model({"mel": ["batch", 80, "frames"]}, {"y": ["batch", 32, "frames"]})
+    onnx.save(annotate(model, features=LogMel()), tmp_path / "net.onnx")
+    clips, path = part_of(CALIBRATION_SET, 3, tmp_path / "clips"), tmp_path / "net.cache"
+    status, _, err = run(
+        capsys, "calibrate", tmp_path / "net.onnx", "--calibration-set", clips,
+        "-o", tmp_path / "scales.json", "--method", "max", "--cache", path,
+    )  # fmt: skip
+    assert status == 0
+    said = [line for line in err.splitlines() if "cannot be predicted" in line]
+    assert len(said) == 1
+    assert said[0].startswith("note: the names that TensorRT 8.6 makes from node")
+    assert not recwarn.list
+
+
+def test_a_library_without_calibrators_is_refused_before_any_work(capsys, tmp_path):
+    status, _, err = run(
+        capsys, "calibrate", MODEL, "--calibration-set", CALIBRATION_SET, "-o", tmp_path / "scales.json",
+        "--cache", tmp_path / "asr.cache", "--cache-version", "11.0.0",
+    )  # fmt: skip
+    assert status == 2
+    assert "TensorRT 11.0.0 takes no calibration cache" in " ".join(err.split())
+    assert not list(tmp_path.iterdir())
 
 
 def said(capsys, *words):

@@ -59,3 +59,12 @@ def test_the_lines_of_the_hint_run_as_they_stand(folder: Path) -> None:
     assert isinstance(scales, trtforge.Scales)
     assert scales.num_clips == 2
     assert scales["mel"].amax > 1
+
+
+def test_lengths_that_it_does_not_take_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["build", str(folder / "fixed.onnx"), "-o", str(folder / "other.engine"), "--frames", "64", "300"]
+    assert main([*words, "--flavor", "tensorrt_rtx"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "--frames has no effect: the network fixes every length (mel: float32 [" in said
+    assert "hint leave it out" in said
+    assert not (folder / "other.engine").exists()

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import trtforge
-from tests.bundled import MODEL, TEST_SET, some_clips
+from tests.bundled import CALIBRATION_SET, MODEL, TEST_SET, some_clips
 from trtforge.errors import CalibrationError
 from trtforge.model import load_model, model_inputs
-from trtforge.pipeline.remarks import remark_clips_outside, remark_only_zeros
+from trtforge.pipeline.remarks import remark_clips_in_both, remark_clips_outside, remark_only_zeros
 from trtforge.profiles import OptimizationProfile
 from trtforge.report import FORMAT, render_html
 from trtforge.scales import Scales, TensorScale
@@ -26,6 +26,14 @@ def test_clips_that_the_engine_would_refuse_are_counted() -> None:
     assert f"they have {frames[4]} to {frames[5]}, and the engine would refuse them" in remark
     wide = OptimizationProfile({"mel": ((1, 80, 8), (1, 80, 64), (1, 80, frames[-1]))})
     assert remark_clips_outside(clips, features, inputs, [short, wide]) == []
+
+
+def test_clips_that_were_calibrated_on_are_no_test() -> None:
+    clips = some_clips(TEST_SET, 6)
+    (remark,) = remark_clips_in_both(clips.subset(clips.ids[:2]), clips)
+    assert remark.startswith("2 of 6 evaluated clips were calibrated on too: ")
+    assert remark_clips_in_both(some_clips(CALIBRATION_SET, 6), clips) == []
+    assert remark_clips_in_both(None, clips) == []
 
 
 def test_ranges_of_zeros_are_named() -> None:

@@ -102,8 +102,10 @@ def network(metadata):
 
 def test_the_network_says_how_it_is_read(decoder):
     assert CtcDecoder.for_model(network(decoder.metadata())) == decoder
-    text = json.dumps({"kind": "ctc", "vocabulary": list("ab"), "blank": 2, "output": "logits", "stride": 2})
-    assert CtcDecoder.for_model(network(text)) == CtcDecoder(("a", "b"), 2, "logits", 2)
+    text = json.dumps(
+        {"kind": "ctc", "vocabulary": list("abcd"), "blank": 4, "output": "logits", "stride": 2}
+    )
+    assert CtcDecoder.for_model(network(text)) == CtcDecoder(tuple("abcd"), 4, "logits", 2)
 
 
 @pytest.mark.parametrize(

@@ -208,11 +208,24 @@ class LogMel:
                 hint="name the input in the features: LogMel(input_name=...)",
             )
         if len(inputs) > 1:
-            raise ModelError(f"the features give only {gives}, the network takes {len(inputs)} inputs: {has}")
+            raise ModelError(
+                f"the features give only {gives}, the network takes {len(inputs)} inputs: {has}",
+                hint="export it without the others, such as lengths, by a module that computes them from the "
+                "features' shape; or calibrate with arrays in Python (trtforge.ArrayFeeds)",
+            )
         if found.dtype != "float32":
             raise ModelError(f"the features give {gives}, the network wants {found.dtype}: {found}")
         if len(found.shape) != 3:
-            raise ModelError(f"the features give {gives}, the network wants {len(found.shape)} axes: {found}")
+            raise ModelError(
+                f"the features give {gives}, the network wants {len(found.shape)} axes: {found}",
+                hint="what takes other features, or samples, is calibrated with arrays in Python "
+                "(trtforge.ArrayFeeds)",
+            )
+        if isinstance(found.shape[1], str) and found.shape[2] == self.num_mels:
+            raise ModelError(
+                f"the features give {gives}, the network wants the frames before the bands: {found}",
+                hint="export it with the bands before the frames, by a module that transposes first",
+            )
         if isinstance(found.shape[1], int) and found.shape[1] != self.num_mels:
             raise ModelError(
                 f"the features give {gives}, the network wants {found.shape[1]} bands: {found}",

@@ -74,9 +74,9 @@ def features_for_model(model: ModelSource) -> Features:
     if text is None:
         raise ModelError(
             f"the network does not say how its input is made: its metadata has no {FEATURES_KEY!r}",
-            hint="state the features yourself, for example LogMel(sampling_rate=16000, num_mels=80), or "
-            f"store json.dumps(features.to_json()) under {FEATURES_KEY!r} with onnx.helper.set_model_props",
-            settings=("features",),
+            hint="state it once, as it was trained: trtforge annotate MODEL --sampling-rate 16000 "
+            "--hop-length 160 -o ONNX, or in Python trtforge.annotate with "
+            "LogMel(sampling_rate=16000, num_mels=80)",
         )
     source = f"the network's metadata {FEATURES_KEY!r}"
     try:

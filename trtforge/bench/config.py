@@ -48,7 +48,8 @@ class BenchConfig:
     settle_s : most time to warm up at a shape, in seconds; it ends before where three windows of calls in a
         row have medians within ``settle_tolerance``.
     settle_tolerance : as a fraction.
-    frame_s : duration of one frame, in seconds, for the real-time factor.
+    frame_s : duration of one frame, in seconds, for the real-time factor; None for what the network's
+        features say, or 0.01 where it names none.
     profiles : ``each`` builds engines with one optimization profile for each shape, ``wide`` with one for all
         of them, which builds faster.
     optimization_level : of TensorRT's builder; None leaves the library's default.
@@ -67,7 +68,7 @@ class BenchConfig:
     max_calls: int = 300
     settle_s: float = 10.0
     settle_tolerance: float = 0.02
-    frame_s: float = 0.01
+    frame_s: float | None = None
     profiles: Profiles = "each"
     optimization_level: int | None = None
     num_threads: int | None = None
@@ -80,7 +81,7 @@ class BenchConfig:
                 raise ConfigError(f"{name} must be 1 or more, got {getattr(self, name)}", settings=(name,))
         for name in ("latency_s", "burst_s", "settle_s", "settle_tolerance", "frame_s", "timeout_s"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
+            if value is not None and not (math.isfinite(value) and value > 0):
                 raise ConfigError(f"{name} must be above 0, got {value}", settings=(name,))
         if self.num_threads is not None and self.num_threads < 1:
             raise ConfigError(f"num_threads must be 1 or more, got {self.num_threads}")

@@ -216,6 +216,7 @@ class _Stage:
 
     def _measure_case(self, case: Case, specs: Any, members: Sequence[Member]) -> list[dict[str, Any]]:
         subject, config = self._subject, self._config
+        frame_s = config.frame_s or subject.frame_s()
         head = {"network": subject.name, "batch": case.batch, "frames": case.frames}
         rows: dict[str, dict[str, Any]] = {
             member.contender.name: {**head, "contender": member.contender.name} for member in members
@@ -252,7 +253,7 @@ class _Stage:
         for member in ready:
             row = rows[member.contender.name]
             if "failed" not in row:
-                row |= summarize(turns[member.contender.name], case, frame_s=config.frame_s)
+                row |= summarize(turns[member.contender.name], case, frame_s=frame_s)
                 row["device_bytes"] = member.device_bytes
                 try:
                     member.ask("release")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trtforge.audio import ClipSet
+from trtforge.audio import ClipSet, features_from_json
 from trtforge.bench.config import BenchConfig, Case
 from trtforge.bench.contenders import Contender
-from trtforge.errors import ConfigError
-from trtforge.model import TensorSpec, load_model, model_inputs, model_outputs
+from trtforge.errors import ConfigError, ModelError
+from trtforge.model import FEATURES_KEY, TensorSpec, load_model, model_inputs, model_metadata, model_outputs
 
 Rows = Mapping[str, NDArray[Any]]
 _NUM_ROWS = 32
@@ -95,6 +96,16 @@ class Subject:
             spec.name: generator.standard_normal((_NUM_ROWS, *shape_of(spec, case)[1:])).astype(spec.dtype)
             for spec in inputs
         }
+
+    def frame_s(self) -> float:
+        """Return the duration of a frame in seconds: as the network's features say, or else 10 ms."""
+        said = model_metadata(load_model(self.model)).get(FEATURES_KEY)
+        try:
+            features = features_from_json(json.loads(said or "{}"))
+        except (ModelError, ValueError):  # none, or of a kind of someone else's
+            return 0.01
+        seconds = 1000
+        return seconds / (features.num_frames(seconds * features.sampling_rate) - 1)
 
     def lacks(self, contender: Contender, *, has_gpu: bool) -> str | None:
         """Say what a contender needs that is not there, or None."""

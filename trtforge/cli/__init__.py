@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from trtforge.errors import TrtforgeError
+
+_PACKAGE = Path(__file__).parents[1]
 
 COMMANDS = {
     "compile": "clips and a network in; a calibrated engine and its report out",
+    "annotate": "state in a network how its input is made and its output is read",
     "calibrate": "observe a network on clips and choose INT8 ranges",
     "audit": "say what a calibration set lacks and whether it is large enough",
     "smooth": "move outlier channels of a transformer into its weights, before it is calibrated",
@@ -73,7 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = make_parser(command).parse_args(words)
     errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     try:
-        status: int | None = args.run(args)
+        with _told_warnings(errors):
+            status: int | None = args.run(args)
     except (AccuracyError, PrecisionError) as error:
         _explain(errors, error, args)
         return 1
@@ -88,6 +101,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         _leave_at_once_where_a_library_works()
         return 130
     return status or 0
+
+
+@contextlib.contextmanager
+def _told_warnings(console: Console) -> Iterator[None]:
+    """Print what trtforge warns of as a line for people; warnings of other packages stay as they are."""
+    from rich.markup import escape
+
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if category is RuntimeWarning and Path(filename).is_relative_to(_PACKAGE):
+                console.print(f"[yellow]note: {escape(str(message))}[/]")
+            else:
+                others(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show
+        yield
 
 
 def _leave_at_once_where_a_library_works() -> None:
@@ -109,14 +147,9 @@ def options_of(args: argparse.Namespace, setting: str) -> tuple[str, ...]:
     return (f"--{setting.replace('_', '-')}",) if setting in vars(args) else ()
 
 
-def _explain(console: object, error: object, args: argparse.Namespace) -> None:
-    from rich.console import Console
+def _explain(console: Console, error: TrtforgeError, args: argparse.Namespace) -> None:
     from rich.markup import escape
 
-    from trtforge.errors import TrtforgeError
-
-    assert isinstance(console, Console)  # noqa: S101 - narrows the type
-    assert isinstance(error, TrtforgeError)  # noqa: S101 - narrows the type
     console.print(f"[bold red]error[/] [dim]{error.code}[/]  {escape(error.message)}")
     if error.hint:
         console.print(f"[bold]hint[/]   {escape(error.hint)}")

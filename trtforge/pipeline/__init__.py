@@ -1,5 +1,6 @@
 """The stages wired together: what most people call."""
 
+from trtforge.pipeline.annotating import annotate
 from trtforge.pipeline.artifacts import Compilation
 from trtforge.pipeline.auditing import CLEAN, audit, make_orders, observe_clips
 from trtforge.pipeline.calibration import calibrate, observe
@@ -24,6 +25,7 @@ __all__ = [
     "FrontierTiming",
     "Search",
     "Smoothing",
+    "annotate",
     "audit",
     "build_fastest",
     "calibrate",

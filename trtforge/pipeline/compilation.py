@@ -48,6 +48,7 @@ from trtforge.pipeline.fastest import ONE_PRECISION, build_fastest
 from trtforge.pipeline.lowering import lower
 from trtforge.pipeline.quantization import quantize, quantize_weights, rest_for
 from trtforge.pipeline.remarks import (
+    remark_clips_in_both,
     remark_clips_outside,
     remark_engine_not_run,
     remark_only_zeros,
@@ -294,6 +295,7 @@ def compile(  # noqa: A001 - the word users look for
         accuracy = _evaluate(original, network, engine, engine.manifest.precision, test_set, stage)
         stage.note(_summarize(accuracy))
     remarks += remark_engine_not_run(accuracy)
+    remarks += remark_clips_in_both(calibration_set, test_set)
     remarks += remark_clips_outside(test_set, features, model_inputs(source), profiles)
     made = replace(made, accuracy=accuracy, report=report(accuracy=accuracy, remarks=remarks))
     if output is not None:

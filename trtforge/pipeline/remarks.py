@@ -56,6 +56,18 @@ def remark_clips_outside(
     ]
 
 
+def remark_clips_in_both(calibration_set: ClipSet | None, test_set: ClipSet) -> list[str]:
+    """Count the clips that were evaluated and calibrated on, by their audio."""
+    heard = {clip.sha256 for clip in calibration_set or ()}
+    num_both = sum(clip.sha256 in heard for clip in test_set)
+    if not num_both:
+        return []
+    return [
+        f"{num_both} of {len(test_set)} evaluated clips were calibrated on too: what INT8 costs on other "
+        "speech may be more. Evaluate on other speakers and sentences."
+    ]
+
+
 def remark_quiet(quiet: Mapping[str, float], num_clips: int) -> list[str]:
     """Name clips that are nearly silent, and say how many there are.
 

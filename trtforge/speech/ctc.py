@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from trtforge.errors import ConfigError, ExecutionError, InputError, ModelError
 from trtforge.model import DECODER_KEY, ModelSource, load_model, model_metadata, model_outputs
 from trtforge.speech.ctc_beam import PrefixBeam
+
+if TYPE_CHECKING:
+    import onnx
 
 _EXAMPLE = '{"kind": "ctc", "vocabulary": ["a", "b"], "blank": 2, "output": "logits", "stride": 2}'
 
@@ -73,20 +76,32 @@ class CtcDecoder:
 
         Raises
         ------
-        ModelError : the key is missing or malformed, or names an output that the network does not have.
+        ModelError : the key is missing or malformed, or does not fit the network's outputs.
         """
         loaded = load_model(model)
         text = model_metadata(loaded).get(DECODER_KEY)
         if text is None:
             raise ModelError(
                 f"the network does not say how its output is read: its metadata lacks {DECODER_KEY!r}",
-                hint=f"add the key with a value such as {_EXAMPLE}, or make a CtcDecoder by hand",
+                hint="state it once: trtforge annotate MODEL --symbols FILE -o ONNX, or in Python "
+                "trtforge.annotate with a CtcDecoder",
             )
         decoder = cls._from_metadata(text)
-        names = [spec.name for spec in model_outputs(loaded)]
-        if decoder.output not in names:
-            raise ModelError(f"{DECODER_KEY} reads output {decoder.output!r}, the network has {names}")
+        decoder.check(loaded)
         return decoder
+
+    def check(self, model: onnx.ModelProto) -> None:
+        """Raise `ModelError` unless the network has the output, with an axis of as many symbols."""
+        specs = {spec.name: spec for spec in model_outputs(model)}
+        found = specs.get(self.output)
+        if found is None:
+            raise ModelError(f"the decoder reads output {self.output!r}, the network has {list(specs)}")
+        symbols = found.shape[2] if len(found.shape) == 3 else None
+        if found.shape and (symbols is None or (isinstance(symbols, int) and symbols != self.num_symbols)):
+            raise ModelError(
+                f"the decoder reads [batch, time, {self.num_symbols}], the network gives {found}",
+                hint=f"the vocabulary has {len(self.vocabulary)} symbols and the blank is {self.blank}",
+            )
 
     @classmethod
     def _from_metadata(cls, text: str) -> CtcDecoder:
