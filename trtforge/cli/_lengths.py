@@ -80,8 +80,9 @@ def _column(path: Path, column: str) -> tuple[list[float], int]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            if column not in (reader.fieldnames or ()):
-                raise ProfileError(f"{path} has no column {column!r}, only {reader.fieldnames}")
+            columns = list(reader.fieldnames or ())
+            if column not in columns:
+                raise ProfileError(f"{path} has no column {column!r}, only {columns}")
             for row in reader:
                 if cell := (row[column] or "").strip():
                     numbers.append(_number(cell, f"{where}, line {reader.line_num},"))
