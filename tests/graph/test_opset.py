@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from tests.graph.networks import Net, assert_same_outputs, check, feed, run
+from tests.graph.networks import Net, assert_same_outputs, check, feed, max_scales, run
 from trtforge.errors import QuantizationError
+from trtforge.graph import describe, prepare, quantize_graph, tensors_to_observe
 from trtforge.graph.opset import opset_of, raise_opset
 
 
@@ -46,6 +47,23 @@ def test_older_networks_go_through_the_converter():
     # Until opset 12 softmax ran over all axes from the given one on.
     np.testing.assert_allclose(run(raised, arrays)["y"].sum((1, 2)), [1, 1], rtol=1e-5)
     assert_same_outputs(model, raised)
+
+
+def test_tensors_keep_the_names_that_scales_have():
+    net = Net()
+    scale = net.constant("twice", np.array([1, 1, 2, 2], np.float32))
+    x = net.conv("x", "first", (16, 4, 3, 3))
+    for name in ("up", "up.again"):
+        x = net.node("Upsample", [x, scale], name, mode="nearest")
+    net.conv(net.conv(x, "second", (8, 16, 3, 3)), "y", (4, 8, 1, 1))
+    model = prepare(net.model({"x": [1, 4, 5, 5]}, {"y": [1, 4, 20, 20]}, opset=9, ir_version=4))
+    raised = raise_opset(copy(model), 19)
+    made = [name for node in raised.graph.node for name in node.output]
+    assert set(made) >= {"first", "up", "up.again", "second", "y"}
+    assert_same_outputs(model, raised)
+    quantized = quantize_graph(model, max_scales(model, tensors_to_observe(model)))
+    check(quantized)
+    assert describe(quantized).counts == {"int8": 3}
 
 
 def test_an_operator_that_cannot_be_carried_over_is_an_error():

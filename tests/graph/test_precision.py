@@ -356,3 +356,20 @@ def test_layers_without_a_name_keep_what_they_are_known_by():
         typed = to_float16(parsed(text, w=SQUARE), **options)
         assert [layer.name for layer in describe(typed).layers] == ["a", "y"]
     assert kept_float32(typed) == {"y": "asked for"}
+
+
+def test_group_normalization_is_typed_though_onnx_infers_nothing_of_it():
+    net = Net()
+    x = net.conv("x", "first", (16, 8, 3))
+    ones = net.constant("ones", np.ones(16, np.float32))
+    x = net.node("GroupNormalization", [x, ones, net.normal("shift", 16)], "norm", num_groups=4)
+    net.conv(net.node("Relu", [x], "relu"), "y", (16, 16, 3))
+    model = net.model({"x": ["n", 8, "t"]}, {"y": ["n", 16, "t"]}, opset=21, ir_version=10)
+    assert infer_types(model)["relu"] == infer_types(model)["first"]
+    half = to_float16(prepare(model))
+    check(half)
+    assert kept_float32(half) == {"norm": "GroupNormalization is computed in FP32"}
+    assert describe(half).counts == {"float16": 2}
+    arrays = feed(model)
+    assert snr_db(run(model, arrays)["y"], run(half, arrays)["y"]) > 55.0
+    assert build_rtx(half) > 1000

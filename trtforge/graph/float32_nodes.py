@@ -46,8 +46,8 @@ _HOLDERS = frozenset({
 # fmt: on
 # They read the bits of their input, whose number a cast would change.
 _BITWISE = frozenset({"BitCast"})
-# TensorRT-RTX 1.7 fails to build them in BF16: "Could not infer output types for operation: deconv".
-_NOT_BUILT_IN_BFLOAT16 = frozenset({"ConvTranspose"})
+# TensorRT-RTX 1.7 refuses to read or build them in BF16.
+_NOT_BUILT_IN_BFLOAT16 = frozenset({"ConvTranspose", "GRU", "HardSwish", "Mish"})
 
 
 def float32_nodes(

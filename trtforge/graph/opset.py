@@ -8,7 +8,7 @@ import numpy as np
 
 from trtforge.errors import QuantizationError
 from trtforge.graph.index import GraphIndex, attribute
-from trtforge.model import nested_graphs
+from trtforge.model import all_graphs, nested_graphs
 
 if TYPE_CHECKING:
     import onnx
@@ -134,3 +134,22 @@ def _restore(raised: onnx.ModelProto, model: onnx.ModelProto) -> None:
     del raised.metadata_props[:]
     raised.metadata_props.extend(model.metadata_props)
     raised.producer_name, raised.producer_version = model.producer_name, model.producer_version
+    _restore_names(raised.graph, model.graph)
+
+
+def _restore_names(raised: onnx.GraphProto, graph: onnx.GraphProto) -> None:
+    """Give tensors that the converter renamed, as the output of ``Upsample``, the name that scales have."""
+    before = {name: node for node in graph.node for name in node.output if name}
+    made = {name for node in raised.node for name in node.output}
+    names: dict[str, str] = {}
+    # Readers come before makers, so that a chain of renamed tensors is followed to its start.
+    for node in reversed(raised.node):
+        reader = before.get(names.get(node.output[0], node.output[0])) if node.output else None
+        for old, new in zip(reader.input, node.input, strict=False) if reader else ():
+            if old in before and old not in made and new in made and new not in before:
+                names[new] = old
+    for node in (node for body in all_graphs(raised) for node in body.node):
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    for value in raised.value_info:
+        value.name = names.get(value.name, value.name)

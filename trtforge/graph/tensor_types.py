@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from trtforge.errors import ModelError
 from trtforge.external_data import tensor_bytes
+from trtforge.model import all_graphs
 
 if TYPE_CHECKING:
     import onnx
 
 # A constant up to this size keeps its value during inference: it may be a shape that others follow from.
 _SMALL_BYTES = 1024
+# ONNX infers nothing of them; their output has the type and shape of their first input.
+_NOT_INFERRED = frozenset({"GroupNormalization"})
 
 Axis: TypeAlias = "int | str | None"
 
@@ -92,6 +95,9 @@ def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
         onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
         for tensor in large
     )
+    for node in (node for body in all_graphs(graph) for node in body.node):
+        if node.op_type in _NOT_INFERRED and not node.domain:
+            node.CopyFrom(onnx.helper.make_node("Identity", node.input[:1], node.output))
     return onnx.ModelProto(
         ir_version=max(model.ir_version, 4),
         opset_import=model.opset_import,
