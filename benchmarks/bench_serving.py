@@ -263,7 +263,7 @@ def summary(result: Mapping[str, Any]) -> str:
     return table(("what", "measured"), rows, right=1) + (
         f"\n\n{result['seconds']:g} seconds of load and {result['calm_seconds']:g} of calm, deadline "
         f"{result['deadline_seconds']:g} s, by `{run['command']}` on {run['machine']['processor']}, "
-        f"{run['machine']['num_cpus']} cores, {run['date']}; a process of its own on the same cores sends."
+        f"{run['machine']['num_cpus']} cores, {run['date']}; the load comes from another process on them."
     )
 
 
