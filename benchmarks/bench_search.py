@@ -40,7 +40,7 @@ ROOT = Path(__file__).parents[1]
 MODEL = ROOT / "examples/models/asr_en/asr_en.onnx"
 RESULT = ROOT / "benchmarks/results/search.json"
 PLOT = ROOT / "docs/images/search.svg"
-PAGE = ROOT / "docs/search.md"
+PAGE = ROOT / "docs/layer-search.md"
 _PACKAGES = ("tensorrt", "cuda-python", "numpy", "onnx", "onnxruntime")
 BUDGETS = {
     "word errors": AccuracyBudget(wer_increase=0.003, stratum_wer_increase=0.005),

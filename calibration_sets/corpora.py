@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from trtforge._optional import require
 from trtforge.audio import ClipSet
 from trtforge.audio.rows import Column
 from trtforge.errors import ClipSetError, TrtforgeError
@@ -127,9 +128,9 @@ def stream_hub(repository: str, config: str | None, split: str) -> Any:
     config : its configuration, None for the only one.
     split : such as ``validation``.
     """
-    from datasets import load_dataset
-
-    return load_dataset(repository, config, split=split, streaming=True)
+    return require("datasets", "stream a corpus").load_dataset(
+        repository, config, split=split, streaming=True
+    )
 
 
 def stream_files(source: Path | None, describe: Callable[[str], Row | None]) -> Any:

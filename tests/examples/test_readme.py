@@ -29,3 +29,9 @@ def test_the_python_example_prints_rates_and_a_clip(
 def test_prose_is_no_wider_than_120_characters() -> None:
     wide = [line for line in README.splitlines() if len(line) > 120 and not line.startswith("|")]
     assert wide == []
+
+
+def test_no_page_has_the_name_of_one_that_sphinx_writes_itself() -> None:
+    pages = {path.stem for path in (ROOT / "docs").glob("*.md")}
+    assert "index" in pages
+    assert pages.isdisjoint({"search", "genindex", "py-modindex"})
