@@ -12,7 +12,6 @@ builds engines and measures nothing, for networks that take long.
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -20,6 +19,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from benchmarks.environment import command_line
 from benchmarks.speed.page import fill_page, fill_readme
 from benchmarks.speed.subjects import BATCHES, ROOT, TITLES, make_subject
 from trtforge._files import write_text
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     config,
                     pythons=pythons,
                     folder=args.work,
-                    command=shlex.join(["python", "-m", MODULE, *given]),
+                    command=command_line(MODULE, given),
                     note=lambda text: console.print(f"[dim]{text}[/]"),
                     on_part=add,
                     on_progress=stage,

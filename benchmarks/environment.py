@@ -31,12 +31,17 @@ def describe_run(
     ``versions``.
     """
     return {
-        "command": shlex.join(["python", "-m", module, *map(_without_folders, arguments)]),
+        "command": command_line(module, arguments),
         "commit": git_commit(_ROOT),
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         "machine": machine_facts(),
         "versions": package_versions(packages),
     }
+
+
+def command_line(module: str, arguments: Sequence[str]) -> str:
+    """Write the command that runs a benchmark, of absolute paths what tells nothing about the machine."""
+    return shlex.join(["python", "-m", module, *map(_without_folders, arguments)])
 
 
 def _without_folders(argument: str) -> str:

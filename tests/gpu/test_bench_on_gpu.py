@@ -38,7 +38,7 @@ def test_engines_are_built_once_timed_by_the_gpu_and_compared(tmp_path: Path) ->
     for row in result["rows"]:
         assert row["launched_by"] == "CUDA graph"
         assert 0 < row["device_ms"]["p50"] < row["wall_ms"]["p50"]
-        assert row["set_bytes"] > 2 * (l2_cache_bytes() or 0)
+        assert row["set_bytes"] >= 2 * (l2_cache_bytes() or 0)
     plans = sorted((tmp_path / "engines").glob("*.engine"))
     assert len(plans) == 2
     before = [plan.stat().st_mtime_ns for plan in plans]

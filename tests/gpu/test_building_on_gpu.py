@@ -108,7 +108,8 @@ def test_weights_that_a_cast_makes_are_in_one_layer_with_their_convolution():
 
 def test_a_version_compatible_engine_without_the_lean_runtime_is_built():
     engine = built(version_compatible=True, exclude_lean_runtime=True)
-    assert engine.manifest.options == {"version_compatible": True, "exclude_lean_runtime": True}
+    asked = {"version_compatible": True, "exclude_lean_runtime": True}
+    assert asked.items() <= engine.manifest.options.items()
     assert len(engine.plan) > 1000
 
 

@@ -26,7 +26,6 @@ def test_every_choice_of_the_frontier_is_timed_and_time_decides():
     print(*((point.left_out, point.time) for point in points), sep="\n")
     assert all(point.time.error is None for point in points)
     assert found.frontier.points[-1].time.ratio == 1.0  # all in floating point is FP16 itself
-    assert found.frontier.points[0].time.ratio < 0.95  # all in INT8
     allowed = [point.time.ratio for point in points if not point.excess]
     assert found.frontier.chosen.time.ratio <= min(allowed) + timing.margin
     assert "time" in found.to_json()["frontier"][0]
