@@ -7,13 +7,15 @@ Windows of noise, each with so many forced symbols: no symbol ends a row. Stages
 ``encode``, ``look`` (what language and silence are read from), ``seat`` (an input's keys and values into its
 row), ``decode``, ``align`` (the aligner), ``warp`` (word times on the host). Every stage is timed to its end,
 so that none hides behind another; the first pass is not counted. The networks are written by the interpreter
-that has PyTorch, once; it times ``transformers`` in FP16 in the same run.
+that has PyTorch, once; it times ``transformers`` in FP16 in the same run, and with ``--ctranslate2`` what
+faster-whisper runs on.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -187,6 +189,7 @@ def main(arguments: list[str] | None = None) -> int:
         "build_seconds": None,
         "passes": [],
         "transformers": None,
+        "ctranslate2": None,
     }
     if options.device == "gpu":
         gpus()
@@ -201,17 +204,26 @@ def main(arguments: list[str] | None = None) -> int:
         print(result["passes"][-1], flush=True)
         write_text(options.output, to_text(result))
     networks.close()
-    if options.device == "gpu" and not options.no_transformers:
+    peers = {"transformers": not options.no_transformers, "ctranslate2": options.ctranslate2}
+    for peer in (name for name, wanted in peers.items() if wanted and options.device == "gpu"):
+        result[peer] = time_peer(peer, options)
+        print(peer, result[peer], flush=True)
+        write_text(options.output, to_text(result))
+    return 0
+
+
+def time_peer(peer: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Time another program on the same windows; where it fails, that is told, and no pass is lost."""
+    try:
         told = in_torch(
             options.torch_python,
-            "benchmarks.whisper.transformers_speed",
+            f"benchmarks.whisper.{peer}_speed",
             *("--shape", options.shape, "--windows", str(options.windows)),
             *("--symbols", str(options.symbols), "--batches", *map(str, options.batches)),
         )
-        result["transformers"] = json.loads(told.splitlines()[-1])
-        print(result["transformers"], flush=True)
-    write_text(options.output, to_text(result))
-    return 0
+    except subprocess.CalledProcessError as error:
+        return {"failed": f"ended with status {error.returncode}"}
+    return dict(json.loads(told.splitlines()[-1]))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -229,8 +241,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--build-only", nargs="+", choices=PARTS, metavar="PART", help="build these and end")
     parser.add_argument("--optimization-level", type=int, metavar="N")
     parser.add_argument("--repeats", type=int, default=3, metavar="N")
-    parser.add_argument("--batches", type=int, nargs="+", default=[32, 64, 120], help="of transformers")
+    parser.add_argument("--batches", type=int, nargs="+", default=[32, 64, 120], help="of the others")
     parser.add_argument("--no-transformers", action="store_true")
+    parser.add_argument("--ctranslate2", action="store_true", help="time it too")
     return parser
 
 

@@ -48,6 +48,30 @@ def test_every_window_gets_its_symbols_and_every_stage_is_timed(tmp_path):
         assert 0 < sum(one["stages"].values()) <= one["total_seconds"] * 1.01
 
 
+def test_ctranslate2_is_given_the_same_network(tmp_path):
+    ctranslate2 = pytest.importorskip("ctranslate2")
+    import torch
+    from transformers.generation import GenerationMixin
+
+    from benchmarks.whisper import ctranslate2_speed
+
+    bands, no_times = ctranslate2_speed.convert("tiny", str(tmp_path))
+    theirs = ctranslate2.models.Whisper(str(tmp_path), device="cpu", compute_type="float32")
+    features, prompt = torch.randn(2, bands, 3000), [checkpoint.START] * 3 + [no_times]
+    assert ctranslate2_speed.run(theirs, features, 6, 2, no_times) == 12
+    found = theirs.generate(
+        ctranslate2.StorageView.from_array(features.numpy()),
+        [prompt] * 2, beam_size=1, max_length=12, suppress_blank=False, suppress_tokens=[checkpoint.STOP],
+    )  # fmt: skip
+    with torch.no_grad():
+        wanted = GenerationMixin.generate(
+            checkpoint.make_checkpoint("tiny"),
+            input_features=features, decoder_input_ids=torch.tensor([prompt] * 2),
+            min_new_tokens=6, max_new_tokens=6, do_sample=False,
+        )  # fmt: skip
+    assert [one.sequences_ids[0] for one in found] == wanted[:, -6:].tolist()
+
+
 def test_shapes_are_those_of_the_checkpoints():
     width, layers, heads, bands, symbols = checkpoint.SHAPES["large-v3"]["sizes"]
     assert (width // heads, layers, bands, symbols) == (64, 32, 128, 51866)
