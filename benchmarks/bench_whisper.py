@@ -144,8 +144,6 @@ def one_pass(
 
 def build_missing(options: argparse.Namespace) -> dict[str, float]:
     """Build the engines that the folder lacks, and return the seconds that each took, now or before."""
-    noted = options.work / "build_seconds.json"
-    seconds: dict[str, float] = json.loads(noted.read_text()) if noted.is_file() else {}
     for part in options.build_only or PARTS:
         if not (options.work / f"{part}.engine").is_file():
             began = time.perf_counter()
@@ -157,10 +155,11 @@ def build_missing(options: argparse.Namespace) -> dict[str, float]:
                 config=BuildConfig(precision="float16", optimization_level=options.optimization_level),
                 parts=(part,),
             )
-            seconds[part] = round(time.perf_counter() - began, 1)
-            noted.write_text(json.dumps(seconds))
-            print("built", part, seconds[part], flush=True)
-    return seconds
+            took = round(time.perf_counter() - began, 1)
+            # A file each, since parts may be built side by side.
+            (options.work / f"{part}.seconds").write_text(str(took))
+            print("built", part, took, flush=True)
+    return {path.stem: float(path.read_text()) for path in sorted(options.work.glob("*.seconds"))}
 
 
 def _used_bytes(options: argparse.Namespace) -> int | None:
