@@ -28,7 +28,7 @@ def test_a_profile_says_which_limit_to_raise():
             ((1, 1), (1, 9), (1, 8)),
             r"opt \(1, 9\) exceeds max \(1, 8\); raise axis 1 of max to 9 or lower opt",
         ),
-        (((0, 1), (1, 1), (1, 1)), r"min \(0, 1\) has an axis below 1"),
+        (((-1, 1), (1, 1), (1, 1)), r"min \(-1, 1\) has an axis below 0"),
         (((1,), (1, 1), (1, 1)), "differ in rank"),
         (((1,), (1,)), "wanted min, opt and max shapes, got 2 values"),
     ],

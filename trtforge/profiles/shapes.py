@@ -61,7 +61,7 @@ class ShapeRange:
         axes = zip(self.min, self.max, strict=True)
         return f"({', '.join(f'{low}' if low == high else f'{low} to {high}' for low, high in axes)})"
 
-    def check(self, name: str, *, least: int | None = 1) -> None:
+    def check(self, name: str, *, least: int | None = 0) -> None:
         """Raise ProfileError, naming the input, unless the three agree and no size is below ``least``."""
         ranks = {len(self.min), len(self.opt), len(self.max)}
         if len(ranks) > 1:
@@ -99,7 +99,7 @@ class OptimizationProfile:
 
     Raises
     ------
-    ProfileError : a range is empty or of mixed rank, a size is not positive, or an input has both.
+    ProfileError : a range is empty or of mixed rank, a size is negative, or an input has both.
     """
 
     shapes: Mapping[str, ShapeRange]
@@ -110,7 +110,7 @@ class OptimizationProfile:
             given = getattr(self, kind)
             ranges = {name: _as_range(name, value) for name, value in given.items()}
             for name, value in ranges.items():
-                value.check(name, least=1 if kind == "shapes" else None)
+                value.check(name, least=0 if kind == "shapes" else None)
             object.__setattr__(self, kind, ranges)
         both = sorted(self.shapes.keys() & self.values.keys())
         if both:
