@@ -31,6 +31,7 @@ OPTIONS = {
     "budget": ("--max-wer-increase", "--max-stratum-wer-increase", "--min-snr"),
     "min_clips": ("--min-clips",),
     "num_processes": ("--processes",),
+    "journal": ("--output",),
     "profiles": ("--frames", "--profiles"),
     "frame_counts": ("--frames",),
     "timing": ("--time",),
