@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
     from trtforge.cli.inspect import scales_table
     from trtforge.model import load_model
     from trtforge.pipeline import observe
-    from trtforge.pipeline.calibration import scales_from, summarize_scales
+    from trtforge.pipeline.calibration import remark_ranges, scales_from, summarize_scales
     from trtforge.pipeline.remarks import remark_quiet
 
     percentile = chosen_percentile(args)
@@ -118,7 +118,8 @@ def run(args: argparse.Namespace) -> None:
     if args.save_observations:
         observations.save(args.save_observations)
     console.print(scales_table(scales))
-    for remark in remark_quiet(feeds.quiet, len(feeds)):
+    poor = remark_ranges(observations, scales, model, exclude=args.exclude, attention=args.attention)
+    for remark in (*remark_quiet(feeds.quiet, len(feeds)), *poor):
         console.print(f"[yellow]note: {escape(remark)}[/]", soft_wrap=not console.is_terminal)
     print_path(console, "scales", args.output)
     if args.save_observations:
