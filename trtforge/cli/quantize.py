@@ -18,7 +18,7 @@ from trtforge.cli._outputs import check_outputs
 
 OPTIONS = {"dtype": ("--weights-only",)}
 # Options of one way that say nothing to the other.
-_WITH_SCALES = ("to", "attention", "keep_float")
+_WITH_SCALES = ("to", "attention", "keep_float", "assignment")
 _WITH_WEIGHTS_ONLY = ("block_size",)
 
 
