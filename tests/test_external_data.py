@@ -46,6 +46,18 @@ def test_one_file_is_enough_below_the_bound_and_an_old_second_one_goes(
     assert model_digest(load_model(tmp_path / "net.onnx")) == model_digest(quartznet())
 
 
+def test_weights_of_another_network_are_left_where_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as bound:
+        bound.setattr(external_data, "MAX_BYTES", 10_000)
+        save_model(quartznet(), tmp_path / "net.onnx")
+    (tmp_path / "net.onnx").rename(tmp_path / "fp32.onnx")
+    model = load_model(tmp_path / "fp32.onnx")
+    assert save_model(to_float16(prepare(model)), tmp_path / "net.onnx") == (tmp_path / "net.onnx",)
+    assert model_digest(load_model(tmp_path / "fp32.onnx")) == model_digest(model)
+
+
 @pytest.mark.usefixtures("small_bound")
 def test_weights_that_are_not_stored_raw_are_written_too(tmp_path: Path) -> None:
     values = np.arange(4000, dtype=np.float32)

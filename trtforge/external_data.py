@@ -37,8 +37,8 @@ def tensor_bytes(tensor: onnx.TensorProto) -> int:
 def save_model(model: onnx.ModelProto, path: str | os.PathLike[str]) -> tuple[Path, ...]:
     """Write a network; one above 1.9 GB with its weights in ``NAME.onnx.data`` beside it.
 
-    Both are written in full before the first takes its place. A weights file that an earlier network left
-    under this name is removed where it is no longer needed.
+    Both are written in full before the first takes its place. Where a network is replaced whose weights were
+    beside it under this name, and they are no longer needed, they are removed.
 
     Parameters
     ----------
@@ -54,9 +54,10 @@ def save_model(model: onnx.ModelProto, path: str | os.PathLike[str]) -> tuple[Pa
     OSError : a file cannot be written; what was there stands.
     """
     files = network_files(model, path)
-    write_together(files)
     weights = _weights_beside(Path(path))
-    if weights not in files:
+    is_left_over = weights not in files and weights.is_file() and _refers_to(Path(path), weights.name)
+    write_together(files)
+    if is_left_over:
         weights.unlink(missing_ok=True)
     return tuple(files)
 
@@ -94,6 +95,21 @@ def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _weights_beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.data")
+
+
+def _refers_to(path: Path, location: str) -> bool:
+    """Say whether a file is a network with weights at a location; another network may have them there."""
+    import onnx
+
+    try:
+        network = onnx.load(str(path), load_external_data=False)
+    except Exception:  # none is there, or it is something else: protobuf raises several unrelated kinds
+        return False
+    return any(
+        entry.key == "location" and entry.value == location
+        for tensor in network.graph.initializer
+        for entry in tensor.external_data
+    )
 
 
 def _apart(model: onnx.ModelProto, location: str) -> tuple[onnx.ModelProto, list[bytes]]:

@@ -44,9 +44,16 @@ def test_the_journal_of_another_search_is_refused(tmp_path):
     [
         ("{", "is no search journal"),
         ("{}", 'it lacks "format"'),
+        ('{"format": "trtforge.search_journal/1", "key": []}', "it does not say of which search"),
         (
             json.dumps({"format": "trtforge.search_journal/1", "key": KEY, "scores": [{"left_out": []}]}),
             "is a damaged search journal: KeyError",
+        ),
+        (
+            '{"format": "trtforge.search_journal/1", "key": {"model_sha256": "%s", "by": "layer"}, "scores": '
+            '[{"left_out": [], "score": {"snr_db": NaN, "cosine": 1.0, "words": null, "strata": {}}}]}'
+            % ("a" * 64),
+            "is a damaged search journal: ValueError.*a score is NaN",
         ),
     ],
 )

@@ -65,6 +65,10 @@ def test_blocks_that_are_not_offered_are_refused_with_the_option(
             ("--weights-only", "int4", "--keep-float", "last"),
             "--keep-float has no effect with --weights-only",
         ),
+        (
+            ("--weights-only", "int4", "--assignment", "a.json"),
+            "--assignment has no effect with --weights-only",
+        ),
         (("--scales", "scales.json", "--block-size", "32"), "--block-size has no effect with --scales"),
     ],
 )

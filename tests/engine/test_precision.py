@@ -1,5 +1,6 @@
 """The precision that a network holds, and the form in which a library is given it."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,28 @@ def test_fp16_scales_are_refused_by_a_library_that_takes_none():
         network_to_build(model, "int8", chosen)
     assert caught.value.hint == 'quantize with rest="float32", trtforge quantize --rest float32'
     assert network_to_build(model, "int8", flavor_for("tensorrt", "10.16.1"))[0] is model
+
+
+@pytest.mark.parametrize(
+    ("chosen", "warns"),
+    [
+        (flavor_for("tensorrt", "10.16.1"), False),
+        (flavor_for("tensorrt", "10.16.1").strongly_typed(), True),
+        (flavor_for("tensorrt_rtx", "1.7.1"), True),
+    ],
+    ids=["10", "10 strongly typed", "rtx"],
+)
+def test_fp32_between_quantizers_is_told_where_the_library_runs_it_so(chosen, warns):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        network_to_build(conv_net("float16", quantized=True, opset=19), "int8", chosen)
+        network_to_build(conv_net(), "float32", chosen)
+    assert not caught
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        network_to_build(conv_net(quantized=True), "int8", chosen)
+    said = f'is FP32, and {chosen} runs it so, which takes time: quantize with rest="float16"'
+    assert [said in str(warning.message) for warning in caught] == [True] * warns
 
 
 @pytest.mark.parametrize(

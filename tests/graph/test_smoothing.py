@@ -79,6 +79,27 @@ def test_constants_that_others_read_are_copied():
         *("g", "s", "w"),
         *("g_smoothed", "s_smoothed", "w_smoothed"),
     }
+    factors = np.full(32, 2.0, np.float32)
+    both = smooth_graph(model, {"n": factors, "m": factors})
+    assert_same_outputs(model, both)
+    assert len(both.graph.initializer) == 6  # the old ones, which nothing reads any more, are gone
+
+
+@pytest.mark.parametrize("gain_first", [False, True])
+def test_a_gain_without_shift_is_a_group(gain_first):
+    net = Net()
+    gain = net.constant(*gains())
+    net.node("Mul", [gain, "x"] if gain_first else ["x", gain], "n")
+    net.node("MatMul", ["n", net.normal("w", 32, 32)], "y")
+    model = net.model({"x": ["t", 32]}, {"y": ["t", 32]})
+    (group,) = smoothing_groups(model)
+    assert (group.tensor, group.constants, group.weights) == ("n", ("g",), (("w", 0),))
+    factors = np.linspace(0.5, 4, 32, dtype=np.float32)
+    smoothed = smooth_graph(model, {"n": factors})
+    assert_same_outputs(model, smoothed, atol=1e-3)
+    stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in smoothed.graph.initializer}
+    np.testing.assert_allclose(stored["g"], gains()[1] / factors, rtol=1e-6)
+    assert len(smoothed.graph.node) == 2
 
 
 def test_factors_by_hand():

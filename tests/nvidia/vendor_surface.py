@@ -41,6 +41,7 @@ OTHER_OBJECTS = {"large_networks.py", "layers.py", "machine.py", "layer_times.py
 _TIMING = next(option.have for option in OPTIONS if option.name == "timing_cache")
 _CONSTRAINED = next(option.have for option in OPTIONS if option.name == "prefer_float16")
 REACHED = {
+    "attention.py": lambda flavor: flavor.has_attention,
     "calibrators.py": lambda flavor: flavor.has_calibrators,
     "constraints.py": lambda flavor: flavor.generation in _CONSTRAINED and flavor.has_precision_flags,
     "debug_tensors.py": lambda flavor: flavor.has_debug_tensors,

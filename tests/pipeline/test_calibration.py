@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,25 @@ def test_arrays_serve_as_feeds() -> None:
     scales = trtforge.calibrate(MODEL, [{"mel": mel}], method="max")
     assert scales["mel"].amax == pytest.approx(float(np.abs(mel).max()), rel=1e-3)
     assert trtforge.calibrate(MODEL, ({"mel": mel} for _ in "a"), method="max") == scales  # type: ignore[arg-type]
+
+
+def test_a_range_that_cuts_off_most_of_the_energy_is_told() -> None:
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 17]>
+        net (float[batch, 16] gate, float[batch, 16] up) => (float[batch, 16] y) {
+            gated = Mul (gate, up)
+            y = MatMul (gated, w)
+        }
+    """)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.eye(16, dtype=np.float32), "w"))
+    rng = np.random.default_rng(0)
+    # The product of two heavy tails.
+    feeds = [{name: rng.standard_t(2.5, (8192, 16)).astype(np.float32) for name in ("gate", "up")}]
+    with pytest.warns(RuntimeWarning, match=r"By entropy, 1 of 1 tensors get a range .*'gated' \d+ dB where"):
+        trtforge.calibrate(model, feeds)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trtforge.calibrate(model, feeds, method="mse")
 
 
 def test_settings_are_judged_before_the_network_runs() -> None:

@@ -141,6 +141,15 @@ def test_an_unknown_choice_of_tensors_is_refused():
         observe(overflowing(), [feed(overflowing())], tensors="bfloat16")
 
 
+def test_a_network_of_one_16_bit_type_does_not_become_the_other():
+    half = trtforge.lower(overflowing())
+    assert describe(trtforge.lower(half)).counts == describe(half).counts
+    with pytest.raises(QuantizationError, match="the network is float16, and bfloat16 is made of"):
+        trtforge.lower(half, "bfloat16")
+    with pytest.raises(QuantizationError, match="the network is bfloat16, and float16 is made of float32"):
+        trtforge.lower(trtforge.lower(overflowing(), "bfloat16"))
+
+
 @pytest.mark.parametrize(("dtype", "precision"), [(np.float16, "bfloat16"), (np.float64, "float16")])
 def test_a_network_without_float32_is_refused_by_its_type(dtype, precision):
     net = Net()

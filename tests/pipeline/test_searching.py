@@ -2,6 +2,7 @@
 
 import io
 import json
+import multiprocessing
 from dataclasses import replace
 from importlib.metadata import version
 
@@ -17,7 +18,14 @@ from trtforge.checks import Timings
 from trtforge.cli import main
 from trtforge.cli.search import frontier_table
 from trtforge.engine import BuildConfig
-from trtforge.errors import ConfigError, NoGpuError, ProfileError, QuantizationError, ScalesError
+from trtforge.errors import (
+    ConfigError,
+    ExecutionError,
+    NoGpuError,
+    ProfileError,
+    QuantizationError,
+    ScalesError,
+)
 from trtforge.graph import describe
 from trtforge.nvidia import gpus
 from trtforge.nvidia.selection import flavor_for
@@ -118,10 +126,62 @@ def test_what_cannot_be_searched_is_refused(scales):
         search(network(), scales, feeds(1))
     with pytest.raises(ScalesError, match="the scales belong to another network"):
         search(MODEL, scales, feeds(1), budget=BUDGET)
-    with pytest.raises(ConfigError, match="num_processes must be at least 1, got 0"):
+    with pytest.raises(ConfigError, match="num_processes must be a whole number of 1 or more, got 0"):
         search(network(), scales, feeds(1), budget=BUDGET, num_processes=0)
-    with pytest.raises(ConfigError, match="max_points must be at least 2, got 1"):
-        search(network(), scales, feeds(1), budget=BUDGET, max_points=1)
+    with pytest.raises(ConfigError, match=r"max_points must be a whole number of 2 or more, got 2\.5"):
+        search(network(), scales, feeds(1), budget=BUDGET, max_points=2.5)
+    silent = feeds(1)
+    silent[0]["x"][0] = np.nan
+    with pytest.raises(ExecutionError, match="gives NaN or infinities in FP32 on 1 of 1 clips; the first is"):
+        search(network(), scales, silent, budget=BUDGET)
+
+
+def test_a_layer_whose_int8_gives_infinities_is_left_out_whatever_the_budget(tmp_path):
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 17]>
+        net (float[batch, 16, 2] x) => (float[batch, 16, 2] y) <float[2] fall = {1, 0.001}> {
+            [fine] a = Conv (x, w)
+            b = Mul (a, fall)
+            [small] c = Conv (b, w)
+            y = Reciprocal (c)
+        }
+    """)
+    model.graph.initializer.append(numpy_helper.from_array(np.eye(16, dtype=np.float32)[:, :, None], "w"))
+    x = np.ones((1, 16, 2), np.float32)  # of b, 0.001 is below half a step of INT8, and y becomes infinite
+    scales = calibrate(model, [{"x": x}], method="max")
+    found = search(model, scales, [{"x": x}], budget=AccuracyBudget(snr_db=0.0))
+    assert found.assignment.keep_float == ("small",)
+    assert found.everything.num_nonfinite == 1
+    assert found.frontier.points[0].excess[0] == "NaN or infinities in the output of 1 clips"
+    console = Console(file=io.StringIO(), width=120)
+    console.print(frontier_table(found))
+    assert "NaN" in console.file.getvalue()
+    found.save(tmp_path)
+    assert "000<" not in (tmp_path / "frontier.svg").read_text()  # the plot's scale does not go to -1000 dB
+    assert json.loads((tmp_path / "search.json").read_text())["everything"]["num_nonfinite"] == 1
+
+
+def test_a_process_that_is_ended_from_outside_is_told(scales, tmp_path):
+    def end_one(done, _):
+        multiprocessing.active_children()[0].kill()
+
+    path = tmp_path / "journal.json"
+    with pytest.raises(ExecutionError, match="one of 2 processes that score networks was ended") as caught:
+        search(network(), scales, feeds(1), budget=BUDGET, journal=path, num_processes=2, on_progress=end_one)
+    assert "use fewer processes" in caught.value.hint
+    assert json.loads(path.read_text())["scores"]
+
+
+def test_a_bound_on_strata_that_judges_none_is_told(tmp_path):
+    clips = some_clips(TEST_SET, 2)
+    scales = calibrate(MODEL, clips.feeds(_features()), method="max")
+    alone = AccuracyBudget(stratum_wer_increase=0.1)
+    with pytest.raises(ConfigError, match="no stratum has 30 clips or more, so the bound on strata"):
+        search(MODEL, scales, clips, budget=alone)
+    both, most = AccuracyBudget(snr_db=1.0, stratum_wer_increase=0.1), ["stem*", "head*", "block*"]
+    with pytest.warns(RuntimeWarning, match="the bound on strata judges none"):
+        found = search(MODEL, scales, clips, budget=both, exclude=most)
+    assert found.assignment.keep_float == ()
 
 
 def test_an_assignment_is_for_its_network(scales, tmp_path):

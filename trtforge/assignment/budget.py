@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from numbers import Integral, Real
 from typing import Any
 
 from trtforge.assignment.score import Score
@@ -18,6 +19,8 @@ _ROUNDING = 1e-9
 class AccuracyBudget:
     """Bounds that all hold at once; one that is None does not count.
 
+    Whatever the bounds, a choice with a NaN or infinity in an output, where FP32 has none, breaks them.
+
     Parameters
     ----------
     wer_increase : most increase of the word error rate overall, a fraction: 0.003 is 0.3 points.
@@ -27,7 +30,8 @@ class AccuracyBudget:
 
     Raises
     ------
-    ConfigError : a bound is negative or not finite, or there is none.
+    ConfigError : a bound is negative or no finite number, ``min_clips`` is no whole number of 1 or more, or
+        there is no bound.
     """
 
     wer_increase: float | None = None
@@ -38,13 +42,18 @@ class AccuracyBudget:
     def __post_init__(self) -> None:
         bounds = {name: getattr(self, name) for name in ("wer_increase", "stratum_wer_increase", "snr_db")}
         for name, bound in bounds.items():
-            if bound is not None and not math.isfinite(bound):
-                raise ConfigError(f"{name} must be a finite number, got {bound}", settings=(name,))
+            if bound is not None and not (isinstance(bound, Real) and math.isfinite(bound)):
+                raise ConfigError(f"{name} must be a finite number, got {bound!r}", settings=(name,))
             if bound is not None and bound < 0:
                 raise ConfigError(
                     f"{name} must not be negative, got {bound}: FP32 itself would not meet it",
                     settings=(name,),
                 )
+        if not isinstance(self.min_clips, Integral) or self.min_clips < 1:
+            raise ConfigError(
+                f"min_clips must be a whole number of 1 or more, got {self.min_clips!r}",
+                settings=("min_clips",),
+            )
         if all(bound is None for bound in bounds.values()):
             raise ConfigError(
                 "the budget bounds nothing",
@@ -60,6 +69,8 @@ class AccuracyBudget:
     def excess(self, score: Score) -> tuple[str, ...]:
         """Say which bounds a score breaks, and by how much; nothing where it meets them all."""
         broken = []
+        if score.num_nonfinite:
+            broken.append(f"NaN or infinities in the output of {score.num_nonfinite} clips")
         if self.snr_db is not None and score.snr_db < self.snr_db:
             broken.append(f"SNR {score.snr_db:.2f} dB, at least {self.snr_db:g}")
         if self.wer_increase is not None and score.words is not None:

@@ -53,8 +53,10 @@ class Journal:
         value = read_json(path, what="search journal", error=ConfigError)
         if not isinstance(value, dict) or value.get("format") != _FORMAT:
             raise ConfigError(f'{path} is no search journal: it lacks "format": "{_FORMAT}"')
-        differing = [name for name in self.key if value["key"].get(name) != self.key[name]]
-        if differing:
+        key = value.get("key")
+        if not isinstance(key, dict):
+            raise ConfigError(f"{path} is a damaged search journal: it does not say of which search")
+        if differing := [name for name in self.key if key.get(name) != self.key[name]]:
             raise ConfigError(
                 f"{path} is the journal of another search: {', '.join(differing)} differ",
                 hint="name another file, or remove this one to begin anew",

@@ -9,7 +9,8 @@ from typing import Any
 
 from trtforge.accuracy import AccuracyReport
 
-_NO_SIGNAL_DB = -999.0
+NO_SIGNAL_DB = -999.0
+"""SNR where there was no signal, or a network failed."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,14 @@ class Score:
     cosine : the least among the outputs; 0 where one side is all zeros.
     words : word errors overall; None where no words were counted.
     strata : the same by ``factor=value``.
+    num_nonfinite : clips whose output holds a NaN or infinity, where FP32 has none; then the SNR is -999.
     """
 
     snr_db: float
     cosine: float
     words: StratumScore | None = None
     strata: Mapping[str, StratumScore] = field(default_factory=dict)
+    num_nonfinite: int = 0
 
     @property
     def noise(self) -> float:
@@ -71,6 +74,7 @@ class Score:
     def of_report(cls, report: AccuracyReport) -> Score:
         """Sum up what an evaluation of one candidate found."""
         (candidate,) = report.candidates
+        num_nonfinite = len(report.nonfinite.get(candidate, ()))
         outputs = report.outputs[candidate].values()
         cosines = [1.0 if x.error_energy == 0 else 0.0 if math.isnan(x.cosine) else x.cosine for x in outputs]
         strata = {
@@ -83,18 +87,35 @@ class Score:
             for stratum in ([report.overall] if report.overall else []) + list(report.strata)
         }
         words = strata.pop(str(report.overall), None) if report.overall else None
-        return cls(max(_NO_SIGNAL_DB, min(x.snr_db for x in outputs)), min(cosines), words, strata)
+        snr_db = max(NO_SIGNAL_DB, min(x.snr_db for x in outputs))
+        if num_nonfinite:
+            # What is finite says nothing of a network that failed.
+            snr_db, cosines = NO_SIGNAL_DB, [0.0]
+        return cls(snr_db, min(cosines), words, strata, num_nonfinite)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the score as plain JSON values; an infinite SNR becomes null."""
-        return asdict(self) | {"snr_db": None if math.isinf(self.snr_db) else self.snr_db}
+        """Return the score as plain JSON values; an infinite SNR is null, no failure is left out."""
+        value = asdict(self) | {"snr_db": None if math.isinf(self.snr_db) else self.snr_db}
+        if not self.num_nonfinite:
+            del value["num_nonfinite"]
+        return value
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Score:
-        """Read what `to_json` gave."""
+        """Read what `to_json` gave.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError, AttributeError : it is something else.
+        """
+        snr_db = math.inf if value["snr_db"] is None else float(value["snr_db"])
+        cosine = float(value["cosine"])
+        if math.isnan(snr_db) or math.isnan(cosine):
+            raise ValueError("a score is NaN")
         return cls(
-            math.inf if value["snr_db"] is None else float(value["snr_db"]),
-            float(value["cosine"]),
+            snr_db,
+            cosine,
             StratumScore(**value["words"]) if value["words"] else None,
             {name: StratumScore(**entry) for name, entry in value["strata"].items()},
+            int(value.get("num_nonfinite", 0)),
         )

@@ -6,6 +6,7 @@ import glob
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -16,6 +17,7 @@ from trtforge.assignment.choose import ScoreAll
 from trtforge.assignment.groups import LayerGroup
 from trtforge.assignment.journal import Journal
 from trtforge.assignment.score import Score
+from trtforge.errors import ExecutionError
 from trtforge.feeds import Arrays, Feed, Feeds
 from trtforge.graph import Attention, prepare, quantize_graph
 from trtforge.model import load_model
@@ -92,8 +94,15 @@ class Scorer:
             references=task.texts,
             strata=task.strata,
             output_lengths=task.decoder.output_lengths if task.decoder else None,
+            on_nonfinite="report",
             bootstrap=_FEW_DRAWS,
         )
+        if clips := report.nonfinite.get("FP32"):
+            raise ExecutionError(
+                f"the network gives NaN or infinities in FP32 on {len(clips)} of {report.num_clips} clips; "
+                f"the first is {clips[0]!r}",
+                hint="leave these clips out: INT8 cannot be judged by them",
+            )
         return Score.of_report(report)
 
 
@@ -180,6 +189,10 @@ def make_scorer(
     Yields
     ------
     What `choose_assignment` scores with.
+
+    Raises
+    ------
+    ExecutionError : a process was ended from outside, or the network gives NaN in FP32.
     """
     num_done = 0
 
@@ -218,7 +231,16 @@ def _runner(task: ScoringTask, num_processes: int) -> Iterator[_Run]:
     def run_in_pool(choices: Sequence[frozenset[str]]) -> Iterator[tuple[frozenset[str], Score]]:
         running = {pool.submit(_score, choice): choice for choice in choices}
         for future in as_completed(running):
-            yield running[future], future.result()
+            try:
+                score = future.result()
+            except BrokenProcessPool as error:
+                raise ExecutionError(
+                    f"one of {num_processes} processes that score networks was ended from outside, perhaps "
+                    "for lack of memory",
+                    hint="use fewer processes; with a journal, the scores that are known stay known",
+                    settings=("num_processes",),
+                ) from error
+            yield running[future], score
 
     try:
         yield run_in_pool

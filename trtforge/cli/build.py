@@ -12,12 +12,12 @@ from trtforge.cli._options import (
     add_model,
     add_observations,
     add_profiles,
-    check_writable,
     make_console,
     max_batch_of,
     planned_profiles,
     print_path,
 )
+from trtforge.cli._outputs import check_outputs
 from trtforge.precisions import PRECISIONS
 
 OPTIONS = {
@@ -69,7 +69,13 @@ def run(args: argparse.Namespace) -> None:
     from trtforge.pipeline import plan_for_clips
     from trtforge.scales import Scales
 
-    check_writable(args.output)
+    inputs = {
+        "MODEL": args.model,
+        "--scales": args.scales,
+        "--observations": args.observations,
+        "--unquantized": args.unquantized,
+    }
+    check_outputs({**inputs, "--output": args.output}, read=inputs)
     console = make_console()
     model = load_model(args.model)
     profiles = planned_profiles(args, model)

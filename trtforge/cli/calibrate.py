@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trtforge.cli._options import (
@@ -12,11 +11,11 @@ from trtforge.cli._options import (
     add_calibration,
     add_collect_on,
     add_model,
-    check_writable,
     chosen_percentile,
     make_console,
     print_path,
 )
+from trtforge.cli._outputs import check_outputs
 
 if TYPE_CHECKING:
     import onnx
@@ -75,13 +74,22 @@ def run(args: argparse.Namespace) -> None:
     from trtforge.cli.inspect import scales_table
     from trtforge.model import load_model
     from trtforge.pipeline import observe
-    from trtforge.pipeline.calibration import scales_from, summarize_scales
+    from trtforge.pipeline.calibration import remark_ranges, scales_from, summarize_scales
     from trtforge.pipeline.remarks import remark_quiet
 
     percentile = chosen_percentile(args)
     check_method(args.method, percentile)
     header = cache_header(args.cache_version, "entropy")
-    _check_outputs(args)
+    check_outputs(
+        {
+            "MODEL": args.model,
+            "--output": args.output,
+            "--save-observations": args.save_observations,
+            "--cache": args.cache,
+            "the network of --cache": args.cache and _network_of(args.cache),
+        },
+        read={"MODEL"},
+    )
     console = make_console()
     model = load_model(args.model)
     clips = ClipSet.load(args.calibration_set)
@@ -110,7 +118,8 @@ def run(args: argparse.Namespace) -> None:
     if args.save_observations:
         observations.save(args.save_observations)
     console.print(scales_table(scales))
-    for remark in remark_quiet(feeds.quiet, len(feeds)):
+    poor = remark_ranges(observations, scales, model, exclude=args.exclude, attention=args.attention)
+    for remark in (*remark_quiet(feeds.quiet, len(feeds)), *poor):
         console.print(f"[yellow]note: {escape(remark)}[/]", soft_wrap=not console.is_terminal)
     print_path(console, "scales", args.output)
     if args.save_observations:
@@ -118,27 +127,6 @@ def run(args: argparse.Namespace) -> None:
     if args.cache:
         ranges = choose(observations, args.method, percentile=percentile)
         _write_cache(args.cache, ranges, model, header, console)
-
-
-def _check_outputs(args: argparse.Namespace) -> None:
-    """Refuse files that would be written over each other or over the network, or that cannot be written."""
-    from trtforge.errors import ConfigError
-
-    named = {
-        "MODEL": args.model,
-        "--output": args.output,
-        "--save-observations": args.save_observations,
-        "--cache": args.cache,
-        "the network of --cache": args.cache and _network_of(args.cache),
-    }
-    files: dict[Path, str] = {}
-    for name, path in named.items():
-        if not path:
-            continue
-        if (other := files.setdefault(Path(path).resolve(), name)) != name:
-            raise ConfigError(f"{other} and {name} are one file, {path}", hint="name a file for each")
-        if name != "MODEL":
-            check_writable(path)
 
 
 def _network_of(cache: str) -> str:

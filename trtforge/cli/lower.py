@@ -8,10 +8,10 @@ from trtforge.cli._options import (
     add_keep_float32,
     add_model,
     add_observations,
-    check_writable,
     make_console,
     print_path,
 )
+from trtforge.cli._outputs import check_outputs
 
 OPTIONS = {"keep_io": ("--lower-io",)}
 
@@ -36,7 +36,8 @@ def run(args: argparse.Namespace) -> None:
     from trtforge.graph import describe
     from trtforge.pipeline import lower
 
-    check_writable(args.output)
+    inputs = {"MODEL": args.model, "--observations": args.observations}
+    check_outputs({**inputs, "--output": args.output}, read=inputs)
     model = lower(
         args.model,
         args.precision,

@@ -11,14 +11,14 @@ from trtforge.cli._options import (
     add_keep_float,
     add_model,
     add_observations,
-    check_writable,
     make_console,
     print_path,
 )
+from trtforge.cli._outputs import check_outputs
 
 OPTIONS = {"dtype": ("--weights-only",)}
 # Options of one way that say nothing to the other.
-_WITH_SCALES = ("to", "attention", "keep_float")
+_WITH_SCALES = ("to", "attention", "keep_float", "assignment")
 _WITH_WEIGHTS_ONLY = ("block_size",)
 
 
@@ -72,7 +72,13 @@ def run(args: argparse.Namespace) -> None:
     for setting in others:
         if getattr(args, setting) != args.defaults[setting]:
             raise ConfigError(f"--{setting.replace('_', '-')} has no effect with {way}", hint="leave it out")
-    check_writable(args.output)
+    inputs = {
+        "MODEL": args.model,
+        "--scales": args.scales,
+        "--observations": args.observations,
+        "--assignment": args.assignment,
+    }
+    check_outputs({**inputs, "--output": args.output}, read=inputs)
     observations = Observations.load(args.observations) if args.observations else None
     if args.weights_only:
         model = quantize_weights(

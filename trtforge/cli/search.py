@@ -13,6 +13,7 @@ from trtforge.cli._options import (
     add_frames,
     add_model,
     add_profiles,
+    check_writable,
     make_console,
     planned_profiles,
 )
@@ -28,7 +29,9 @@ OPTIONS = {
     "stratum_wer_increase": ("--max-stratum-wer-increase",),
     "snr_db": ("--min-snr",),
     "budget": ("--max-wer-increase", "--max-stratum-wer-increase", "--min-snr"),
+    "min_clips": ("--min-clips",),
     "num_processes": ("--processes",),
+    "journal": ("--output",),
     "profiles": ("--frames", "--profiles"),
     "frame_counts": ("--frames",),
     "timing": ("--time",),
@@ -103,7 +106,7 @@ def run(args: argparse.Namespace) -> None:
 
     timing, scales = _frontier_timing(args), Scales.load(args.scales)
     folder = Path(args.output)
-    folder.mkdir(parents=True, exist_ok=True)
+    check_writable(str(folder / "journal.json"))
     points = (args.max_wer_increase, args.max_stratum_wer_increase)
     overall, stratum = (None if value is None else value / 100 for value in points)
     asked = any(value is not None for value in (*points, args.min_snr))
@@ -201,6 +204,8 @@ def _time_text(time: ChoiceTime | None) -> str:
 
 def _texts(score: Score) -> tuple[str, str, str]:
     increase = "" if score.words is None else f"{100 * score.words.wer_increase:+.2f}"
+    if score.num_nonfinite:
+        return "NaN", increase, "NaN"
     return f"{score.snr_db:.1f}", increase, f"{score.cosine:.5f}"
 
 

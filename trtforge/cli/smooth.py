@@ -8,10 +8,10 @@ from trtforge.cli._options import (
     add_activation_memory,
     add_exclude,
     add_model,
-    check_writable,
     make_console,
     print_path,
 )
+from trtforge.cli._outputs import check_outputs
 
 OPTIONS = {"activation_bytes": ("--activation-memory",)}
 
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
     from trtforge.model import load_model
     from trtforge.pipeline import smooth
 
-    check_writable(args.output)
+    check_outputs({"MODEL": args.model, "--output": args.output}, read={"MODEL"})
     console = make_console()
     model = load_model(args.model)
     clips = ClipSet.load(args.calibration_set)

@@ -102,6 +102,10 @@ def build(
     PrecisionError : ``config`` requires the precision, and a layer did not get it or may not have; what was
         built is kept in ``store``, if any.
     Exception : whatever reading the feeds raised.
+
+    Warns
+    -----
+    RuntimeWarning : the library runs the types of the network, and FP32 stands between its quantizers.
     """
     chosen = flavor if isinstance(flavor, Flavor) else select(flavor)
     config = config or BuildConfig()

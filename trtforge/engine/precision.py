@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from trtforge.calibration import Observations
@@ -178,6 +179,10 @@ def network_to_build(
     CalibrationError : the observations belong to another network.
     ConfigError : there are observations, and the network is not typed FP16 here; or a quantizer has a scale
         in FP16, which the library does not take.
+
+    Warns
+    -----
+    RuntimeWarning : the library runs the types of the network, and FP32 stands between its quantizers.
     """
     typed_here = (
         flavor.strongly_typed_only
@@ -207,11 +212,22 @@ def network_to_build(
             else:
                 network = to_bfloat16(prepared)
             rewritten["typed"] = precision
+        elif _scale_types(network) == {"FLOAT"}:
+            warnings.warn(
+                f"what the network does not quantize is FP32, and {flavor} runs it so, which takes time: "
+                'quantize with rest="float16", trtforge quantize --rest float16',
+                RuntimeWarning,
+                stacklevel=2,
+            )
         if kept := kept_float32(network):
             rewritten["float32_nodes"] = kept
         return network, rewritten
-    if not flavor.has_half_scales:
-        _refuse_half_scales(network, flavor)
+    if not flavor.has_half_scales and "FLOAT16" in _scale_types(network):
+        raise ConfigError(
+            f"{flavor} takes quantizers with FP32 scales alone, and the network has FP16 ones",
+            hint='quantize with rest="float32", trtforge quantize --rest float32',
+            settings=("rest",),
+        )
     if flavor.reads_every_quantized_convolution:
         return network, rewritten
     stated = state_kernel_shapes(network)
@@ -221,17 +237,13 @@ def network_to_build(
     return stated, rewritten if stated is network else {**rewritten, "kernel_shapes": "stated"}
 
 
-def _refuse_half_scales(model: onnx.ModelProto, flavor: Flavor) -> None:
+def _scale_types(model: onnx.ModelProto) -> set[str]:
+    """Name the types of the constants that are scales of quantizers."""
     import onnx
 
-    half = {tensor.name for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT16}
-    for node in model.graph.node:
-        if node.op_type in QUANTIZERS and node.input[1] in half:
-            raise ConfigError(
-                f"{flavor} takes quantizers with FP32 scales alone, the scale of {node.name!r} is FP16",
-                hint='quantize with rest="float32", trtforge quantize --rest float32',
-                settings=("rest",),
-            )
+    types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    found = {types.get(node.input[1]) for node in model.graph.node if node.op_type in QUANTIZERS}
+    return {onnx.TensorProto.DataType.Name(kind) for kind in found if kind is not None}
 
 
 def observed_magnitudes(

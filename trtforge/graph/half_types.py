@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,10 +55,13 @@ class HalfType:
         import onnx
 
         wide = np.asarray(values, dtype=np.float32)
+        raw = b"".join(self._bytes(piece) for piece in _pieces(wide))
+        return onnx.helper.make_tensor(name, self.elem_type, wide.shape, raw, raw=True)
+
+    def _bytes(self, wide: NDArray[np.float32]) -> bytes:
         with np.errstate(over="ignore", under="ignore"):
             half = wide.astype(np.float16) if self is FLOAT16 else _bfloat16_bits(wide)
-        raw = half.astype(half.dtype.newbyteorder("<")).tobytes()
-        return onnx.helper.make_tensor(name, self.elem_type, wide.shape, raw, raw=True)
+        return half.astype(half.dtype.newbyteorder("<"), copy=False).tobytes()
 
     def loses(self, values: NDArray[np.generic], *, each: bool) -> bool:
         """Say whether rounding makes a finite value infinite, or changes the values by over 1 %.
@@ -68,10 +72,8 @@ class HalfType:
         each : whether one value that moves by that much is enough; else it is the root mean square of all
             moves, set against that of the values, as for activations.
         """
-        wide = np.asarray(values, dtype=np.float32).reshape(-1)
         noise = energy = 0.0
-        for start in range(0, wide.size, _PIECE):
-            piece = wide[start : start + _PIECE]
+        for piece in _pieces(np.asarray(values, dtype=np.float32)):
             piece = piece[np.isfinite(piece) & (piece != 0)]
             if np.abs(piece).max(initial=0.0) >= self.overflow:
                 return True
@@ -87,9 +89,14 @@ FLOAT16 = HalfType("float16", "FP16", 13, 65520.0)
 BFLOAT16 = HalfType("bfloat16", "BF16", 22, (2 - 2.0**-8) * 2.0**127)
 
 
+def _pieces(wide: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    flat = wide.reshape(-1)
+    return (flat[start : start + _PIECE] for start in range(0, flat.size, _PIECE))
+
+
 def _bfloat16_bits(wide: NDArray[np.float32]) -> NDArray[np.uint16]:
     """Return the upper halves of float32 values, rounded to nearest, even on ties."""
-    bits = np.ascontiguousarray(wide).view(np.uint32).astype(np.uint64)
+    bits = np.ascontiguousarray(wide).view(np.uint32)
     rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
-    # Adding could carry a NaN to zero; a quiet one of the same sign stands for it.
+    # Adding could carry a NaN over to zero; a quiet one of the same sign stands for it.
     return np.where(np.isnan(wide), (bits >> 16) | 0x40, rounded).astype(np.uint16).reshape(wide.shape)

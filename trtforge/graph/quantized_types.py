@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trtforge.graph.float8 import FLOAT8_MAX, to_float8
-from trtforge.graph.weights import quantize_weight, round_up, weight_scale
+from trtforge.graph.weights import divided, quantize_weight, round_up, weight_scale
 from trtforge.scales import INT8_MAX
 
 if TYPE_CHECKING:
@@ -52,10 +52,10 @@ class Float8:
     ) -> tuple[onnx.TensorProto, NDArray[np.floating]]:
         """Return a weight as it is stored, and its scale, by which the largest of a channel becomes 448."""
         scale = weight_scale(value, axis, self.largest, scale_dtype)
-        along = scale.astype(np.float64)
-        if axis is not None:
-            along = along.reshape([-1 if at == axis else 1 for at in range(value.ndim)])
-        return float8_tensor(to_float8(np.asarray(value, np.float64) / along), name), scale
+        bits = np.empty(value.shape, np.uint8)
+        for slab, quotients in divided(value, scale, axis):
+            bits[slab] = to_float8(quotients)
+        return float8_tensor(bits, name), scale
 
     def zero_point(self, shape: Sequence[int], name: str) -> onnx.TensorProto:
         """Return zeros of the type."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from trtforge.errors import QuantizationError
 from trtforge.graph.index import GraphIndex
 from trtforge.graph.names import match_nodes
+from trtforge.graph.rewrites.remove_unused import remove_unused
 from trtforge.graph.rules import Layer, View, judge_layer
 from trtforge.graph.weights import naming_weight, quantize_weight, require_finite
 from trtforge.model import copy_model
@@ -66,8 +67,9 @@ def smoothing_groups(model: onnx.ModelProto, *, exclude: Sequence[str] = ()) -> 
     """Find normalised tensors that nothing but quantizable products with constant weights read.
 
     Matches the output of ``LayerNormalization`` or ``RMSNormalization`` with a constant gain, and of a
-    multiplication by a gain and addition of a shift, both constant and of one axis, as older exports spell
-    it. The readers are ``MatMul`` and ``Gemm`` nodes that `trtforge.graph.rules` would quantize.
+    multiplication by a gain, with or without the addition of a shift, both constant and of one axis, as
+    exports spell it. The readers are ``MatMul`` and ``Gemm`` nodes that `trtforge.graph.rules` would
+    quantize.
 
     Refuses a tensor that is exposed, or that anything else reads, such as the residual addition of a
     transformer that normalises afterwards, or the third input of a ``Gemm``: it would need a multiplication
@@ -203,6 +205,7 @@ def smooth_graph(model: onnx.ModelProto, factors: Mapping[str, NDArray[np.float3
         for name, axis in dict.fromkeys(group.weights):
             along = values.astype(np.float64).reshape([-1 if at == axis else 1 for at in range(2)])
             _scale_constant(name, along, index.readers(tensor), index)
+    remove_unused(smoothed)
     return smoothed
 
 
@@ -229,6 +232,8 @@ def _affine(node: onnx.NodeProto, view: View) -> tuple[str, ...]:
         return ()
     if node.op_type in _NORMALISATIONS:
         names = [name for name in node.input[1:3] if name]
+    elif node.op_type == "Mul":
+        names = _gain(node, view)
     elif node.op_type == "Add":
         names = _gain_and_shift(node, view)
     else:
@@ -242,10 +247,15 @@ def _gain_and_shift(add: onnx.NodeProto, view: View) -> list[str]:
     for shift, scaled in (tuple(add.input), tuple(add.input)[::-1]):
         maker = view.index.producer(scaled)
         if maker is not None and maker.op_type == "Mul" and view.index.is_private(scaled):
-            gains = [name for name in maker.input if view.is_constant(name)]
-            if len(gains) == 1 and view.is_constant(shift):
-                return [gains[0], shift]
+            gain = _gain(maker, view)
+            if gain and view.is_constant(shift):
+                return [*gain, shift]
     return []
+
+
+def _gain(mul: onnx.NodeProto, view: View) -> list[str]:
+    constants = [name for name in mul.input if view.is_constant(name)]
+    return constants if len(constants) == 1 else []
 
 
 def _makers(tensor: str, index: GraphIndex) -> list[onnx.NodeProto]:

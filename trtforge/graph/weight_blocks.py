@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trtforge.errors import QuantizationError
-from trtforge.graph.weights import require_finite, round_up
+from trtforge.graph.weights import require_finite, round_up, slabs
 
 if TYPE_CHECKING:
     import onnx
@@ -88,14 +88,25 @@ def quantize_blocks(
     ONNX operator DequantizeLinear of opset 21, attribute ``block_size``. The error is measured for ranges
     from 0.7 to 1 of the block's largest magnitude.
     """
-    exact = np.asarray(weight, np.float64)
-    require_finite(exact)
-    if block_size < 1 or exact.shape[axis] % block_size:
+    weight = np.asarray(weight)
+    require_finite(weight)
+    if block_size < 1 or weight.shape[axis] % block_size:
         raise QuantizationError(
-            f"blocks of {block_size} do not divide axis {axis} of a weight of shape {list(exact.shape)}",
+            f"blocks of {block_size} do not divide axis {axis} of a weight of shape {list(weight.shape)}",
             settings=("block_size",),
         )
-    largest = _LARGEST[bits]
+    parts = [
+        _round(weight[slab].astype(np.float64), axis, block_size, _LARGEST[bits], scale_dtype)
+        for slab in slabs(weight.shape, axis, block_size)
+    ]
+    values, scale = (np.concatenate(pieces, axis=axis) for pieces in zip(*parts, strict=True))
+    return WeightBlocks(values, scale, axis, block_size, bits)
+
+
+def _round(
+    exact: NDArray[np.float64], axis: int, block_size: int, largest: int, scale_dtype: type[np.floating]
+) -> tuple[NDArray[np.int8], NDArray[np.floating]]:
+    """Return the levels of a piece of whole blocks, and their scales."""
     shape = [*exact.shape[:axis], exact.shape[axis] // block_size, block_size, *exact.shape[axis + 1 :]]
     blocks = exact.reshape(shape)
     amax = np.abs(blocks).max(axis=axis + 1, keepdims=True)
@@ -110,6 +121,4 @@ def quantize_blocks(
         best_error = np.where(better, error, best_error)
         best_scale = np.where(better, scale, best_scale)
     levels = np.clip(np.rint(blocks / best_scale.astype(np.float64)), -largest - 1, largest)
-    return WeightBlocks(
-        levels.astype(np.int8).reshape(exact.shape), np.squeeze(best_scale, axis + 1), axis, block_size, bits
-    )
+    return levels.astype(np.int8).reshape(exact.shape), np.squeeze(best_scale, axis + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from trtforge.scales import INT8_MAX
 
 # A channel of zeros gets this amax: any positive scale represents it exactly, a scale of zero is not allowed.
 _ZEROS_AMAX = 1.0
+# Elements of a weight that are worked on at once.
+_SLAB = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,31 @@ def quantize_weight(
     H. Wu et al., "Integer Quantization for Deep Learning Inference: Principles and Empirical Evaluation",
     arXiv:2004.09602, sections 3.1 and 3.2.
     """
-    exact = np.asarray(weight, dtype=np.float64)
-    scale = weight_scale(exact, axis, INT8_MAX, scale_dtype)
-    zeros = _amax(exact, axis) == 0
-    steps = exact / _along(scale.astype(np.float64), axis, exact.ndim)
-    values = np.clip(np.rint(steps), -INT8_MAX, INT8_MAX).astype(np.int8)
+    weight = np.asarray(weight)
+    scale = weight_scale(weight, axis, INT8_MAX, scale_dtype)
+    zeros = _amax(weight, axis) == 0
+    values = np.empty(weight.shape, np.int8)
+    for slab, steps in divided(weight, scale, axis):
+        values[slab] = np.clip(np.rint(steps), -INT8_MAX, INT8_MAX)
     return QuantizedWeight(values, scale, axis, int(np.count_nonzero(zeros)))
+
+
+def divided(
+    weight: NDArray[np.generic], scale: NDArray[np.floating], axis: int | None
+) -> Iterator[tuple[tuple[slice, ...], NDArray[np.float64]]]:
+    """Divide a weight by its scales, piece by piece.
+
+    Parameters
+    ----------
+    weight, scale, axis : as in `QuantizedWeight`, the weight in floating point.
+
+    Yields
+    ------
+    The index of a piece, and its quotients in double precision.
+    """
+    along = np.broadcast_to(_along(scale.astype(np.float64), axis, weight.ndim), weight.shape)
+    for slab in slabs(weight.shape, 0):
+        yield slab, weight[slab].astype(np.float64) / along[slab]
 
 
 def weight_scale(
@@ -107,8 +129,30 @@ def naming_weight(name: str) -> Iterator[None]:
 
 def _amax(weight: NDArray[np.generic], axis: int | None) -> NDArray[np.float64]:
     others = tuple(other for other in range(weight.ndim) if axis is None or other != axis)
-    found: NDArray[np.float64] = np.abs(np.asarray(weight, np.float64)).max(axis=others, initial=0.0)
-    return found
+    largest, smallest = weight.max(axis=others, initial=0), weight.min(axis=others, initial=0)
+    return np.maximum(np.asarray(largest, np.float64), -np.asarray(smallest, np.float64))
+
+
+def slabs(shape: tuple[int, ...], axis: int, multiple: int = 1) -> Iterator[tuple[slice, ...]]:
+    """Cut a weight across an axis, so that large ones need no copies in double precision.
+
+    Parameters
+    ----------
+    shape : of the weight.
+    axis : what is cut, 0 or more.
+    multiple : the lengths of the pieces along it are a multiple of this, but for the last.
+
+    Yields
+    ------
+    Indices of pieces of about 2**20 elements.
+    """
+    if not shape:
+        yield ()
+        return
+    across = math.prod(shape) // max(1, shape[axis])
+    step = max(1, _SLAB // max(1, across) // multiple) * multiple
+    for start in range(0, shape[axis], step):
+        yield (*[slice(None)] * axis, slice(start, start + step))
 
 
 def round_up(scale: NDArray[np.float64] | float, dtype: type[np.floating]) -> NDArray[np.floating]:

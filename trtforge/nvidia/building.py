@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trtforge.errors import BuildError, ProfileError, TrtforgeError
 from trtforge.model import TensorSpec
+from trtforge.nvidia.attention import allow_decomposing
 from trtforge.nvidia.calibrators import CalibrationRequest, attach
 from trtforge.nvidia.constraints import prefer_float16
 from trtforge.nvidia.flavor import Flavor
@@ -141,6 +142,8 @@ def _build(flavor: Flavor, request: BuildRequest, progress: BuildProgress) -> Bu
     load_plugins(flavor, trt, request.options.get("plugins", ()), log)
     network = builder.create_network(flavor.network_flags(trt))
     _parse(flavor, trt, network, logger, log, request)
+    if flavor.has_attention:
+        allow_decomposing(trt, network)
     if request.options.get("prefer_float16"):
         prefer_float16(trt, network)
     if request.observed:

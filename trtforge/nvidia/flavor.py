@@ -55,6 +55,7 @@ class Flavor:
     has_int64: ClassVar[bool] = True
     has_debug_tensors: ClassVar[bool] = True
     has_progress_monitor: ClassVar[bool] = True
+    has_attention: ClassVar[bool] = True
     needs_explicit_batch_flag: ClassVar[bool] = False
     reads_every_quantized_convolution: ClassVar[bool] = True
     builds_without_gpu: ClassVar[bool] = False
@@ -65,6 +66,8 @@ class Flavor:
     has_half_scales: ClassVar[bool] = True
     reads_stored_weights: ClassVar[bool] = True
     max_onnx_opset: ClassVar[int] = 25
+    # Widths of heads that the fused kernels of ``Attention`` take, in FP16 and BF16; None where not known.
+    attention_head_sizes: ClassVar[range | None] = None
     # Optimization levels worth another try where a Q/DQ network has no implementation at the level asked for.
     other_levels: ClassVar[tuple[int, ...]] = ()
 

@@ -28,6 +28,8 @@ class Rtx(Flavor):
     targets_compute_capabilities: ClassVar[bool] = True
     portable_across_systems: ClassVar[bool] = True
     max_onnx_opset: ClassVar[int] = 24
+    # As 1.7 builds them.
+    attention_head_sizes: ClassVar[range | None] = range(9, 257)
 
     def set_compute_capabilities(self, trt: Any, config: Any, wanted: Sequence[str]) -> None:
         """Name the GPU generations to build for.

@@ -16,6 +16,7 @@ class V8(V10):
     has_int64: ClassVar[bool] = False
     has_debug_tensors: ClassVar[bool] = False
     has_progress_monitor: ClassVar[bool] = False
+    has_attention: ClassVar[bool] = False
     needs_explicit_batch_flag: ClassVar[bool] = True
     reads_every_quantized_convolution: ClassVar[bool] = False
     quantized_types: ClassVar[tuple[str, ...]] = ("INT8",)

@@ -10,6 +10,7 @@ from trtforge._progress import OnProgress
 from trtforge.calibration import Method, Observations, cache_tensors, choose, collect
 from trtforge.calibration.choose import check_method
 from trtforge.calibration.collect import DEFAULT_ACTIVATION_BYTES
+from trtforge.calibration.range_error import poor_ranges
 from trtforge.errors import CalibrationError, ConfigError
 from trtforge.feeds import Arrays, Feeds, as_feeds
 from trtforge.graph import (
@@ -146,6 +147,36 @@ def scales_from(
     return choose(observations.only(names), method, percentile=percentile)
 
 
+def remark_ranges(
+    observations: Observations,
+    scales: Scales,
+    model: ModelSource,
+    *,
+    exclude: Sequence[str] = (),
+    attention: Attention = "float",
+) -> list[str]:
+    """Name the tensors whose range costs far more than that of ``mse`` would.
+
+    Parameters
+    ----------
+    observations, scales : what was counted, and what was chosen from it.
+    model, exclude, attention : as given to `observe`.
+    """
+    poor = poor_ranges(observations, scales)
+    if poor and attention == "int8":
+        # Of what a softmax makes, the whole range is kept, whatever was chosen.
+        plan = plan_placement(prepare(load_model(model)), exclude=exclude, attention=attention)
+        poor = tuple(row for row in poor if row.tensor not in plan.unclipped)
+    if not poor:
+        return []
+    first = poor[0]
+    return [
+        f"By {scales.method}, {len(poor)} of {len(scales)} tensors get a range that costs far more than "
+        f"another would: {first.tensor!r} {first.snr_db:.0f} dB where 'mse' gives {first.best_snr_db:.0f} "
+        "dB. Compare method='mse' (--method mse)."
+    ]
+
+
 def check_collect_on(collect_on: str) -> None:
     """Refuse at once a place where activations cannot be counted.
 
@@ -194,6 +225,7 @@ def calibrate(
     Warns
     -----
     RuntimeWarning : clips were left out; ``rejected`` of the scales names them all.
+    RuntimeWarning : the method gives tensors a range that costs far more than that of ``mse`` would.
     RuntimeWarning : clips lie below -60 dBFS from end to end; ``quiet`` of the feeds names them all.
     """
     check_method(method, percentile)
@@ -219,7 +251,10 @@ def calibrate(
         )
     for remark in remark_quiet(getattr(feeds, "quiet", {}), len(feeds)):
         warnings.warn(remark, RuntimeWarning, stacklevel=2)
-    return choose(observations, method, percentile=percentile)
+    scales = choose(observations, method, percentile=percentile)
+    for remark in remark_ranges(observations, scales, source, exclude=exclude, attention=attention):
+        warnings.warn(remark, RuntimeWarning, stacklevel=2)
+    return scales
 
 
 def _refuse_zero_inputs(observations: Observations, source: onnx.ModelProto) -> None:

@@ -28,6 +28,7 @@ from trtforge.pipeline.calibration import (
     CollectOn,
     check_collect_on,
     observe,
+    remark_ranges,
     scales_from,
     summarize_scales,
 )
@@ -233,6 +234,8 @@ def compile(  # noqa: A001 - the word users look for
                 complete = choose(observations, method, percentile=percentile)
             stage.note(summarize_scales(scales) if scales else repr(observations))
         remarks += remark_quiet(feeds.quiet, len(feeds))
+        if scales is not None:
+            remarks += remark_ranges(observations, scales, source, exclude=exclude, attention=attention)
     if not fastest:
         with stages.stage("quantize" if scales or precision in WEIGHT_ONLY else "prepare") as stage:
             network = _network_for(

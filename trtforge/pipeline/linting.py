@@ -88,4 +88,5 @@ def lint_target(flavor: Flavor) -> Target:
         has_half_scales=flavor.has_half_scales,
         reads_stored_weights=flavor.reads_stored_weights,
         reads_every_quantized_convolution=flavor.reads_every_quantized_convolution,
+        attention_head_sizes=flavor.attention_head_sizes,
     )

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from trtforge.calibration import Observations
-from trtforge.engine.precision import observed_magnitudes
-from trtforge.errors import ConfigError
+from trtforge.engine.precision import network_precision, observed_magnitudes
+from trtforge.errors import ConfigError, QuantizationError
 from trtforge.graph import prepare, to_bfloat16, to_float16
 from trtforge.graph.precision import require_float32
 from trtforge.model import ModelSource, load_model
@@ -45,8 +45,8 @@ def lower(
     Raises
     ------
     ModelError : the network cannot be read, or its types contradict each other.
-    QuantizationError : the network has no FP32 tensor, a name matches no node, a tensor's dtype cannot be
-        inferred, or a quantized network was to become BF16.
+    QuantizationError : the network has no FP32 tensor, or is of the other 16-bit type already; a name matches
+        no node, a tensor's dtype cannot be inferred, or a quantized network was to become BF16.
     CalibrationError : the observations belong to another network.
     ConfigError : the precision is none of those, or observations were given for BF16.
     """
@@ -63,6 +63,13 @@ def lower(
     source = load_model(model)
     prepared = prepare(source)
     require_float32(prepared)
+    held = network_precision(prepared)
+    if held in ("float16", "bfloat16") and held != precision:
+        raise QuantizationError(
+            f"the network is {held}, and {precision} is made of float32 alone",
+            hint="start from the network in FP32",
+            settings=("precision",),
+        )
     if precision == "bfloat16":
         return to_bfloat16(prepared, keep_io=keep_io, keep_float32=keep_float32)
     magnitudes = observed_magnitudes(observations, source)

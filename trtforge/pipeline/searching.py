@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -142,11 +144,17 @@ def search(
 
     Raises
     ------
-    ConfigError : the budget is about words, and words cannot be counted; or the journal is of another search.
+    ConfigError : the budget is about words, and words cannot be counted, or about strata alone, and none has
+        clips enough; or the journal is of another search.
     ScalesError : the scales belong to another network.
     NoGpuError, BuildError : ``timing`` was asked for where there is no GPU, or not even FP16 can be built.
     ProfileError : ``timing`` has no profile, and the network is dynamic; or one that does not fit it.
+    ExecutionError : the network gives NaN in FP32, or a process was ended from outside.
     ModelError, QuantizationError, InputError : as for `trtforge.quantize` and `trtforge.evaluate`.
+
+    Warns
+    -----
+    RuntimeWarning : the budget bounds strata, and none has clips enough to be judged.
 
     References
     ----------
@@ -154,8 +162,10 @@ def search(
     2020, arXiv:2004.09602, section 6.1, on sensitivity by layer and partial quantization.
     """
     for setting, value, least in (("max_points", max_points, 2), ("num_processes", num_processes, 1)):
-        if value < least:
-            raise ConfigError(f"{setting} must be at least {least}, got {value}", settings=(setting,))
+        if not isinstance(value, int) or value < least:
+            raise ConfigError(
+                f"{setting} must be a whole number of {least} or more, got {value!r}", settings=(setting,)
+            )
     if timing is not None:
         require_timing_gpu(NO_TIMING)
     source = load_model(model)
@@ -163,6 +173,7 @@ def search(
     check_scales(scales, digest)
     prepared = prepare(source)
     feeds, texts, strata, decoder = _judged_on(source, clips, budget, features, decoder)
+    _check_strata(budget, strata)
     groups = find_groups(prepared, next(iter(feeds)).arrays, by=by, exclude=exclude, attention=attention)
     key = {
         "model_sha256": digest,
@@ -223,6 +234,21 @@ def _measure(groups: Sequence[Any], score_all: Any) -> tuple[Score, tuple[Sensit
         without = scores[1 + len(groups) + at] if len(groups) > 1 else Score.exact(everything)
         rows.append(Sensitivity(group, group.macs / work if work else 0.0, scores[1 + at], without))
     return everything, tuple(rows)
+
+
+def _check_strata(budget: AccuracyBudget, strata: Mapping[str, Mapping[str, str]]) -> None:
+    """Refuse a budget of which no bound can be broken, and warn where strata are too small to be judged."""
+    sizes = Counter(entry for factors in strata.values() for entry in factors.items())
+    if budget.stratum_wer_increase is None or max(sizes.values(), default=0) >= budget.min_clips:
+        return
+    said = f"no stratum has {budget.min_clips} clips or more, so the bound on strata judges none"
+    if budget.wer_increase is None and budget.snr_db is None:
+        raise ConfigError(
+            said,
+            hint="bound wer_increase too, or lower min_clips",
+            settings=("wer_increase", "min_clips"),
+        )
+    warnings.warn(said, RuntimeWarning, stacklevel=3)
 
 
 def _judged_on(

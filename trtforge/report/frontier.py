@@ -8,6 +8,7 @@ from typing import Any
 
 from trtforge._optional import require
 
+_NO_SIGNAL_DB = -999.0
 _LINE, _TRIED, _CHOSEN = "#0072b2", "#8a97a3", "#c65f00"
 
 
@@ -103,7 +104,8 @@ def _time(point: Mapping[str, Any]) -> float | None:
 
 
 def _snr(score: Mapping[str, Any]) -> float | None:
-    return None if score["snr_db"] is None else float(score["snr_db"])
+    # Where a network failed there is no number either.
+    return None if score["snr_db"] is None or score["snr_db"] <= _NO_SIGNAL_DB else float(score["snr_db"])
 
 
 def _increase(score: Mapping[str, Any]) -> float | None:

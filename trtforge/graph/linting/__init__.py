@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
+from trtforge.graph.linting.attention import check_attention
 from trtforge.graph.linting.axes import check_axes
 from trtforge.graph.linting.findings import LintFinding, Target
 from trtforge.graph.linting.fusions import check_fusions
@@ -27,6 +28,7 @@ CHECKS: tuple[Check, ...] = (
     check_scales,
     check_fusions,
     check_readers,
+    check_attention,
 )
 
 

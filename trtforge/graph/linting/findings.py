@@ -46,6 +46,8 @@ class Target:
     has_half_scales : whether scales may be FP16.
     reads_stored_weights : whether weights may be stored in INT8, without a quantizer before them.
     reads_every_quantized_convolution : whether 1-D convolutions may be quantized as they are.
+    attention_head_sizes : widths of heads that its kernels of ``Attention`` take, in FP16 and BF16; None
+        where it is not known.
     """
 
     name: str = "TensorRT"
@@ -54,3 +56,4 @@ class Target:
     has_half_scales: bool = True
     reads_stored_weights: bool = True
     reads_every_quantized_convolution: bool = True
+    attention_head_sizes: range | None = None
