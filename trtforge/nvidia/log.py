@@ -115,12 +115,13 @@ class VendorLog:
         """Whether an error speaks of memory that could not be had."""
         return re.search(r"[Oo]ut ?[Oo]f ?[Mm]emory", self.reason) is not None
 
-    def raise_missing_plugin(self, *, operator: str | None = None) -> None:
+    def raise_missing_plugin(self, *, operator: str | None = None, is_standard: bool = False) -> None:
         """Raise PluginMissingError if an error says that a plugin is not registered.
 
         Parameters
         ----------
         operator : name of the ONNX operator in hand, if known.
+        is_standard : whether it is one of ONNX's own.
         """
         for pattern, text in itertools.product(_MISSING_PLUGIN, self.errors):
             if match := pattern.search(text):
@@ -129,7 +130,9 @@ class VendorLog:
                 version = f" version {named['version']}" if "version" in named else ""
                 raise PluginMissingError(
                     f"plugin {name}{version} is not registered: {text}",
-                    hint="load the library that holds it, or replace the operator by standard ones",
+                    hint="this library lacks the operator: replace it, or build with another library"
+                    if is_standard
+                    else "load the library that holds it, or replace the operator by standard ones",
                 )
 
 
