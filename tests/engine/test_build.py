@@ -189,7 +189,9 @@ def test_an_operator_that_the_library_lacks_is_told_from_a_custom_one():
     assert caught.value.hint == "this library lacks the operator: replace it, or build with another library"
     with pytest.raises(PluginMissingError, match="plugin Spare is not registered") as caught:
         build(one_op_net("Spare", domain="my.ops"), flavor="tensorrt_rtx")
-    assert caught.value.hint == "load the library that holds it, or replace the operator by standard ones"
+    assert caught.value.hint == (
+        "name the library that holds it in plugins, or replace the operator by standard ones"
+    )
 
 
 @needs_rtx

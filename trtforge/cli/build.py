@@ -12,7 +12,7 @@ from trtforge.cli._options import (
     add_model,
     add_observations,
     add_profiles,
-    check_writable,
+    check_outputs,
     make_console,
     max_batch_of,
     planned_profiles,
@@ -59,27 +59,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Build, write the engine."""
-    from pathlib import Path
-
     from trtforge._progress import Stages
     from trtforge.audio import ClipSet, features_for_model
     from trtforge.calibration import Observations
     from trtforge.engine import EngineStore, build
     from trtforge.engine.attempts import describe_way
-    from trtforge.errors import ConfigError
     from trtforge.model import load_model
     from trtforge.nvidia.generations import cannot_run_on
     from trtforge.pipeline import plan_for_clips
     from trtforge.scales import Scales
 
-    check_writable(args.output)
+    check_outputs(args.model, {"--output": args.output})
     console = make_console()
     model = load_model(args.model)
-    if Path(args.output).exists() and Path(args.output).samefile(args.model):
-        raise ConfigError(
-            f"-o {args.output} is the network itself, which the engine would overwrite",
-            hint="name another file, such as NAME.engine",
-        )
     profiles = planned_profiles(args, model)
     if args.clips:
         clips = ClipSet.load(args.clips, verify=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trtforge.cli._options import (
@@ -12,7 +11,7 @@ from trtforge.cli._options import (
     add_calibration,
     add_collect_on,
     add_model,
-    check_writable,
+    check_outputs,
     chosen_percentile,
     make_console,
     print_path,
@@ -81,7 +80,15 @@ def run(args: argparse.Namespace) -> None:
     percentile = chosen_percentile(args)
     check_method(args.method, percentile)
     header = cache_header(args.cache_version, "entropy")
-    _check_outputs(args)
+    check_outputs(
+        args.model,
+        {
+            "--output": args.output,
+            "--save-observations": args.save_observations,
+            "--cache": args.cache,
+            "the network of --cache": args.cache and _network_of(args.cache),
+        },
+    )
     console = make_console()
     model = load_model(args.model)
     clips = ClipSet.load(args.calibration_set)
@@ -118,27 +125,6 @@ def run(args: argparse.Namespace) -> None:
     if args.cache:
         ranges = choose(observations, args.method, percentile=percentile)
         _write_cache(args.cache, ranges, model, header, console)
-
-
-def _check_outputs(args: argparse.Namespace) -> None:
-    """Refuse files that would be written over each other or over the network, or that cannot be written."""
-    from trtforge.errors import ConfigError
-
-    named = {
-        "MODEL": args.model,
-        "--output": args.output,
-        "--save-observations": args.save_observations,
-        "--cache": args.cache,
-        "the network of --cache": args.cache and _network_of(args.cache),
-    }
-    files: dict[Path, str] = {}
-    for name, path in named.items():
-        if not path:
-            continue
-        if (other := files.setdefault(Path(path).resolve(), name)) != name:
-            raise ConfigError(f"{other} and {name} are one file, {path}", hint="name a file for each")
-        if name != "MODEL":
-            check_writable(path)
 
 
 def _network_of(cache: str) -> str:

@@ -20,7 +20,7 @@ from trtforge.nvidia.layers import EngineLayer, layers_from_log
 from trtforge.nvidia.log import VendorLog, listen, logger_of
 from trtforge.nvidia.observing import expose_tensors
 from trtforge.nvidia.options import apply_options, check_options
-from trtforge.nvidia.plugins import load_plugins
+from trtforge.nvidia.plugins import load_plugins, register_own_plugins
 from trtforge.nvidia.progress import BuildProgress, OnProgress, make_monitor
 from trtforge.nvidia.timings import KeepTimings, keep_timings, set_timing_cache
 
@@ -140,6 +140,7 @@ def _build(flavor: Flavor, request: BuildRequest, progress: BuildProgress) -> Bu
     trt, log = flavor.module(), listen()
     logger = logger_of(trt)
     builder = trt.Builder(logger)
+    register_own_plugins(trt, logger)
     load_plugins(flavor, trt, request.options.get("plugins", ()), log)
     network = builder.create_network(flavor.network_flags(trt))
     _parse(flavor, trt, network, logger, log, request)
