@@ -1,6 +1,7 @@
 """Files are replaced whole or not at all."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -25,10 +26,22 @@ def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path: Path, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
         write_bytes(path, b"new")
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_files_have_the_mode_that_the_process_gives_whatever_other_threads_write(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(lambda index: write_bytes(tmp_path / f"{index}", b"x"), range(200)))
+        modes = {entry.stat().st_mode & 0o777 for entry in tmp_path.iterdir()}
+        assert modes == {0o640}
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(before)
 
 
 def test_json_refuses_what_json_cannot_hold(tmp_path: Path) -> None:

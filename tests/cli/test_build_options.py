@@ -118,6 +118,16 @@ def test_what_a_library_lacks_names_the_option(capsys, tmp_path):
     assert "option refit: --refit" in " ".join(capsys.readouterr().err.split())
 
 
+def test_an_engine_never_takes_the_place_of_its_network(capsys, tmp_path):
+    network = tmp_path / "net.onnx"
+    network.write_bytes(MODEL.read_bytes())
+    (tmp_path / "link.engine").symlink_to(network)
+    for output in (network, tmp_path / "link.engine"):
+        assert main(["build", str(network), "-o", str(output), "--frames", "100", "200"]) == 2
+        assert f"MODEL and --output are one file, {output}" in " ".join(capsys.readouterr().err.split())
+    assert network.read_bytes() == MODEL.read_bytes()
+
+
 def test_an_interrupted_process_leaves_at_once_where_a_library_still_works(capsys, monkeypatch, tmp_path):
     def interrupted(*_, **__):
         raise KeyboardInterrupt

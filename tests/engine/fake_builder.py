@@ -53,6 +53,9 @@ class FakeTensorRT:
         self.logger = logger
         return self
 
+    def init_libnvinfer_plugins(self, logger, namespace):
+        return True
+
     def create_network(self, flags):
         self.network = FakeNetwork([], [])
         return self.network

@@ -7,7 +7,7 @@ import pytest
 from tests.engine.networks import PROFILE, conv_net, one_op_net, reshaping_net
 from trtforge.engine import BuildConfig, Engine, build
 from trtforge.engine.precision import agreed_precision
-from trtforge.errors import BuildError, ConfigError, NoGpuError, PluginMissingError, ProfileError
+from trtforge.errors import BuildError, ConfigError, ModelError, NoGpuError, PluginMissingError, ProfileError
 from trtforge.model import TensorSpec, model_digest
 from trtforge.nvidia import gpus
 from trtforge.nvidia.generations import cannot_run_on
@@ -176,6 +176,25 @@ def test_what_the_library_says_is_in_the_error():
 
 
 @needs_rtx
+def test_a_size_beyond_the_integers_of_the_library_is_refused():
+    profile = OptimizationProfile({"mel": ((1, 4, 8), (1, 4, 8), (1, 4, 1 << 63))})
+    with pytest.raises(ProfileError, match=r"the library refuses profile .* a size is too large for it"):
+        build(conv_net(), profiles=[profile], flavor="tensorrt_rtx")
+
+
+@needs_rtx
+def test_an_operator_that_the_library_lacks_is_told_from_a_custom_one():
+    with pytest.raises(PluginMissingError, match="plugin NonZero version 1 is not registered") as caught:
+        build(one_op_net("NonZero"), flavor="tensorrt_rtx")
+    assert caught.value.hint == "this library lacks the operator: replace it, or build with another library"
+    with pytest.raises(PluginMissingError, match="plugin Spare is not registered") as caught:
+        build(one_op_net("Spare", domain="my.ops"), flavor="tensorrt_rtx")
+    assert caught.value.hint == (
+        "name the library that holds it in plugins, or replace the operator by standard ones"
+    )
+
+
+@needs_rtx
 def test_an_unknown_compute_capability_lists_the_known():
     config = BuildConfig(compute_capabilities=("9.0",))
     with pytest.raises(ConfigError, match=r"cannot build for '9.0'; it builds for 7.5, 8.0, 8.6, 8.9, 12.0"):
@@ -212,16 +231,16 @@ def test_tensorrt_without_a_gpu_names_the_library_that_needs_none():
             "precision must be one of 'int8', 'float8', 'int8_weight_only', .* or None, got 'int4'",
         ),
         ({"optimization_level": 6}, "optimization_level must lie in 0 to 5, got 6"),
-        ({"workspace_bytes": 0}, "workspace_bytes must be a positive number of bytes, got 0"),
+        ({"workspace_bytes": 0}, r"workspace_bytes must be 1 to 2\*\*63 - 1 bytes, got 0"),
         ({"compute_capabilities": "8.9"}, "compute_capabilities must be a tuple of strings, got '8.9'"),
         ({"compute_capabilities": ("sm_89",)}, "wants versions such as '8.9', got 'sm_89'"),
         ({"compute_capabilities": ("8.9", "8.9")}, "names one twice"),
         ({"memory_pools": {"workspace": 1}}, "workspace, which has a field of its own"),
-        ({"workspace_bytes": "4GiB"}, "workspace_bytes must be a positive number of bytes, got '4GiB'"),
+        ({"workspace_bytes": "4GiB"}, r"workspace_bytes must be 1 to 2\*\*63 - 1 bytes, got '4GiB'"),
         ({"optimization_level": "3"}, "optimization_level must lie in 0 to 5, got '3'"),
         ({"optimization_level": True}, "optimization_level must lie in 0 to 5, got True"),
         ({"aux_streams": 1.5}, "aux_streams must lie in 0 to 7, got 1.5"),
-        ({"memory_pools": {"tactic_dram": 0}}, "'tactic_dram' must be a positive number of bytes, got 0"),
+        ({"memory_pools": {"tactic_dram": 0}}, r"'tactic_dram' must be 1 to 2\*\*63 - 1 bytes, got 0"),
         ({"memory_pools": None}, "memory_pools must be a mapping, got None"),
         ({"compute_capabilities": (8.9,)}, "wants versions such as '8.9', got 8.9"),
         ({"tactic_sources": 5}, "tactic_sources must be a tuple of strings, got 5"),
@@ -244,6 +263,14 @@ def test_tensorrt_without_a_gpu_names_the_library_that_needs_none():
         ({"profiling_verbosity": None}, "one of 'detailed', 'layer_names_only', 'none', got None"),
         ({"aux_streams": 8}, "aux_streams must lie in 0 to 7, got 8"),
         ({"plugins": ("lib.so",)}, "plugins wants absolute paths, got 'lib.so'"),
+        ({"tf32": "off"}, "tf32 must be True or False, got 'off'"),
+        ({"sparsity": 1}, "sparsity must be True or False, got 1"),
+        (
+            {"preview_features": {"profile_sharing_0806": "no"}},
+            "preview_features: 'profile_sharing_0806' must be True or False, got 'no'",
+        ),
+        ({"workspace_bytes": 1 << 63}, r"must be 1 to 2\*\*63 - 1 bytes, got 922"),
+        ({"weight_block_size": 64.0, "precision": "int4_weight_only"}, "one of 16, 32, 64, 128, got 64.0"),
         ({"timing_cache": False}, "timing_cache must be a path, True or None, got False"),
     ],
 )
@@ -257,6 +284,9 @@ def test_arguments_of_other_kinds_are_refused():
     for profiles in (lone, {"mel": ((1, 4, 8),) * 3}, [{"mel": ((1, 4, 8),) * 3}]):
         with pytest.raises(ProfileError, match="profiles must be a sequence of OptimizationProfile, got "):
             build(conv_net(), profiles=profiles, flavor=V8)
+    for model in (None, b"onnx"):
+        with pytest.raises(ModelError, match=r"a network is the path of an .onnx file or an onnx.ModelProto"):
+            build(model, profiles=[lone], flavor=V8)
     with pytest.raises(ConfigError, match="config must be a BuildConfig, got "):
         build(conv_net(), profiles=[lone], flavor=V8, config={"precision": "float16"})
     with pytest.raises(ConfigError, match="weight_block_size=32 has no effect: an engine in float32 stores"):

@@ -129,6 +129,8 @@ def test_keys_that_cannot_be_used_are_named(tmp_path, signed, keys, monkeypatch)
         sign_engine(signed, keys[1])
     with pytest.raises(ConfigError, match=r"mine\.pem holds no public key that can be read"):
         load(signed, keys[0])
+    with pytest.raises(ConfigError, match=r"no public key at .*none\.pem\n.*openssl pkey -in key.pem"):
+        trust([tmp_path / "none.pem"], None)
     for lone in (keys[1], str(keys[1])):
         with pytest.raises(
             ConfigError, match=r"trusted_keys must be a list of PEM files, got '.*\.pub\.pem'"

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import onnx.parser
 import pytest
 
 from tests.engine.networks import PROFILE, conv_net
@@ -123,6 +124,28 @@ def test_a_timing_cache_is_kept(tmp_path):
     assert (tmp_path / "timing.cache").stat().st_size > 0
     again = build(conv_net(), profiles=[PROFILE], config=config, flavor="tensorrt")
     assert again.manifest.options["timing_cache"] is True
+
+
+def test_operators_that_the_library_runs_by_plugins_of_its_own(tmp_path):
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 17]>
+        net (float[batch, 2, frames] mel) => (float[batch, 2, frames] logits)
+        <float[2] scale = {1.5, -2.0}, float[2] bias = {0.25, 1.0}>
+        { logits = InstanceNormalization <epsilon = 1e-3> (mel, scale, bias) }
+    """)
+    profile = OptimizationProfile({"mel": ((1, 2, 8), (2, 2, 32), (4, 2, 64))})
+    build(model, profiles=[profile], flavor="tensorrt").save(tmp_path / "net.engine")
+    wanted = OnnxRunner(model).run({"mel": mel((2, 2, 32))})["logits"]
+    np.save(tmp_path / "mel.npy", mel((2, 2, 32)))
+    code = (  # a process that built nothing, and so has no plugin registered by a build
+        "import sys, numpy\nfrom trtforge.runtime import Session\n"
+        "with Session(sys.argv[1] + '/net.engine') as session:\n"
+        "    given = numpy.load(sys.argv[1] + '/mel.npy')\n"
+        "    numpy.save(sys.argv[1] + '/logits.npy', session.run({'mel': given})['logits'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert np.abs(np.load(tmp_path / "logits.npy") - wanted).max() < TOLERANCES["float32"]
 
 
 def test_events_take_times():

@@ -6,7 +6,7 @@ from trtforge._files import sha256
 from trtforge.errors import ConfigError, PluginMissingError
 from trtforge.nvidia import plugins
 from trtforge.nvidia.log import VendorLog
-from trtforge.nvidia.plugins import Plugin, checked_plugin, load_plugins
+from trtforge.nvidia.plugins import Plugin, checked_plugin, load_plugins, register_own_plugins
 from trtforge.nvidia.selection import flavor_for
 
 V8 = flavor_for("tensorrt", "8.6.0")
@@ -26,6 +26,7 @@ class Registry:
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch):
     monkeypatch.setattr(plugins, "_LOADED", {})
+    monkeypatch.setattr(plugins, "_OWN", set())
 
 
 def library(tmp_path, content=b"code"):
@@ -36,6 +37,14 @@ def library(tmp_path, content=b"code"):
 
 def load(registry, *wanted, log=None):
     load_plugins(V8, SimpleNamespace(get_plugin_registry=lambda: registry), wanted, log or VendorLog())
+
+
+def test_the_librarys_own_plugins_are_registered_once_a_process():
+    told = []
+    trt = SimpleNamespace(init_libnvinfer_plugins=lambda *arguments: told.append(arguments))
+    register_own_plugins(trt, "logger")
+    register_own_plugins(trt, "logger")
+    assert told == [("logger", "")]
 
 
 def test_a_plugin_is_loaded_once_a_process_by_its_whole_path(tmp_path):

@@ -97,6 +97,21 @@ def test_an_input_outside_every_profile_is_named_with_its_ranges():
         choose_profile([short], {"mel": (80, 50)})
 
 
+def test_a_profile_may_leave_out_an_input_of_fixed_shape_that_another_names():
+    mel = {"mel": ((1, 80, 10), (1, 80, 50), (4, 80, 100))}
+    profiles = [OptimizationProfile({"bias": ((8,),) * 3, **mel}), OptimizationProfile(mel)]
+    for order in (profiles, profiles[::-1]):
+        with pytest.raises(ProfileError, match="axis 2 of input 'mel' is 150, outside 10 to 100 or 10 to"):
+            choose_profile(order, {"mel": (1, 80, 150), "bias": (8,)})
+
+
+def test_shapes_are_given_by_input():
+    with pytest.raises(ProfileError, match="a profile's shapes must be given by input name, got None"):
+        OptimizationProfile(None)
+    with pytest.raises(ProfileError, match="a profile's values must be given by input name, got 'x'"):
+        OptimizationProfile({}, values="x")
+
+
 def test_one_profile_covers_the_lengths_and_is_tuned_where_most_frames_lie():
     (profile,) = plan_profiles([MEL, LENGTHS], [100, 100, 100, 300, 401], max_batch=8)
     assert profile.shapes["mel"] == ShapeRange((1, 80, 100), (8, 80, 300), (8, 80, 401))

@@ -21,7 +21,8 @@ def test_inputs_that_share_an_axis_move_together():
     ("inputs", "axes", "message"),
     [
         ([MEL], {"batch": (1, 1, 1)}, r"dynamic axes are \['batch', 'frames'\], got ranges for \['batch'\]"),
-        ([MEL], {**AXES, "frames": (1, 2)}, "axis 'frames': wanted min, opt and max, got 2 sizes"),
+        ([MEL], {**AXES, "frames": (1, 2)}, r"axis 'frames': wanted min, opt and max, got \(1, 2\)"),
+        ([MEL], {**AXES, "frames": 500}, "axis 'frames': wanted min, opt and max, got 500"),
         ([TensorSpec("x", "float32", ("?", 2))], {"?": (1, 2, 3)}, "an axis without a name"),
     ],
 )

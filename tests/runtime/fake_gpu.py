@@ -273,10 +273,18 @@ class FakeTensorRT:
         self.num_made, self.driver = 0, SimpleNamespace(recording=None)
         self.profiles_used, self.enqueue_error, self.data_dependent = [], None, False
         self.load_error, self.has_context, self.shape_inputs = None, True, ()
+        self.plugins = []
 
     def Runtime(self, logger):
         self.logger = logger
         return self
+
+    def init_libnvinfer_plugins(self, logger, namespace):
+        self.plugins.append(namespace)
+        return True
+
+    def get_plugin_registry(self):
+        return SimpleNamespace(load_library=lambda path: self.plugins.append(path) or path)
 
     def deserialize_cuda_engine(self, plan):
         if self.load_error:

@@ -1,10 +1,11 @@
 import threading
 
 import numpy as np
+import onnx.parser
 import pytest
 
 from trtforge.errors import DeviceLostError, ExecutionError, InputError, ProfileError
-from trtforge.runtime import Batcher, BatchingRule, Bucket
+from trtforge.runtime import Batcher, BatchingRule, Bucket, OnnxRunner
 
 RULE = BatchingRule((Bucket(8, 4), Bucket(16, 2)), max_wait=0.01)
 
@@ -45,6 +46,23 @@ def test_results_come_in_order_of_submission_cut_to_their_length():
     run = sum(shape[0] * shape[2] for shape in runner.shapes)
     assert counts["padded_frames"] == run - sum(sizes)
     assert counts["batches"] == len(runner.shapes) < 50
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+def test_a_network_that_takes_lengths_gets_those_of_the_rows(dtype):
+    model = onnx.parser.parse_model(f"""
+        <ir_version: 8, opset_import: ["" : 17]>
+        net (float[batch, 3, frames] x, {dtype}[batch] n) => (float[batch, frames] y, {dtype}[batch] m)
+        <int64[1] axis = {{1}}> {{ y = ReduceSum<keepdims = 0>(x, axis)
+                                   m = Identity(n) }}
+    """)
+    rule = BatchingRule((Bucket(8, 4),), max_wait=3600)
+    with OnnxRunner(model) as runner, Batcher(runner, rule, input_name="x", lengths_name="n") as batcher:
+        results = list(batcher.map(row(size, 1) for size in (3, 8, 1, 5)))
+        assert batcher.counts["batches"] == 1
+    assert [result["m"].tolist() for result in results] == [[3], [8], [1], [5]]
+    assert results[0]["m"].dtype == dtype
+    assert [result["y"].sum() for result in results] == [9, 24, 3, 15]
 
 
 def test_a_lone_request_does_not_wait_for_others():

@@ -48,12 +48,15 @@ def test_draining_waits_for_nothing():
 
 
 def test_settings_out_of_range_are_refused():
-    with pytest.raises(ConfigError, match="1 or more"):
-        Bucket(0, 1)
-    with pytest.raises(ConfigError, match="at least one bucket"):
-        BatchingRule(())
-    with pytest.raises(ConfigError, match="max_wait must be 0 or more"):
-        BatchingRule((Bucket(1, 1),), max_wait=float("nan"))
+    for sizes in ((0, 1), (1.5, 1), (1, "2")):
+        with pytest.raises(ConfigError, match="must be whole numbers of 1 or more, got Bucket"):
+            Bucket(*sizes)
+    for buckets in ((), (400, 800)):
+        with pytest.raises(ConfigError, match=r"batching needs one Bucket or more, got \("):
+            BatchingRule(buckets)
+    for wait in (float("nan"), "1"):
+        with pytest.raises(ConfigError, match=f"max_wait must be 0 or more and finite, got {wait!r}"):
+            BatchingRule((Bucket(1, 1),), max_wait=wait)
     with pytest.raises(ProfileError, match="201 frames is longer than the longest bucket, 200"):
         choose_batch(requests(201), RULE, 0.0)
 

@@ -1,4 +1,5 @@
 import numpy as np
+import onnx.parser
 import pytest
 
 from tests.engine.networks import conv_net
@@ -49,6 +50,17 @@ def test_it_runs_the_network(tmp_path):
 def test_inputs_that_do_not_fit_are_named(arrays, message):
     with pytest.raises(InputError, match=message):
         OnnxRunner(conv_net()).run(arrays)
+
+
+def test_axes_of_one_name_must_agree():
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 17]>
+        net (float[batch, 4] x, float[batch, 1] n) => (float[batch, 4] y) { y = Add(x, n) }
+    """)
+    runner = OnnxRunner(model)
+    with pytest.raises(InputError, match=r"axis 0 \(batch\) of input 'n' is 1, but axis 0 of 'x' has"):
+        runner.run({"x": np.ones((2, 4), np.float32), "n": np.ones((1, 1), np.float32)})  # would broadcast
+    assert runner.run({"x": np.ones((2, 4), np.float32), "n": np.ones((2, 1), np.float32)})["y"].sum() == 16
 
 
 def test_a_network_that_is_not_there():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from tests.runtime import fake_gpu
+from trtforge._files import sha256
 from trtforge.engine import Engine, artifact
 from trtforge.errors import (
     ConfigError,
@@ -337,6 +338,24 @@ def test_faults_before_the_library_is_touched(machine, monkeypatch, tmp_path):
     ):
         Session(fake_gpu.ENGINE)
     assert not hasattr(machine[0], "logger")
+
+
+def test_plugins_are_loaded_before_the_plan_and_held_to_the_digest_of_the_build(machine, tmp_path):
+    library, path = machine[0], tmp_path / "libops.so"
+    path.write_bytes(b"code")
+    manifest = dataclasses.replace(fake_gpu.MANIFEST, plugins_sha256={"libops.so": sha256(b"code")})
+    engine = Engine(fake_gpu.PLAN, manifest)
+    with Session(engine, plugins=[path]):
+        assert library.plugins[-1] == str(path)
+    path.write_bytes(b"other code")
+    with pytest.raises(ConfigError, match=r"libops.so has SHA-256 [0-9a-f]{12}, [0-9a-f]{12} was asked for"):
+        Session(engine, plugins=[path])
+    with pytest.raises(ConfigError, match="plugins must be a tuple of paths, got"):
+        Session(engine, plugins=str(path))
+    library.load_error = "could not find plugin: Spare version: 1"
+    with pytest.raises(PluginMissingError, match="plugin Spare version 1 is not registered") as caught:
+        Session(engine)
+    assert caught.value.settings == ("plugins",)
 
 
 @pytest.mark.skipif(bool(gpus()), reason="there is a GPU")

@@ -73,6 +73,12 @@ def test_inputs_that_do_not_fit_are_named(arrays, message):
         runner.run(arrays)
 
 
+def test_axes_of_one_name_must_agree():
+    specs = [TensorSpec(name, "float32", ("batch", 3)) for name in ("x", "y")]
+    with pytest.raises(InputError, match=r"axis 0 \(batch\) of input 'y' is 1, but axis 0 of 'x' has"):
+        TorchRunner(Net(), specs, ["twice", "total"]).run({"x": X, "y": X[:1]})
+
+
 def test_what_the_module_does_wrong_is_said():
     with pytest.raises(ExecutionError, match=r"the module failed on x \(2, 3\), y \(2, 2\): RuntimeError"):
         TorchRunner(Net(), ["x", "y"], ["twice", "total"]).run({"x": X, "y": X[:, :2]})

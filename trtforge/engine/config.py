@@ -25,6 +25,19 @@ MAX_OPTIMIZATION_LEVEL = 5
 BLOCK_SIZES = (16, 32, 64, 128)
 _BLOCK_SIZE = 64
 _MAX_AUX_STREAMS = 7
+# The libraries count bytes in 64 bits.
+_MAX_BYTES = (1 << 63) - 1
+_SWITCHES = (
+    "sparsity",
+    "tf32",
+    "strip_weights",
+    "weight_streaming",
+    "strongly_typed",
+    "prefer_float16",
+    "version_compatible",
+    "exclude_lean_runtime",
+    "require_precision",
+)
 
 
 @dataclass(frozen=True)
@@ -133,7 +146,9 @@ class BuildConfig:
         _check_one_of("profiling_verbosity", self.profiling_verbosity, get_args(Verbosity), optional=False)
         _check_range("optimization_level", self.optimization_level, MAX_OPTIMIZATION_LEVEL)
         _check_range("aux_streams", self.aux_streams, _MAX_AUX_STREAMS)
-        if self.weight_block_size not in BLOCK_SIZES:
+        for name in _SWITCHES:
+            _check_switch(name, getattr(self, name), name)
+        if not (_is_whole(self.weight_block_size) and self.weight_block_size in BLOCK_SIZES):
             raise ConfigError(
                 f"weight_block_size must be one of {', '.join(map(str, BLOCK_SIZES))}, got "
                 f"{self.weight_block_size}",
@@ -147,6 +162,8 @@ class BuildConfig:
                     f"{field_name} must be a mapping, got {getattr(self, field_name)!r}",
                     settings=(field_name,),
                 )
+        for name, enable in self.preview_features.items():
+            _check_switch(f"preview_features: {name!r}", enable, "preview_features")
         for name, num_bytes in self.memory_pools.items():
             if name == "workspace":
                 raise ConfigError(
@@ -277,12 +294,18 @@ def _check_range(name: str, value: int | None, most: int) -> None:
 
 
 def _check_bytes(name: str, value: int, settings: tuple[str, ...]) -> None:
-    if not (_is_whole(value) and value > 0):
+    if not (_is_whole(value) and 0 < value <= _MAX_BYTES):
         raise ConfigError(
-            f"{name} must be a positive number of bytes, got {value!r}",
+            f"{name} must be 1 to 2**63 - 1 bytes, got {value!r}",
             hint="trtforge.units.parse_bytes reads texts such as '4GiB'",
             settings=settings,
         )
+
+
+def _check_switch(name: str, value: object, setting: str) -> None:
+    """Raise ConfigError unless a value is a truth value: a text such as 'off' would pass for true."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name} must be True or False, got {value!r}", settings=(setting,))
 
 
 def _is_whole(value: object) -> bool:

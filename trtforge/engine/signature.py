@@ -22,7 +22,10 @@ _CONTEXT = b"trtforge engine manifest\n"
 _MAX_FILE_BYTES = 1 << 16
 _KEY_BYTES, _SIGNATURE_BYTES = 32, 64
 _SIGN = "sign it with trtforge sign ENGINE --key PEM, or build it again"
-_MAKE_KEYS = "make one by: openssl genpkey -algorithm ed25519 -out key.pem"
+_MAKE_KEYS = {
+    "private": "make one by: openssl genpkey -algorithm ed25519 -out key.pem",
+    "public": "take it from the private key by: openssl pkey -in key.pem -pubout -out key.pub.pem",
+}
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 
@@ -240,15 +243,17 @@ def _load_pem(path: PathLike, kind: str) -> Any:
             else serialization.load_pem_public_key(content)
         )
     except FileNotFoundError:
-        raise ConfigError(f"no {kind} key at {os.fspath(path)}", hint=_MAKE_KEYS) from None
+        raise ConfigError(f"no {kind} key at {os.fspath(path)}", hint=_MAKE_KEYS[kind]) from None
     except (OSError, ValueError, TypeError, _cryptography("exceptions").UnsupportedAlgorithm) as error:
         raise ConfigError(
             f"{os.fspath(path)} holds no {kind} key that can be read: {error}",
-            hint=f"a PEM file without a password is needed; {_MAKE_KEYS}",
+            hint=f"a PEM file without a password is needed; {_MAKE_KEYS[kind]}",
         ) from error
     ed25519 = _cryptography("hazmat.primitives.asymmetric.ed25519")
     if not isinstance(key, getattr(ed25519, f"Ed25519{kind.capitalize()}Key")):
-        raise ConfigError(f"{os.fspath(path)} holds a key of another kind than Ed25519", hint=_MAKE_KEYS)
+        raise ConfigError(
+            f"{os.fspath(path)} holds a key of another kind than Ed25519", hint=_MAKE_KEYS[kind]
+        )
     return key
 
 

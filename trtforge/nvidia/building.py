@@ -21,7 +21,7 @@ from trtforge.nvidia.layers import EngineLayer, layers_from_log
 from trtforge.nvidia.log import VendorLog, listen, logger_of
 from trtforge.nvidia.observing import expose_tensors
 from trtforge.nvidia.options import apply_options, check_options
-from trtforge.nvidia.plugins import load_plugins
+from trtforge.nvidia.plugins import load_plugins, register_own_plugins
 from trtforge.nvidia.progress import BuildProgress, OnProgress, make_monitor
 from trtforge.nvidia.timings import KeepTimings, keep_timings, set_timing_cache
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 # Input name to its min, opt and max shape.
 Ranges: TypeAlias = Mapping[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]
 _NOTHING: Ranges = {}
+
+_STANDARD_DOMAINS = ("", "ai.onnx")
 
 # The vendor's names for types, and NumPy's.
 _DTYPES = {
@@ -139,6 +141,7 @@ def _build(flavor: Flavor, request: BuildRequest, progress: BuildProgress) -> Bu
     trt, log = flavor.module(), listen()
     logger = logger_of(trt)
     builder = trt.Builder(logger)
+    register_own_plugins(trt, logger)
     load_plugins(flavor, trt, request.options.get("plugins", ()), log)
     network = builder.create_network(flavor.network_flags(trt))
     _parse(flavor, trt, network, logger, log, request)
@@ -226,17 +229,19 @@ def _parse(
     parser = trt.OnnxParser(network, logger)
     if parse_network(parser, request.model):
         return
-    reasons, operator, layer = [], None, None
+    reasons, blamed = [], None
     for index in range(parser.num_errors):
         error = parser.get_error(index)
         node = _node_at(request.model, error.node())
         where = f"node {node.name!r} ({node.op_type}): " if node is not None else ""
-        operator = operator or (node.op_type if node is not None else None)
-        layer = layer or (node.name if node is not None else None)
+        blamed = node if blamed is None else blamed
         reasons.append(f"{where}{error.desc()}")
-    log.raise_missing_plugin(operator=operator)
+    if blamed is not None:
+        log.raise_missing_plugin(operator=blamed.op_type, is_standard=blamed.domain in _STANDARD_DOMAINS)
+    log.raise_missing_plugin()
     opset = max(
-        (entry.version for entry in request.model.opset_import if entry.domain in ("", "ai.onnx")), default=0
+        (entry.version for entry in request.model.opset_import if entry.domain in _STANDARD_DOMAINS),
+        default=0,
     )
     hint, settings = log.hint, log.settings
     if opset > flavor.max_onnx_opset:
@@ -248,7 +253,7 @@ def _parse(
         f"{flavor} cannot read the network: {'; '.join(reasons) or log.reason}",
         hint=hint,
         settings=settings,
-        layer=layer or log.layer(),
+        layer=(blamed.name if blamed is not None else None) or log.layer(),
     )
 
 
@@ -280,5 +285,7 @@ def _add_profile(builder: Any, config: Any, ranges: Ranges, values: Ranges, log:
             profile.set_shape_input(name, low, opt, high)
     except (RuntimeError, ValueError) as error:  # what the bindings raise for shapes out of order
         raise ProfileError(f"the library refuses profile {given}: {error}") from None
+    except TypeError:  # and for sizes beyond their integers, with their own signature as reason
+        raise ProfileError(f"the library refuses profile {given}: a size is too large for it") from None
     if config.add_optimization_profile(profile) < 0:
         raise ProfileError(f"the library refuses profile {given}: {log.reason}")

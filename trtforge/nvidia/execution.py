@@ -22,6 +22,7 @@ from trtforge.nvidia.layer_times import LayerTimer
 from trtforge.nvidia.layers import EngineLayer, layers_from_inspector
 from trtforge.nvidia.log import VendorLog, heard, listen, logger_of, own_log
 from trtforge.nvidia.output_allocator import GrowingOutput
+from trtforge.nvidia.plugins import Plugin, load_plugins, register_own_plugins
 
 
 class ProfileInUseError(ExecutionError):
@@ -38,21 +39,28 @@ class LoadedEngine:
     flavor : the library that wrote the plan.
     plan : the serialized engine.
     device : CUDA device ordinal.
+    plugins : shared libraries with custom operators that the plan needs.
 
     Raises
     ------
     NoGpuError : there is no such GPU; asked before the library is touched.
-    PluginMissingError : the plan needs a plugin that is not registered.
+    PluginMissingError : the plan needs a plugin that is not registered, or a plugin cannot be loaded.
+    ConfigError : a plugin has another digest than was stated.
     EngineError : the library refuses the plan; the message carries its own reason.
     """
 
-    def __init__(self, flavor: Flavor, plan: bytes, *, device: int = 0) -> None:
+    def __init__(
+        self, flavor: Flavor, plan: bytes, *, device: int = 0, plugins: Sequence[Plugin] = ()
+    ) -> None:
         flavor.require_gpu("run an engine", device=device)
         set_device(device)
         trt, log = flavor.module(), listen()
+        logger = logger_of(trt)
         self._making = threading.Lock()
         self.trt = trt
-        self._runtime = trt.Runtime(logger_of(trt))
+        self._runtime = trt.Runtime(logger)
+        register_own_plugins(trt, logger)
+        load_plugins(flavor, trt, plugins, log)
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             log.raise_missing_plugin()

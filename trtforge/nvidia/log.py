@@ -23,6 +23,12 @@ _BLAMED = (
     re.compile(r"for node (?P<layer>\{.+?\]\}|.+?)(?: due to\b|\.?\)|\.?$|\.? \[)"),
     re.compile(r"In node -?\d+ with name: (?P<layer>.+?) and operator: "),
 )
+# What helps where a plugin is missing: for an operator of ONNX's own, and for any other.
+_LACKING = "this library lacks the operator: replace it, or build with another library", ("flavor",)
+_UNREGISTERED = (
+    "name the library that holds it in plugins, or replace the operator by standard ones",
+    ("plugins",),
+)
 # A name that stands for itself in a message must be long enough not to be a word of it.
 _MIN_NAME_LENGTH = 4
 _LAYER_LIST = re.compile(r"\s*Layers:\s*\nName: |(?:Engine Layer Information:\s*)?Layer\(\w+\): ")
@@ -115,21 +121,22 @@ class VendorLog:
         """Whether an error speaks of memory that could not be had."""
         return re.search(r"[Oo]ut ?[Oo]f ?[Mm]emory", self.reason) is not None
 
-    def raise_missing_plugin(self, *, operator: str | None = None) -> None:
+    def raise_missing_plugin(self, *, operator: str | None = None, is_standard: bool = False) -> None:
         """Raise PluginMissingError if an error says that a plugin is not registered.
 
         Parameters
         ----------
         operator : name of the ONNX operator in hand, if known.
+        is_standard : whether it is one of ONNX's own.
         """
         for pattern, text in itertools.product(_MISSING_PLUGIN, self.errors):
             if match := pattern.search(text):
                 named = match.groupdict()
                 name = named.get("name") or operator or "of unknown name"
                 version = f" version {named['version']}" if "version" in named else ""
+                hint, settings = _LACKING if is_standard else _UNREGISTERED
                 raise PluginMissingError(
-                    f"plugin {name}{version} is not registered: {text}",
-                    hint="load the library that holds it, or replace the operator by standard ones",
+                    f"plugin {name}{version} is not registered: {text}", hint=hint, settings=settings
                 )
 
 

@@ -1,4 +1,4 @@
-"""Load shared libraries of custom operators into the vendor's registry, each once a process."""
+"""Fill the vendor's registry of plugins, each once a process: its own, and those of shared libraries."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from trtforge.nvidia.log import VendorLog
 _LOCK = threading.Lock()
 # Library and path to the digest that was loaded; a shared library cannot be exchanged in a running process.
 _LOADED: dict[tuple[str, str], str] = {}
+# Modules of a vendor, by identity, whose own plugins are registered.
+_OWN: set[int] = set()
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,26 @@ def checked_plugin(plugin: Plugin) -> Plugin:
             settings=("plugins",),
         )
     return Plugin(path, found)
+
+
+def register_own_plugins(trt: Any, logger: Any) -> None:
+    """Register the plugins that come with the library; an engine or a network that needs one is refused else.
+
+    TensorRT 8.6 and 10 run some of ONNX's operators by them, InstanceNormalization for one.
+
+    Parameters
+    ----------
+    trt : the library.
+    logger : its ``ILogger``; what cannot be registered is told there, and again by whatever needs it.
+
+    References
+    ----------
+    NVIDIA, TensorRT developer guide, "Extending TensorRT with Custom Layers" (``initLibNvInferPlugins``).
+    """
+    with _LOCK:
+        if id(trt) not in _OWN:
+            trt.init_libnvinfer_plugins(logger, "")
+            _OWN.add(id(trt))
 
 
 def load_plugins(flavor: Flavor, trt: Any, plugins: Sequence[Plugin], log: VendorLog) -> None:

@@ -108,6 +108,8 @@ class OptimizationProfile:
     def __post_init__(self) -> None:
         for kind in ("shapes", "values"):
             given = getattr(self, kind)
+            if not hasattr(given, "items"):  # Polygraphy's profiles are no `Mapping`
+                raise ProfileError(f"a profile's {kind} must be given by input name, got {given!r}")
             ranges = {name: _as_range(name, value) for name, value in given.items()}
             for name, value in ranges.items():
                 value.check(name, least=0 if kind == "shapes" else None)
@@ -261,11 +263,11 @@ def choose_profile(
 
 
 def _why_outside(profiles: Sequence[OptimizationProfile], shapes: Mapping[str, Sequence[int]]) -> str:
-    for name in profiles[0].shapes:
+    for name in dict.fromkeys(name for profile in profiles for name in profile.shapes):
         arrived = tuple(shapes.get(name, ()))
-        ranges = [profile.shapes[name] for profile in profiles]
-        if any(arrived in value for value in ranges):
-            continue
+        ranges = [profile.shapes[name] for profile in profiles if name in profile.shapes]
+        if len(ranges) < len(profiles) or any(arrived in value for value in ranges):
+            continue  # a profile that leaves out an input takes whatever fixed shape it has
         accepted = " or ".join(map(str, ranges))
         if len(arrived) != len(ranges[0].min):
             return f"input {name!r} has shape {arrived}, the engine accepts {accepted}"

@@ -37,8 +37,8 @@ def profile_from_axes(
     if names != set(axes):
         raise ProfileError(f"the network's dynamic axes are {sorted(names)}, got ranges for {sorted(axes)}")
     for name, sizes in axes.items():
-        if len(sizes) != 3:
-            raise ProfileError(f"axis {name!r}: wanted min, opt and max, got {len(sizes)} sizes")
+        if not isinstance(sizes, Sequence) or len(sizes) != 3:
+            raise ProfileError(f"axis {name!r}: wanted min, opt and max, got {sizes!r}")
     return _profile(inputs, [[axes[s] if isinstance(s, str) else s for s in spec.shape] for spec in inputs])
 
 

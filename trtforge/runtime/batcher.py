@@ -25,13 +25,16 @@ class Batcher:
     """Requests of one row each, run together where that wastes little; share it between threads.
 
     Rows are padded with zeros at the end to the bucket's frames, so that shapes recur. A network that sees
-    beyond a row's end sees those zeros, as in any padded batch.
+    beyond a row's end sees those zeros, as in any padded batch, unless it masks them by the lengths.
 
     Parameters
     ----------
-    runner : a `Session`, `OnnxRunner` or `TorchRunner` of a network with one input, whose last axis is time.
+    runner : a `Session`, `OnnxRunner` or `TorchRunner` of a network with one input, whose last axis is time,
+        and at most one more, for the lengths.
     rule : buckets, waiting time and cost.
     input_name : the network's input.
+    lengths_name : the input that takes each row's frames without padding, [rows], of the dtype that the
+        runner states, else int64; None where the network has none.
     output_lengths : cuts outputs, whose axis 1 is time, to their true length; `CtcDecoder.output_lengths` is
         such. By default outputs keep what padding gave.
     """
@@ -42,10 +45,13 @@ class Batcher:
         rule: BatchingRule,
         *,
         input_name: str,
+        lengths_name: str | None = None,
         output_lengths: OutputLengths | None = None,
     ) -> None:
         self._runner, self._rule, self._input_name = runner, rule, input_name
-        self._output_lengths = output_lengths
+        self._lengths_name, self._output_lengths = lengths_name, output_lengths
+        stated = {spec.name: spec.dtype for spec in getattr(runner, "inputs", ())}
+        self._lengths_dtype = np.dtype(stated.get(lengths_name, "int64"))
         self._changed = threading.Condition()
         self._waiting: dict[int, Request] = {}
         self._given: dict[int, tuple[NDArray[Any], Future[Outputs]]] = {}
@@ -213,8 +219,11 @@ class Batcher:
         rows = np.zeros((len(taken), *first.shape[:-1], length), first.dtype)
         for row, (_, array, _) in zip(rows, taken, strict=True):
             row[..., : array.shape[-1]] = array
-        outputs = {name: np.asarray(value) for name, value in self._runner({self._input_name: rows}).items()}
         frames = [request.num_frames for request, _, _ in taken]
+        inputs = {self._input_name: rows}
+        if self._lengths_name is not None:
+            inputs[self._lengths_name] = np.array(frames, self._lengths_dtype)
+        outputs = {name: np.asarray(value) for name, value in self._runner(inputs).items()}
         results = self._parted(outputs, frames)
         with self._changed:
             self._counts["batches"] += 1

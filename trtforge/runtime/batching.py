@@ -22,15 +22,15 @@ class Bucket:
 
     Raises
     ------
-    ConfigError : a value is below 1.
+    ConfigError : a value is no whole number of 1 or more.
     """
 
     num_frames: int
     max_rows: int
 
     def __post_init__(self) -> None:
-        if self.num_frames < 1 or self.max_rows < 1:
-            raise ConfigError(f"num_frames and max_rows must be 1 or more, got {self}")
+        if not all(isinstance(size, int) and size >= 1 for size in (self.num_frames, self.max_rows)):
+            raise ConfigError(f"num_frames and max_rows must be whole numbers of 1 or more, got {self}")
 
 
 @dataclass(frozen=True)
@@ -85,13 +85,15 @@ class BatchingRule:
     overhead_frames: float = 100.0
 
     def __post_init__(self) -> None:
+        if not self.buckets or not all(isinstance(bucket, Bucket) for bucket in self.buckets):
+            raise ConfigError(
+                f"batching needs one Bucket or more, got {self.buckets!r}", settings=("buckets",)
+            )
         object.__setattr__(self, "buckets", tuple(sorted(set(self.buckets))))
-        if not self.buckets:
-            raise ConfigError("batching needs at least one bucket", settings=("buckets",))
         for name in ("max_wait", "overhead_frames"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise ConfigError(f"{name} must be 0 or more and finite, got {value}", settings=(name,))
+            if not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
+                raise ConfigError(f"{name} must be 0 or more and finite, got {value!r}", settings=(name,))
 
     @property
     def max_frames(self) -> int:

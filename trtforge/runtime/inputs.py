@@ -27,12 +27,14 @@ def check_inputs(
 
     Raises
     ------
-    InputError : a name is missing or unknown, or an array has another dtype, rank or fixed size; or an int64
-        value does not fit into int32.
+    InputError : a name is missing or unknown, an array has another dtype, rank or fixed size, or axes of one
+        name differ in size; or an int64 value does not fit into int32.
     """
     check_named(arrays)
     check_names(specs, arrays)
-    return {spec.name: check_array(spec, arrays[spec.name], narrow_int64=narrow_int64) for spec in specs}
+    checked = {spec.name: check_array(spec, arrays[spec.name], narrow_int64=narrow_int64) for spec in specs}
+    check_shared_axes(specs, {name: array.shape for name, array in checked.items()})
+    return checked
 
 
 def check_named(arrays: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from types import TracebackType
@@ -24,6 +24,7 @@ from trtforge.model import TensorSpec
 from trtforge.nvidia import gpus, require_gpu
 from trtforge.nvidia.cuda import free_memory_bytes, set_device
 from trtforge.nvidia.execution import LoadedEngine, ProfileInUseError
+from trtforge.nvidia.plugins import Plugin
 from trtforge.profiles import OptimizationProfile
 from trtforge.runtime.acceptance import Acceptance, Inputs
 from trtforge.runtime.counts import Counts
@@ -32,7 +33,14 @@ from trtforge.runtime.inputs import check_numbers
 from trtforge.runtime.lane import Lane
 from trtforge.runtime.nonfinite import OnNonfinite, check_finite
 from trtforge.runtime.pool import LeasePool
-from trtforge.runtime.session_checks import Callbacks, LossNote, check_outputs, check_settings, check_tensors
+from trtforge.runtime.session_checks import (
+    Callbacks,
+    LossNote,
+    check_outputs,
+    check_settings,
+    check_tensors,
+    plugins_for,
+)
 from trtforge.runtime.usage import LayerTime, SessionMemory
 
 Where: TypeAlias = Literal["numpy", "device"]
@@ -57,6 +65,8 @@ class Session:
         again is recorded, and from then on launched at once; each recording takes scratch memory too.
     on_nonfinite : what to do where an output given as NumPy array holds NaN or infinity: ``pass`` it on,
         ``raise`` ExecutionError, or ``mask`` by 0 and count in `counts`.
+    plugins : shared libraries with custom operators that the engine needs, as `BuildConfig` takes them; where
+        no digest is stated, that of the build holds.
 
     Attributes
     ----------
@@ -69,6 +79,7 @@ class Session:
     NoGpuError : there is no such GPU; nothing of NVIDIA's was touched.
     EngineIntegrityError : the files are not what was written, or the plan is not what its manifest says.
     EngineIncompatibleError : the engine is for another library version, system or GPU.
+    PluginMissingError : the engine needs a plugin that is not registered, or one of ``plugins`` is no such.
     EngineError : the library refuses the engine.
     OutOfMemoryError : the GPU has no room for it.
     """
@@ -81,6 +92,7 @@ class Session:
         max_contexts: int = 4,
         cuda_graphs: int = 0,
         on_nonfinite: OnNonfinite = "pass",
+        plugins: Sequence[str | os.PathLike[str] | Plugin] = (),
     ) -> None:
         check_settings(max_contexts, cuda_graphs, on_nonfinite)
         require_gpu("run an engine", device=device, instead=_INSTEAD)
@@ -100,7 +112,9 @@ class Session:
         set_device(device)
         free_before = free_memory_bytes()
         with ExitStack() as stack:
-            self._loaded = stack.enter_context(LoadedEngine(flavor, self.engine.plan, device=device))
+            wanted = plugins_for(self.engine.manifest, plugins)
+            plan = self.engine.plan
+            self._loaded = stack.enter_context(LoadedEngine(flavor, plan, device=device, plugins=wanted))
             self._engine_bytes = max(0, free_before - free_memory_bytes())
             check_tensors(self.engine, self._loaded)
             self._accepts = Acceptance(

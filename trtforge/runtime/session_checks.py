@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import get_args
 
 import numpy as np
 
 from trtforge.engine.artifact import Engine
+from trtforge.engine.manifest import Manifest
 from trtforge.errors import ConfigError, DeviceLostError, EngineIntegrityError, ExecutionError
 from trtforge.nvidia.execution import LoadedEngine
+from trtforge.nvidia.plugins import Plugin
 from trtforge.profiles import OptimizationProfile
 from trtforge.runtime.nonfinite import OnNonfinite
 
@@ -27,6 +30,20 @@ def check_settings(max_contexts: int, cuda_graphs: int, on_nonfinite: str) -> No
             f"on_nonfinite must be one of {get_args(OnNonfinite)}, got {on_nonfinite!r}",
             settings=("on_nonfinite",),
         )
+
+
+def plugins_for(manifest: Manifest, plugins: Sequence[str | os.PathLike[str] | Plugin]) -> tuple[Plugin, ...]:
+    """Return the plugins to load, held to the digests that the engine was built with where none is stated.
+
+    Raises
+    ------
+    ConfigError : they are no sequence, or a path is not absolute.
+    """
+    if isinstance(plugins, str | os.PathLike | Plugin):
+        raise ConfigError(f"plugins must be a tuple of paths, got {plugins!r}", settings=("plugins",))
+    wanted = (plugin if isinstance(plugin, Plugin) else Plugin(plugin) for plugin in plugins)
+    built_with = manifest.plugins_sha256
+    return tuple(Plugin(plugin.path, plugin.sha256 or built_with.get(plugin.name)) for plugin in wanted)
 
 
 def check_outputs(outputs: str, on_nonfinite: str) -> None:

@@ -13,7 +13,7 @@ from trtforge._optional import require
 from trtforge.errors import DeviceLostError, ExecutionError, InputError, OutOfMemoryError
 from trtforge.feeds import Arrays
 from trtforge.model import TensorSpec
-from trtforge.runtime.inputs import check_array, check_named, check_names
+from trtforge.runtime.inputs import check_inputs, check_named, check_names
 
 
 class TorchRunner:
@@ -119,7 +119,7 @@ class TorchRunner:
         wanted = [TensorSpec(name, "", ()) for name in self._specs]
         check_named(arrays)
         check_names(wanted, tuple(arrays))
-        checked = {spec.name: check_array(spec, arrays[spec.name]) for spec in specs}
+        checked = check_inputs(specs, {spec.name: arrays[spec.name] for spec in specs})
         return [self._writable(name, checked.get(name, arrays[name])) for name in self._specs]
 
     def _writable(self, name: str, array: Any) -> NDArray[Any]:
