@@ -21,10 +21,13 @@ def run(args: argparse.Namespace) -> None:
     """Evaluate, print the tables."""
     from pathlib import Path
 
+    from rich.markup import escape
+
     from trtforge._progress import Stages
     from trtforge.audio import ClipSet
     from trtforge.errors import ConfigError
     from trtforge.pipeline import evaluate
+    from trtforge.pipeline.remarks import remark_quiet
 
     paths = [args.reference, *args.candidates]
     names = [Path(path).name for path in paths]
@@ -40,6 +43,8 @@ def run(args: argparse.Namespace) -> None:
         report = evaluate(dict(zip(names, paths, strict=True)), clips, on_progress=stage)
         stage.note(f"{report.num_clips} clips")
     console.print(report)
+    for remark in remark_quiet(report.quiet, report.num_clips, "evaluated"):
+        console.print(f"[yellow]note: {escape(remark)}[/]", soft_wrap=not console.is_terminal)
     if args.output:
         report.save(args.output)
         print_path(console, "written", args.output)

@@ -23,7 +23,8 @@ from trtforge.engine.store import EngineStore, open_store
 from trtforge.errors import ConfigError, ProfileError
 from trtforge.feeds import Arrays, Feeds, as_feeds
 from trtforge.model import ModelSource, load_model, model_digest
-from trtforge.nvidia import Flavor, gpus, select
+from trtforge.nvidia import Flavor, select
+from trtforge.nvidia.current import current_gpu
 from trtforge.nvidia.options import check_options
 from trtforge.nvidia.progress import OnProgress
 from trtforge.profiles import OptimizationProfile
@@ -141,7 +142,7 @@ def build(
         config=config,
         profiles=profiles,
         system=system_name(),
-        gpu=next(iter(gpus()), None),
+        gpu=current_gpu(),
         unquantized_sha256=model_digest(load_model(unquantized)) if unquantized is not None else None,
         scales_sha256=scales_digest(scales),
         feeds_sha256=asked.feeds.digest if asked.feeds is not None else None,

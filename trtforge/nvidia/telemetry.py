@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any
 
 from trtforge._optional import is_installed
-from trtforge.nvidia.devices import pci_bus_id
+from trtforge.nvidia.nvml import nvml_handle
 
 
 class Telemetry:
@@ -29,13 +29,9 @@ class Telemetry:
             return
         import pynvml
 
-        bus_id = pci_bus_id(device)
         try:
             pynvml.nvmlInit()
-            if bus_id is None:
-                self._handle = pynvml.nvmlDeviceGetHandleByIndex(device)
-            else:
-                self._handle = pynvml.nvmlDeviceGetHandleByPciBusId(bus_id.encode())
+            self._handle = nvml_handle(pynvml, device)
         except pynvml.NVMLError as error:
             self.missing = f"NVML: {error}"
             return
