@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
+from trtforge._closing import Closing
 from trtforge._optional import is_installed, require
 from trtforge.nvidia import devices
 from trtforge.nvidia.nvml import nvml_handle
@@ -19,7 +19,7 @@ class DeviceMemory:
     total_bytes: int
 
 
-class MemoryReader:
+class MemoryReader(Closing):
     """Reads the memory of the GPUs that CUDA can use through NVML; where NVML or a driver is absent, of none.
 
     References
@@ -39,14 +39,6 @@ class MemoryReader:
             self._handles = {gpu.index: nvml_handle(nvml, gpu.index) for gpu in devices.gpus()}
         except nvml.NVMLError:
             return
-
-    def __enter__(self) -> MemoryReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def read(self) -> dict[int, DeviceMemory]:
         """Return the memory of each GPU by its CUDA device ordinal; one that NVML cannot read is left out."""

@@ -7,9 +7,9 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from types import TracebackType
 from typing import Any
 
+from trtforge._closing import Closing
 from trtforge.errors import (
     ConfigError,
     DeadlineError,
@@ -33,7 +33,7 @@ _MOST_HANDLERS = 32
 _STALLED_SECONDS = 60.0
 
 
-class Worker:
+class Worker(Closing):
     """A pipeline that serves requests with a full model, and with a lighter one under load.
 
     A request is taken only if it is expected to be finished by its deadline; what was taken is answered, or
@@ -93,11 +93,6 @@ class Worker:
     def __enter__(self) -> Worker:
         self.start()
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def _loaded(self) -> tuple[ServedModel, ...]:
