@@ -15,6 +15,7 @@ from trtforge.cli._options import (
     check_writable,
     chosen_percentile,
     make_console,
+    print_notes,
     print_path,
 )
 
@@ -66,8 +67,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Observe, choose, write the scales."""
-    from rich.markup import escape
-
     from trtforge._progress import Stages
     from trtforge.audio import ClipSet, features_for_model
     from trtforge.calibration import cache_header, choose
@@ -110,8 +109,7 @@ def run(args: argparse.Namespace) -> None:
     if args.save_observations:
         observations.save(args.save_observations)
     console.print(scales_table(scales))
-    for remark in remark_quiet(feeds.quiet, len(feeds)):
-        console.print(f"[yellow]note: {escape(remark)}[/]", soft_wrap=not console.is_terminal)
+    print_notes(console, remark_quiet(feeds.quiet, len(feeds)))
     print_path(console, "scales", args.output)
     if args.save_observations:
         print_path(console, f"observations of {len(observations.tensors)} tensors", args.save_observations)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from trtforge.cli._options import check_writable, make_console, print_path
+from trtforge.cli._options import check_writable, make_console, print_notes, print_path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,8 +20,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Evaluate, print the tables."""
     from pathlib import Path
-
-    from rich.markup import escape
 
     from trtforge._progress import Stages
     from trtforge.audio import ClipSet
@@ -43,8 +41,7 @@ def run(args: argparse.Namespace) -> None:
         report = evaluate(dict(zip(names, paths, strict=True)), clips, on_progress=stage)
         stage.note(f"{report.num_clips} clips")
     console.print(report)
-    for remark in remark_quiet(report.quiet, report.num_clips, "evaluated"):
-        console.print(f"[yellow]note: {escape(remark)}[/]", soft_wrap=not console.is_terminal)
+    print_notes(console, remark_quiet(report.quiet, report.num_clips, "evaluated"))
     if args.output:
         report.save(args.output)
         print_path(console, "written", args.output)
