@@ -136,6 +136,8 @@ def build(
             "on_calibration_cache cannot be given along with store, which may have the engine already",
             settings=("on_calibration_cache", "store"),
         )
+    # Of what no way of building would read, nothing belongs into the key.
+    other = unquantized if chosen.has_calibrators and scales is not None else None
     key = build_key(
         network_sha256=model_digest(network),
         flavor=chosen,
@@ -143,7 +145,7 @@ def build(
         profiles=profiles,
         system=system_name(),
         gpu=current_gpu(),
-        unquantized_sha256=model_digest(load_model(unquantized)) if unquantized is not None else None,
+        unquantized_sha256=model_digest(load_model(other)) if other is not None else None,
         scales_sha256=scales_digest(scales),
         feeds_sha256=asked.feeds.digest if asked.feeds is not None else None,
         observations_sha256=sha256(observations.dumps()) if observations is not None else None,
