@@ -67,8 +67,8 @@ class BareEngine:
             for spec in loaded.outputs:
                 shape = context.shape_of(spec.name)
                 context.set_address(spec.name, tensors.reserve(spec.name, shape, np.dtype(spec.dtype)))
-            self._execute = context._context.execute_async_v3
-            self._stream, self._handle = tensors.stream._stream, tensors.stream.handle
+            self._execute = context.native.execute_async_v3
+            self._stream, self._handle = tensors.stream.native, tensors.stream.handle
             self._synchronize = runtime_api().cudaStreamSynchronize
             self.call()
             self._resources = stack.pop_all()

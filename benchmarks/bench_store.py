@@ -40,7 +40,7 @@ from trtforge.runtime import Session
 
 ROOT = Path(__file__).parents[1]
 MODEL = ROOT / "examples/models/asr_en/asr_en.onnx"
-PACKAGES = ("tensorrt", "tensorrt_rtx", "cuda-python", "numpy", "onnx", "filelock")
+PACKAGES = ("tensorrt", "tensorrt_rtx", "cuda-python", "numpy", "onnx")
 FRAMES = 512
 NUM_PROCESSES = 32
 STAND_IN_BYTES, STAND_IN_SECONDS = 8 << 20, 2.0

@@ -1,12 +1,16 @@
 """Files are replaced whole or not at all."""
 
 import os
+import signal
+import subprocess
+import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from trtforge._files import file_sha256, sha256, write_bytes, write_json
+from trtforge._files import file_sha256, locked, sha256, write_bytes, write_json
 
 
 def test_writing_replaces_the_whole_file(tmp_path: Path) -> None:
@@ -48,3 +52,23 @@ def test_json_refuses_what_json_cannot_hold(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "x.json", {"a": float("nan")})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_is_held_once_and_freed_when_its_holder_dies(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with locked(lock), pytest.raises(TimeoutError, match="lock is held by another"), locked(lock, wait_s=0):
+        pass
+    code = (
+        f"from trtforge._files import locked\nwith locked({str(lock)!r}): print('held', flush=True); input()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(TimeoutError), locked(lock, wait_s=0.1):
+        pass
+    threading.Timer(0.2, holder.kill).start()
+    with locked(lock):
+        assert holder.wait(10) == -signal.SIGKILL
+    holder.communicate()

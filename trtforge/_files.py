@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from trtforge.errors import TrtforgeError
+
+_POLL_SECONDS = 0.05
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
@@ -102,3 +107,33 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
         while piece := file.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
+
+
+@contextmanager
+def locked(path: str | os.PathLike[str], *, wait_s: float | None = None) -> Iterator[None]:
+    """Hold a lock against other threads and processes; the system frees it when its holder dies.
+
+    Parameters
+    ----------
+    path : the lock's file. It stays: one that is removed while another waits for it would be held twice.
+    wait_s : longest time to wait for it, in seconds; None waits until it is free.
+
+    Raises
+    ------
+    TimeoutError : another holds it.
+    OSError : the file cannot be made or locked.
+    """
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
+    try:
+        deadline = None if wait_s is None else time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise TimeoutError(f"{os.fspath(path)} is held by another process") from None
+                time.sleep(_POLL_SECONDS)
+        yield
+    finally:
+        os.close(descriptor)

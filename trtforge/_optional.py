@@ -13,7 +13,6 @@ EXTRA_OF = {
     "cryptography": "sign",
     "cuda": "run",
     "datasets": "datasets",
-    "filelock": "store",
     "fsspec": "datasets",
     "google": "triton",
     "grpc": "triton",

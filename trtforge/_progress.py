@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
+from trtforge._tables import hanging
 from trtforge.units import format_duration
 
 OnProgress = Callable[[int, int], None]
@@ -63,9 +65,8 @@ class Stages:
         self.seconds[name] = time.perf_counter() - begin
         if self.console is not None:
             took = format_duration(self.seconds[name])
-            self.console.print(
-                f"[green]✓[/] [bold]{name:<10}[/] {escape(stage.said)}  [dim]{took}[/]", highlight=False
-            )
+            line = Text.from_markup(f"[green]✓[/] [bold]{name:<10}[/] {escape(stage.said)}  [dim]{took}[/]")
+            self.console.print(hanging(line, self.console.width, 13), highlight=False, soft_wrap=True)
 
 
 class Stage:

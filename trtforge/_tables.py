@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
-from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -25,7 +26,9 @@ class FittingTable(Table):
 
     Columns that stand to the right hold numbers, which stay whole, and so do the words of headings; wide
     columns of words share the room that is left, and break between words. Names longer than 24 characters
-    break within where the room ends. Where not even that fits, each row is a paragraph of headings and cells.
+    break within where the room ends. Where not even that fits, the numbers that follow the last column of
+    words go on in further tables below, each with the words again; where there are no such numbers, or one
+    column of them does not fit, each row is a paragraph of headings and cells.
     """
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -41,7 +44,12 @@ class FittingTable(Table):
             finally:
                 self.title, self.caption = title, caption
         else:
-            yield from self._paragraphs()
+            parts = self._parts(options.max_width)
+            for index, part in enumerate(parts):
+                yield from ([Text()] if index else [])
+                yield part
+            if not parts:
+                yield from self._paragraphs(options.max_width)
         if caption:
             yield Text.from_markup(str(caption), style=self.caption_style or "table.caption")
 
@@ -52,21 +60,7 @@ class FittingTable(Table):
 
     def _arrange(self, width: int) -> bool:
         """Give each column its width; say whether all fit."""
-        least: list[int] = []
-        wanted: list[int] = []
-        for column in self.columns:
-            cells = [cell_len(line) for cell in column.cells for line in _text(cell).plain.split("\n")]
-            widest = max(cells, default=0)
-            heading = _text(column.header).plain
-            whole = max((cell_len(word) for word in heading.split()), default=1)
-            if column.justify == "right" or widest <= _NARROW:
-                least.append(max(widest, whole))
-                wanted.append(least[-1])
-            else:
-                words = [cell_len(word) for cell in column.cells for word in _text(cell).plain.split()]
-                longest = min(max(words, default=0), _LONGEST_WORD)
-                least.append(max(longest, whole))
-                wanted.append(max(widest, least[-1]))
+        least, wanted = zip(*map(_widths, self.columns), strict=True) if self.columns else ((), ())
         room = width - _GAP * (len(self.columns) - 1)
         if sum(least) > room:
             return False
@@ -78,7 +72,28 @@ class FittingTable(Table):
             column.header = Text("\n".join(lines), style=_style(column))
         return True
 
-    def _paragraphs(self) -> RenderResult:
+    def _parts(self, width: int) -> list[FittingTable]:
+        """Share the columns of numbers among tables that fit; none where that cannot be done."""
+        ends = [index for index, column in enumerate(self.columns, 1) if column.justify != "right"]
+        words, numbers = self.columns[: max(ends, default=0)], self.columns[max(ends, default=0) :]
+        room = width - sum(_widths(column)[0] + _GAP for column in words)
+        needed = [_widths(column)[0] for column in numbers]
+        if max(needed, default=room + 1) > room:
+            return []
+        # As narrow as so many parts can be, so that none holds a last column alone.
+        fewest = len(_lines(needed, room))
+        tried = (_lines(needed, width) for width in range(max(needed), room + 1))
+        groups = next(lines for lines in tried if len(lines) == fewest)
+        parts = []
+        for group in groups:
+            part = copy.copy(self)
+            part.title = part.caption = None
+            chosen = (*words, *(numbers[index] for index in group))
+            part.columns = [dataclasses.replace(column, _index=index) for index, column in enumerate(chosen)]
+            parts.append(part)
+        return parts
+
+    def _paragraphs(self, width: int) -> Iterator[Text]:
         headings = [" ".join(_text(column.header).plain.split()) for column in self.columns]
         rows = zip(*(column.cells for column in self.columns), strict=True)
         for row, settings in zip(rows, self.rows, strict=True):
@@ -91,7 +106,7 @@ class FittingTable(Table):
             style = settings.style or ""
             if first.plain:
                 yield Text.assemble((headings[0] + " " if headings[0] else "", "dim"), first, style=style)
-            yield Padding(Text("; ", style=style).join(shown), (0, 0, 0, 2))
+            yield from (Text.assemble("  ", line, style=style) for line in _packed(shown, width - 2))
 
 
 def make_table(title: str | None = None) -> Table:
@@ -107,6 +122,55 @@ def make_table(title: str | None = None) -> Table:
         pad_edge=False,
         show_edge=False,
     )
+
+
+def _widths(column: Column) -> tuple[int, int]:
+    """Return the least width at which a column can be read, and the one at which nothing in it breaks."""
+    cells = [cell_len(line) for cell in column.cells for line in _text(cell).plain.split("\n")]
+    widest = max(cells, default=0)
+    whole = max((cell_len(word) for word in _text(column.header).plain.split()), default=1)
+    if column.justify == "right" or widest <= _NARROW:
+        return max(widest, whole), max(widest, whole)
+    words = [cell_len(word) for cell in column.cells for word in _text(cell).plain.split()]
+    least = max(min(max(words, default=0), _LONGEST_WORD), whole)
+    return least, max(widest, least)
+
+
+def _lines(widths: Sequence[int], room: int) -> list[list[int]]:
+    """Set things side by side for as long as there is room; return the indices in each line."""
+    lines: list[list[int]] = []
+    left = 0
+    for index, width in enumerate(widths):
+        if not lines or width > left:
+            lines.append([])
+            left = room
+        lines[-1].append(index)
+        left -= width + _GAP
+    return lines
+
+
+def _packed(items: Sequence[Text], width: int) -> list[Text]:
+    """Set items in lines with semicolons between; one that no line holds breaks between words."""
+    console = Console(width=width)
+    lines: list[Text] = []
+    for index, item in enumerate(items):
+        text = Text.assemble(item, ";" if index < len(items) - 1 else "")
+        if lines and lines[-1].cell_len + 1 + text.cell_len <= width:
+            lines[-1] = Text.assemble(lines[-1], " ", text)
+        else:
+            lines += text.wrap(console, width)
+    for line in lines:
+        line.rstrip()
+    return lines
+
+
+def hanging(text: Text, width: int, indent: int) -> Text:
+    """Break a line between words, and set what follows the first part ``indent`` columns in."""
+    first, rest = text.divide([min(indent, len(text))])
+    lines = rest.wrap(Console(width=width), max(1, width - indent))
+    for line in lines:
+        line.rstrip()
+    return Text.assemble(first, Text(f"\n{' ' * indent}").join(lines))
 
 
 def _share(least: Sequence[int], wanted: Sequence[int], room: int) -> list[int]:

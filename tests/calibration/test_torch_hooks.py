@@ -107,6 +107,29 @@ def test_refusals():
         collect_torch(Block(), [{"mel": np.array(["a"])}])
 
 
+def test_attention_whose_projections_are_no_calls_is_warned_of():
+    class Attending(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = torch.nn.MultiheadAttention(4, 2, batch_first=True)
+            self.last = torch.nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.last(self.attention(x, x, x)[0])
+
+    feeds = [{"x": np.ones((1, 3, 4), np.float32)}]
+    missed = r"1 of 2 layers were not called, 'attention\.out_proj' first: .* with trtforge\.collect"
+    with pytest.warns(RuntimeWarning, match=missed):
+        assert list(collect_torch(Attending(), feeds).tensors) == ["last"]
+    alone = torch.nn.TransformerEncoder(torch.nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), 1)
+    with pytest.warns(RuntimeWarning, match=r"1 of 3 layers .* 'layers\.0\.self_attn\.out_proj' first"):
+        collect_torch(alone, [{"src": feeds[0]["x"]}])
+    only = Attending()
+    only.last = torch.nn.Identity()
+    with pytest.raises(CalibrationError, match=r"none of the module's layers ran.*\n.*trtforge\.collect"):
+        collect_torch(only, feeds)
+
+
 class Rows(torch.nn.Module):
     def __init__(self):
         super().__init__()

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 import trtforge
+from trtforge.accuracy import AccuracyReport
 from trtforge.calibration import AuditReport
 from trtforge.cli import main
 from trtforge.errors import ConfigError
@@ -127,3 +128,23 @@ def test_calibration_names_them_too(quiet_clips, tmp_path, capsys):
         trtforge.calibrate(MODEL, clips.feeds(trtforge.LogMel.for_model(MODEL)), method="max")
     result = trtforge.compile(MODEL, clips, precision="int8", method="max", flavor="tensorrt_rtx")
     assert result.remarks[0].startswith(named)
+
+
+def test_evaluation_names_them_too(quiet_clips, tmp_path, capsys):
+    manifest = quiet_clips / "manifest.jsonl"
+    lines = [json.loads(line) for line in manifest.read_text().splitlines()]
+    spoken = [{**line, "text": line["text"] or "silence"} for line in lines]
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in spoken))
+    named = (
+        "2 of 9 evaluated clips are nearly silent, below -60 dBFS from end to end: 'changed-2' (-80 dBFS), "
+        "'changed-5' (nothing but zeros). Silence says nothing of how speech is recognised"
+    )
+    words = ["--clips", str(quiet_clips), "-o", str(tmp_path / "report.json")]
+    assert main(["evaluate", str(MODEL), *words]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"note: {named}" in said
+    assert " vs " not in said
+    report = AccuracyReport.load(tmp_path / "report.json")
+    assert report.quiet == {"changed-2": pytest.approx(1e-4, rel=1e-3), "changed-5": 0.0}
+    result = trtforge.compile(MODEL, precision="float32", evaluate=quiet_clips, flavor="tensorrt_rtx")
+    assert [remark for remark in result.remarks if remark.startswith(named)]

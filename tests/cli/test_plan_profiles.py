@@ -149,3 +149,16 @@ def test_measured_times_replace_frames(capsys, tmp_path):
     assert "measure 64 frames" in out
     assert "exact and padded in ms" in out
     assert len(ProfilePlan.load(tmp_path / "p.json").buckets) >= 1
+
+
+@pytest.mark.parametrize(("more", "told"), [((), "--measure"), (("--max-frames", 0), "--max-frames")])
+def test_what_cannot_be_timed_names_the_options(capsys, tmp_path, more, told):
+    table = tmp_path / "log.csv"
+    table.write_text("frames\n500\n500\n")
+    words = ["plan-profiles", table, "--column", "frames", "-o", tmp_path / "p.json", "--measure", MODEL]
+    status, _, err = run(capsys, *words, *more)
+    assert status == 2
+    assert "no option" not in err
+    assert told in err.partition("longest: ")[2].partition("option")[0]
+    assert ("plan without measured costs" in err) == (not more)
+    assert not (tmp_path / "p.json").exists()

@@ -10,7 +10,6 @@ import onnx
 
 from tests.nvidia.test_tensor_names import FakeNetwork
 from tests.runtime.fake_gpu import FakeCuda
-from trtforge.engine import build as build_module
 from trtforge.nvidia import cuda
 from trtforge.nvidia.devices import Gpu
 from trtforge.nvidia.v8 import V8
@@ -178,7 +177,6 @@ def install(monkeypatch):
     library, driver = FakeTensorRT(), FakeCuda()
     found = (Gpu(0, "NVIDIA H200", "9.0", 1 << 37, "580", "13.0"),)
     monkeypatch.setattr("trtforge.nvidia.devices.gpus", lambda: found)
-    monkeypatch.setattr(build_module, "gpus", lambda: found, raising=False)
     for flavor in (V8, V10):
         monkeypatch.setattr(flavor, "module", lambda self: library)
     monkeypatch.setattr(cuda, "runtime_api", lambda: driver)

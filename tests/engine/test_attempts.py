@@ -83,3 +83,13 @@ def test_networks_that_are_not_quantized_are_not_tried_again(library):
     with pytest.raises(BuildError, match="the library gave no reason") as caught:
         build(conv_net(), profiles=[PROFILE], flavor=V8)
     assert "other ways" not in caught.value.message
+
+
+def test_another_network_is_in_the_key_only_where_it_may_be_built(library, tmp_path):
+    def key(flavor, **more):
+        return quantized(flavor, store=tmp_path, **more).manifest.build_key
+
+    assert key(V8) != key(V8, unquantized=conv_net())
+    assert key(V8, unquantized=conv_net()) != key(V8, unquantized=conv_net("float16"))
+    pytest.importorskip("tensorrt_rtx")
+    assert key("tensorrt_rtx") == key("tensorrt_rtx", unquantized=conv_net())

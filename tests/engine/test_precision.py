@@ -119,6 +119,33 @@ def test_a_networks_own_precision():
 
 
 @pytest.mark.parametrize(
+    ("signature", "nodes", "held"),
+    [
+        ("(float16[n, 4] x) => (float16[n, 4] y)", "y = Relu(x)", "float16"),
+        ("(bfloat16[n, 4] x) => (bfloat16[n, 4] y)", "y = Relu(x)", "bfloat16"),
+        (
+            "(float[n, 4] x) => (float[n, 4] y)",
+            "h = Cast<to = 10>(x) r = Relu(h) y = Cast<to = 1>(r)",
+            "float16",
+        ),
+        (
+            "(float[n, 4] x) => (float[n, 4] y)",
+            "h = Cast<to = 10>(x) f = Cast<to = 1>(h) y = Relu(f)",
+            "float32",
+        ),
+        ("(float16[n, 4, 4] x) => (float16[n, 4, 4] y)", "a = Exp(x) y = MatMul(a, a)", "float16"),
+        ("(float[n, 4, 4] x) => (float[n, 4, 4] y)", "a = Exp(x) y = MatMul(a, a)", "float32"),
+        ("(int64[n] x) => (int64[n] y)", "y = Neg(x)", "float32"),
+    ],
+)
+def test_where_no_operator_has_weights_what_operators_write_tells(signature, nodes, held):
+    graph = f"g {signature} {{ {nodes} }}"
+    model = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 19]> {graph}')
+    assert network_precision(model) == held
+    assert agreed_precision(model, None, V8) == held
+
+
+@pytest.mark.parametrize(
     ("flavor", "quantized", "dtype", "asked", "message"),
     [
         (

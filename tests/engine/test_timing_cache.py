@@ -5,7 +5,7 @@ import pytest
 
 from tests.engine import fake_builder
 from tests.engine.networks import PROFILE, conv_net
-from trtforge._files import sha256
+from trtforge._files import locked, sha256
 from trtforge.engine import BuildConfig, build, single_build
 from trtforge.engine import timing_cache as module
 from trtforge.engine.durations import BuildDurations
@@ -91,7 +91,7 @@ def test_a_cache_that_cannot_be_used_only_warns(library, tmp_path, monkeypatch):
         assert TimingCache(folder).read() == b""
     monkeypatch.setattr(module, "_LOCK_SECONDS", 0.0)
     with (
-        module._locked(tmp_path / "held"),
+        locked(tmp_path / "held.lock"),
         pytest.warns(RuntimeWarning, match="held.lock is held by another"),
     ):
         TimingCache(tmp_path / "held").keep(b"timings", lambda other: None)

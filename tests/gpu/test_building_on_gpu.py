@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnx.parser
 import pytest
 
 from tests.engine.networks import PROFILE, conv_net
@@ -219,3 +220,17 @@ def test_control_c_is_heard_while_the_library_builds(tmp_path):
     assert child.returncode == 130, err
     assert "interrupted" in err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["deep.onnx"]
+
+
+def test_a_network_of_halves_without_weights_runs_in_halves():
+    graph = (
+        "g (float16[batch, 4, frames] mel) => (float16[batch, 4, frames] y) { e = Exp(mel) y = Add(e, mel) }"
+    )
+    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {graph}')
+    engine = build(model, profiles=[PROFILE], flavor="tensorrt")
+    assert engine.manifest.precision == "float16"
+    given = MEL.astype(np.float16)
+    with Session(engine) as session:
+        found = session.run({"mel": given})["y"]
+    assert found.dtype == np.float16
+    np.testing.assert_allclose(found, np.exp(MEL) + MEL, rtol=0.01, atol=0.01)

@@ -8,7 +8,7 @@ from tests.gpu.needs import why_not
 from trtforge.engine import BuildConfig, EngineStore, build
 from trtforge.runtime import Session
 
-_REASON = why_not("filelock")
+_REASON = why_not()
 pytestmark = pytest.mark.skipif(_REASON is not None, reason=str(_REASON))
 
 

@@ -23,8 +23,8 @@ H200 = LockedGpu("NVIDIA H200", "9.0", "580.95.05")
 def gpu(monkeypatch: pytest.MonkeyPatch) -> list[LockedGpu | None]:
     """Return a list whose one item is the GPU that this machine seems to have."""
     here: list[LockedGpu | None] = [H200]
-    monkeypatch.setattr(lock, "first_gpu", lambda: here[0])
-    monkeypatch.setattr(drift, "first_gpu", lambda: here[0])
+    monkeypatch.setattr(lock, "gpu_here", lambda: here[0])
+    monkeypatch.setattr(drift, "gpu_here", lambda: here[0])
     return here
 
 

@@ -62,7 +62,7 @@ def test_work_that_cannot_be_asked_is_left_alone(monkeypatch):
 
 def test_the_callers_gpu_is_that_of_the_work(monkeypatch):
     used = []
-    monkeypatch.setattr(interruption, "_current_device", lambda: 3)
+    monkeypatch.setattr(interruption, "current_device", lambda: 3)
     monkeypatch.setattr(interruption, "set_device", used.append)
     assert run_interruptibly(lambda: list(used), None) == [3]
 

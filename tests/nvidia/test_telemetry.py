@@ -7,6 +7,7 @@ import pytest
 
 from trtforge._optional import is_installed
 from trtforge.nvidia import gpus
+from trtforge.nvidia import nvml as nvml_module
 from trtforge.nvidia import telemetry as telemetry_module
 from trtforge.nvidia.devices import l2_cache_bytes, pci_bus_id
 from trtforge.nvidia.telemetry import Telemetry
@@ -36,7 +37,7 @@ def test_the_gpu_that_cuda_numbers_is_the_one_that_is_read(monkeypatch):
     )
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     monkeypatch.setattr(telemetry_module, "is_installed", lambda name: True)
-    monkeypatch.setattr(telemetry_module, "pci_bus_id", lambda device: f"0000:{device + 2:02}:00.0")
+    monkeypatch.setattr(nvml_module, "pci_bus_id", lambda device: f"0000:{device + 2:02}:00.0")
     with Telemetry(1) as telemetry:
         assert telemetry.energy_j() == 5
     assert asked == [b"0000:03:00.0"]

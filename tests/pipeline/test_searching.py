@@ -16,7 +16,7 @@ from tests.bundled import MODEL, TEST_SET, some_clips
 from trtforge.assignment import AccuracyBudget, Assignment, time_frontier
 from trtforge.checks import Timings
 from trtforge.cli import main
-from trtforge.cli.search import frontier_table
+from trtforge.cli.search import frontier_table, sensitivity_table
 from trtforge.engine import BuildConfig
 from trtforge.errors import (
     ConfigError,
@@ -354,3 +354,17 @@ def test_the_frontier_is_drawn_by_time_where_it_was_measured(scales):
     console.print(frontier_table(timed))
     (chosen,) = [line for line in console.file.getvalue().splitlines() if "1: rough[0]" in line]
     assert chosen.split()[-1] == "60"
+
+
+def test_what_each_group_costs_fits_sixty_columns(scales):
+    found = search(network(), scales, feeds(1), budget=BUDGET)
+    console = Console(file=io.StringIO(), width=60)
+    console.print(sensitivity_table(found))
+    lines = console.file.getvalue().splitlines()
+    headings = lines[2:5]
+    assert [line.split() for line in headings] == [
+        ["dB", "WER"],
+        ["work,", "dB", "WER", "left", "left"],
+        ["group", "%", "alone", "alone", "out", "out"],
+    ]
+    assert max(map(len, lines)) <= 60

@@ -33,6 +33,7 @@ def test_compiling_again_takes_the_engine_from_the_store(tmp_path):
 
 
 def test_a_store_that_cannot_be_opened_is_refused_before_any_work(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "filelock", None)
-    with pytest.raises(MissingExtraError, match="filelock is needed to keep engines in a store"):
-        trtforge.compile(tmp_path / "no.onnx", precision="float16", profiles=[object()], store=tmp_path)
+    monkeypatch.delenv("TRTFORGE_CACHE", raising=False)
+    monkeypatch.setitem(sys.modules, "platformdirs", None)
+    with pytest.raises(MissingExtraError, match="platformdirs is needed to keep engines in a store"):
+        trtforge.compile(tmp_path / "no.onnx", precision="float16", profiles=[object()], store=True)

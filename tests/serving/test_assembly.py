@@ -10,7 +10,7 @@ from trtforge.errors import (
     EngineIntegrityError,
     ExecutionError,
 )
-from trtforge.nvidia import device_memory
+from trtforge.nvidia import Gpu, device_memory, devices
 from trtforge.nvidia.device_memory import DeviceMemory, MemoryReader
 from trtforge.runtime import Bucket
 from trtforge.serving import Arrays, Transcription, Worker
@@ -138,7 +138,7 @@ def test_errors_are_counted_by_tensorrts_own_names(error, code):
 
 
 class FakeNvml:
-    """Plays pynvml, with a GPU that can be read and one that cannot."""
+    """Plays pynvml, with a GPU that can be read, one that cannot, and one that CUDA does not see."""
 
     class NVMLError(Exception):
         pass
@@ -152,24 +152,26 @@ class FakeNvml:
     def nvmlShutdown(self):
         self.is_open = False
 
-    def nvmlDeviceGetCount(self):
-        return 2
-
-    def nvmlDeviceGetHandleByIndex(self, index):
-        return index
+    def nvmlDeviceGetHandleByPciBusId(self, bus_id):
+        return [b"0000:01:00.0", b"0000:02:00.0", b"0000:03:00.0"].index(bus_id)
 
     def nvmlDeviceGetMemoryInfo(self, handle):
         if handle == 1:
             raise self.NVMLError("lost")
-        return DeviceInfo()
+        return DeviceInfo(handle)
 
 
 class DeviceInfo:
-    used, total = 30, 40
+    def __init__(self, handle):
+        self.used, self.total = 10 + 10 * handle, 40
 
 
-def test_gpu_memory_is_read_through_nvml(monkeypatch):
+def test_the_memory_of_the_gpus_that_cuda_numbers_is_read_through_nvml(monkeypatch):
     nvml, sink = FakeNvml(), PrometheusSink()
+    visible = ("0000:03:00.0", "0000:02:00.0")  # CUDA_VISIBLE_DEVICES=2,1
+    present = tuple(Gpu(index, "NVIDIA L4", "8.9", 40, "580", "13.0") for index in range(2))
+    monkeypatch.setattr(devices, "gpus", lambda: present)
+    monkeypatch.setattr("trtforge.nvidia.nvml.pci_bus_id", lambda device: visible[device])
     monkeypatch.setattr(device_memory, "is_installed", lambda module: True)
     monkeypatch.setattr(device_memory, "require", lambda module, purpose: nvml)
     with MemoryReader() as reader:

@@ -41,7 +41,7 @@ def evaluate(
     Parameters
     ----------
     runners : name to callable from input arrays to output arrays, batch first; the first is the reference.
-    feeds : what they are run on; clips that they list as ``rejected`` afterwards are named in the report.
+    feeds : what they are run on; what they list as ``rejected`` or ``quiet`` afterwards is in the report.
     decode : reads one text for each row from outputs and true lengths in frames, as `CtcDecoder.decode` does;
         None compares outputs alone.
     references : clip id to what was said; needed with ``decode``.
@@ -83,6 +83,7 @@ def evaluate(
         num_clips=num_done,
         outputs=run.metrics,
         rejected=dict(getattr(feeds, "rejected", {})),
+        quiet=dict(getattr(feeds, "quiet", {})),
         nonfinite={name: tuple(ids) for name, ids in run.nonfinite.items()},
         normalization=_describe(normalize),
         bootstrap=bootstrap or BootstrapConfig(),

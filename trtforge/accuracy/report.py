@@ -38,6 +38,7 @@ class AccuracyReport:
     clips : one row for each clip, in the order of the feeds; empty where nothing was decoded.
     nonfinite : runner to the ids of clips with NaN or infinite outputs; these count as not recognised at all.
     rejected : clips that could not be used, by id, with the reason; they count nowhere.
+    quiet : clips that are nearly silent, by id, with their largest magnitude, full scale 1; they count too.
     normalization : what was done to texts before they were compared, in words.
     bootstrap : how the intervals were made.
     clip_outputs : one row for each clip that a feed names, with the metrics of its outputs alone; none for a
@@ -54,6 +55,7 @@ class AccuracyReport:
     clips: tuple[ClipResult, ...] = ()
     nonfinite: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     rejected: Mapping[str, str] = field(default_factory=dict)
+    quiet: Mapping[str, float] = field(default_factory=dict)
     normalization: str = "lower case, white space merged"
     bootstrap: BootstrapConfig = field(default_factory=BootstrapConfig)
     clip_outputs: tuple[ClipOutputs, ...] = ()

@@ -40,6 +40,7 @@ def report_to_json(report: AccuracyReport) -> dict[str, Any]:
         },
         "nonfinite": {runner: list(clips) for runner, clips in report.nonfinite.items()},
         "rejected": dict(report.rejected),
+        "quiet": dict(report.quiet),
         "overall": None if report.overall is None else _stratum_to_json(report.overall),
         "strata": [_stratum_to_json(stratum) for stratum in report.strata],
         "worst_clips": [clip.clip_id for clip in report.worst()],
@@ -73,6 +74,7 @@ def report_from_json(value: Any, *, source: str) -> AccuracyReport:
             runners=tuple(map(str, value["runners"])),
             num_clips=int(value["num_clips"]),
             rejected={str(clip): str(reason) for clip, reason in value["rejected"].items()},
+            quiet={str(clip): float(peak) for clip, peak in value.get("quiet", {}).items()},
             outputs={
                 runner: {name: OutputMetrics.from_json(metrics) for name, metrics in outputs.items()}
                 for runner, outputs in value["outputs"].items()

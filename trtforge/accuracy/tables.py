@@ -43,11 +43,13 @@ def render_tables(report: AccuracyReport) -> Group:
 
 def _overall(report: AccuracyReport, overall: Stratum) -> Table:
     table = make_table(f"Word errors: {overall.num_clips} clips, {overall.num_words} words")
-    headings = ("runner", "WER %", "interval", "errors", "CER %", f"vs {report.reference}, points", "p")
+    headings = ["runner", "WER %", "interval", "errors", "CER %"]
+    if report.candidates:
+        headings += [f"vs {report.reference}, points", "p"]
     for heading in headings:
         table.add_column(Text(heading), justify="left" if heading == "runner" else "right")
     for name, result in overall.runners.items():
-        table.add_row(
+        cells = (
             Text(name),
             _percent(result.wer.rate),
             _interval(result.wer),
@@ -56,6 +58,7 @@ def _overall(report: AccuracyReport, overall: Stratum) -> Table:
             _points(result.wer_increase),
             "-" if result.wer_increase is None else f"{result.wer_increase.p_value:.2g}",
         )
+        table.add_row(*cells[: len(headings)])
     return table
 
 

@@ -8,12 +8,12 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trtforge._closing import Closing
 from trtforge.bench.config import BenchConfig, Case
 from trtforge.bench.contenders import Contender
 from trtforge.bench.process import WorkerProcess
@@ -24,7 +24,7 @@ from trtforge.nvidia.telemetry import Telemetry
 Arrays = Mapping[str, NDArray[Any]]
 
 
-class Member:
+class Member(Closing):
     """A contender with its network loaded.
 
     Memory on the GPU is what all processes hold after an answer less what they held before the question: one
@@ -89,14 +89,6 @@ class Member:
             "device_bytes": self.device_bytes,
             "host_bytes": loaded.get("rss_bytes"),
         }
-
-    def __enter__(self) -> Member:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
         """Ask the worker, and note what that changed of the GPU's memory."""

@@ -11,9 +11,9 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
+from trtforge._closing import Closing
 from trtforge.errors import ExecutionError
 
 _PACKAGE = Path(__file__).parents[1]
@@ -27,7 +27,7 @@ _VERBS = {
 }
 
 
-class WorkerProcess:
+class WorkerProcess(Closing):
     """A worker of one library, in an interpreter of its own.
 
     Parameters
@@ -75,14 +75,6 @@ class WorkerProcess:
             ) from error
         self._answers: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
-
-    def __enter__(self) -> WorkerProcess:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
         """Send a request and wait for its answer.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _LAYERS = (
     "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "Linear",
 )  # fmt: skip
+_INSTEAD = "export the network to ONNX, and observe that with trtforge.collect"
 
 
 def collect_torch(
@@ -53,6 +55,11 @@ def collect_torch(
     Returns
     -------
     One histogram for the input of each layer that ran, under the layer's path, such as ``encoder.0.fc1``.
+
+    Warns
+    -----
+    RuntimeWarning : layers were not called. What reads their weights in another way is not counted, such as
+        the projections into and out of ``torch.nn.MultiheadAttention``.
 
     Raises
     ------
@@ -83,7 +90,18 @@ def collect_torch(
                 on_progress(tally.num_seen, len(feeds))
     num_clips = tally.finish(feeds)
     if not totals:
-        raise CalibrationError("none of the module's layers ran: its forward calls no convolution or Linear")
+        raise CalibrationError(
+            "none of the module's layers ran: its forward calls no convolution or Linear", hint=_INSTEAD
+        )
+    missed = [name for name in hooks.layers if name not in totals]
+    if missed:
+        warnings.warn(
+            f"{len(missed)} of {len(hooks.layers)} layers were not called, {missed[0]!r} first: where "
+            "weights are read without their layer, as in torch.nn.MultiheadAttention, nothing is counted; "
+            f"{_INSTEAD}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     return Observations(
         tensors={name: totals[name].histogram() for name in hooks.layers if name in totals},
         model_sha256=module_sha256 or _state_digest(torch, module),

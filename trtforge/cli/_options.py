@@ -7,7 +7,7 @@ import errno
 import shlex
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -287,6 +287,14 @@ def print_path(console: Console, what: str, path: str | Path) -> None:
     from rich.markup import escape
 
     console.print(f"[bold]{what}[/]  {escape(str(path))}", soft_wrap=True)
+
+
+def print_notes(console: Console, notes: Iterable[str]) -> None:
+    """Print what a reader of figures must know beside them; without a terminal, each note is one line."""
+    from rich.text import Text
+
+    for note in notes:
+        console.print(Text(f"note: {note}", style="yellow"), soft_wrap=not console.is_terminal)
 
 
 def command_line() -> str:

@@ -13,6 +13,7 @@ from trtforge.cli._options import (
     add_model,
     chosen_percentile,
     make_console,
+    print_notes,
     print_path,
 )
 from trtforge.cli._outputs import check_outputs
@@ -65,8 +66,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Observe, choose, write the scales."""
-    from rich.markup import escape
-
     from trtforge._progress import Stages
     from trtforge.audio import ClipSet, features_for_model
     from trtforge.calibration import cache_header, choose
@@ -119,8 +118,7 @@ def run(args: argparse.Namespace) -> None:
         observations.save(args.save_observations)
     console.print(scales_table(scales))
     poor = remark_ranges(observations, scales, model, exclude=args.exclude, attention=args.attention)
-    for remark in (*remark_quiet(feeds.quiet, len(feeds)), *poor):
-        console.print(f"[yellow]note: {escape(remark)}[/]", soft_wrap=not console.is_terminal)
+    print_notes(console, (*remark_quiet(feeds.quiet, len(feeds)), *poor))
     print_path(console, "scales", args.output)
     if args.save_observations:
         print_path(console, f"observations of {len(observations.tensors)} tensors", args.save_observations)

@@ -62,8 +62,11 @@ def run(args: argparse.Namespace) -> int:
     """Check, print what was found; return the exit status."""
     from pathlib import Path
 
+    from rich.text import Text
+
     from trtforge._files import write_json, write_text
     from trtforge._progress import Stages
+    from trtforge._tables import hanging
     from trtforge.accuracy import AccuracyReport
     from trtforge.checks import CheckConfig, Timings, github_annotations, judge, junit_xml, markdown_summary
     from trtforge.checks.baseline import Baseline
@@ -115,7 +118,10 @@ def run(args: argparse.Namespace) -> int:
         return 0
     timed_on = None if args.time is None else environment()["gpu"]
     result = judge(baseline, report, config, timings=timings, timed_on=timed_on)
-    console.print(str(result), markup=False, soft_wrap=not console.is_terminal)
+    for line in str(result).splitlines():
+        indent = len(line) - len(line.lstrip()) + 4
+        width = console.width if console.is_terminal else len(line) + indent
+        console.print(hanging(Text(line), width, indent), soft_wrap=True)
     if args.output:
         write_json(args.output, result.to_json())
     if args.junit:

@@ -23,6 +23,7 @@ from trtforge.cli._options import (
     make_console,
     max_batch_of,
     planned_profiles,
+    print_notes,
 )
 from trtforge.precisions import PRECISIONS
 
@@ -128,8 +129,7 @@ def run(args: argparse.Namespace) -> None:
     if result.accuracy is not None:
         console.print()
         console.print(result.accuracy)
-    for remark in result.remarks:
-        console.print(Text(f"note: {remark}", style="yellow"))
+    print_notes(console, result.remarks)
     console.print()
     console.print(f"[bold]engine[/]  {escape(str(result.engine))}")
     for path in sorted(result.files(args.output)):

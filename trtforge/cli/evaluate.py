@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from trtforge.cli._options import check_writable, make_console, print_path
+from trtforge.cli._options import check_writable, make_console, print_notes, print_path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +25,7 @@ def run(args: argparse.Namespace) -> None:
     from trtforge.audio import ClipSet
     from trtforge.errors import ConfigError
     from trtforge.pipeline import evaluate
+    from trtforge.pipeline.remarks import remark_quiet
 
     paths = [args.reference, *args.candidates]
     names = [Path(path).name for path in paths]
@@ -40,6 +41,7 @@ def run(args: argparse.Namespace) -> None:
         report = evaluate(dict(zip(names, paths, strict=True)), clips, on_progress=stage)
         stage.note(f"{report.num_clips} clips")
     console.print(report)
+    print_notes(console, remark_quiet(report.quiet, report.num_clips, "evaluated"))
     if args.output:
         report.save(args.output)
         print_path(console, "written", args.output)

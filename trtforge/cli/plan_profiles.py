@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 
     from trtforge.profiles import MeasuredCost, ProfilePlan
 
-OPTIONS = {"frame_counts": ("LENGTHS",), "cost": ("--measured",), "lengths": ("LENGTHS",)}
+OPTIONS = {
+    "frame_counts": ("LENGTHS",),
+    "cost": ("--measured",),
+    "lengths": ("LENGTHS",),
+    "shortest": ("LENGTHS", "--measure"),
+    "longest": ("LENGTHS", "--max-frames", "--measure"),
+    "num_points": ("--measure",),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -134,7 +141,7 @@ def _measure(args: argparse.Namespace, frames: list[int], console: Console) -> M
     from trtforge.pipeline.costing import lengths_to_time, measure_cost
     from trtforge.profiles import Workload
 
-    longest = min(max(frames), args.max_frames or max(frames))
+    longest = min(max(frames), max(frames) if args.max_frames is None else args.max_frames)
     lengths = lengths_to_time(min(min(frames), longest), longest, multiple_of=args.multiple_of)
     with Stages(console).stage("measure") as stage:
         cost = measure_cost(

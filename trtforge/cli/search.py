@@ -165,11 +165,11 @@ def sensitivity_table(found: Search) -> Table:
     """Return what each group costs, alone in INT8 and alone in floating point."""
     from rich.markup import escape
 
-    table = _table(
-        "group", "work, %", "alone", "alone", "left out", "left out", title="What each group costs"
+    columns = ("group", "work, %", "dB alone", "WER alone", "dB left out", "WER left out")
+    table = _table(*columns, title="What each group costs")
+    table.caption = (
+        "alone: no other group in INT8; left out: all others are; dB: SNR; WER: increase in points"
     )
-    for heading, column in zip(("", "", "SNR, dB", "WER", "SNR, dB", "WER"), table.columns, strict=True):
-        column.header = f"{column.header}\n{heading}" if heading else column.header
     for row in found.sensitivity:
         scores = [text for score in (row.alone, row.left_out) for text in _texts(score)[:2]]
         table.add_row(escape(row.group.name), f"{100 * row.share:.1f}", *scores)

@@ -23,7 +23,8 @@ from trtforge.engine.store import EngineStore, open_store
 from trtforge.errors import ConfigError, ProfileError
 from trtforge.feeds import Arrays, Feeds, as_feeds
 from trtforge.model import ModelSource, load_model, model_digest
-from trtforge.nvidia import Flavor, gpus, select
+from trtforge.nvidia import Flavor, select
+from trtforge.nvidia.current import current_gpu
 from trtforge.nvidia.options import check_options
 from trtforge.nvidia.progress import OnProgress
 from trtforge.profiles import OptimizationProfile
@@ -139,14 +140,16 @@ def build(
             "on_calibration_cache cannot be given along with store, which may have the engine already",
             settings=("on_calibration_cache", "store"),
         )
+    # Of what no way of building would read, nothing belongs into the key.
+    other = unquantized if chosen.has_calibrators and scales is not None else None
     key = build_key(
         network_sha256=model_digest(network),
         flavor=chosen,
         config=config,
         profiles=profiles,
         system=system_name(),
-        gpu=next(iter(gpus()), None),
-        unquantized_sha256=model_digest(load_model(unquantized)) if unquantized is not None else None,
+        gpu=current_gpu(),
+        unquantized_sha256=model_digest(load_model(other)) if other is not None else None,
         scales_sha256=scales_digest(scales),
         feeds_sha256=asked.feeds.digest if asked.feeds is not None else None,
         observations_sha256=sha256(observations.dumps()) if observations is not None else None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trtforge.calibration import Observations
 from trtforge.engine.narrow_types import WEIGHT_ONLY
-from trtforge.errors import CalibrationError, ConfigError
+from trtforge.errors import CalibrationError, ConfigError, ModelError
 from trtforge.graph import (
     MagnitudesByTensor,
     convolutions_in_2d,
@@ -20,6 +20,7 @@ from trtforge.graph import (
     with_constants_folded,
 )
 from trtforge.graph.index import QUANTIZERS
+from trtforge.graph.tensor_types import infer_types
 from trtforge.model import all_graphs, model_digest
 from trtforge.nvidia import Flavor
 
@@ -49,8 +50,8 @@ def network_precision(model: onnx.ModelProto) -> str:
     -------
     ``int8`` or ``float8`` where there are Q/DQ nodes of that type, INT8 before FP8; ``int4_weight_only`` or
     ``int8_weight_only`` where only weights are dequantized, INT4 before INT8; else ``float16`` or
-    ``bfloat16`` where a convolution or matrix product has such a weight, or an input is such; else
-    ``float32``.
+    ``bfloat16`` where a convolution or matrix product has such a weight, or an input is such; or, where none
+    of them has a weight, where any operator but a cast writes such values; else ``float32``.
     """
     import onnx
 
@@ -66,7 +67,7 @@ def network_precision(model: onnx.ModelProto) -> str:
         for attribute in node.attribute if node.op_type == "Constant" else ():
             if attribute.HasField("t"):
                 types[node.output[0]] = attribute.t.data_type
-    found: set[str] = set()
+    read: set[int] = set()
     held: set[str] = set()
     for node in (node for graph in all_graphs(model.graph) for node in graph.node):
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
@@ -74,13 +75,27 @@ def network_precision(model: onnx.ModelProto) -> str:
             tells = node.input[2] if len(node.input) > 2 else node.input[0]
             held.add(quantized.get(types.get(tells, 0), "int8"))
         if node.op_type in _COMPUTING:
-            found.update(halves[types[name]] for name in node.input if types.get(name) in halves)
+            read.update(types[name] for name in node.input if name in types)
     if "int8" in held and not _dequantizes_weights_alone(model):
         return "int8"
     for narrow in ("float8", "int4_weight_only"):
         if narrow in held:
             return narrow
-    return "int8_weight_only" if held else min(found, default="float32", key=list(halves.values()).index)
+    if held:
+        return "int8_weight_only"
+    if not read & {onnx.TensorProto.FLOAT, *halves}:
+        read = _types_written(model)
+    return next((name for kind, name in halves.items() if kind in read), "float32")
+
+
+def _types_written(model: onnx.ModelProto) -> set[int]:
+    """Return the types of what operators other than casts give, as far as ONNX can infer them."""
+    try:
+        types = infer_types(model)
+    except ModelError:
+        return set()
+    nodes = [node for node in model.graph.node if node.op_type not in ("Cast", "CastLike", "Constant")]
+    return {types[name].elem_type for node in nodes for name in node.output if name in types}
 
 
 def _dequantizes_weights_alone(model: onnx.ModelProto) -> bool:

@@ -26,8 +26,9 @@ from trtforge.engine.timing_cache import timing_cache_for
 from trtforge.errors import BuildError, EngineError, OutOfMemoryError, ProfileError
 from trtforge.feeds import Feeds
 from trtforge.model import TensorSpec, model_digest, model_inputs, model_outputs
-from trtforge.nvidia import Flavor, gpus
+from trtforge.nvidia import Flavor
 from trtforge.nvidia.building import BuildRequest, build_plan
+from trtforge.nvidia.current import current_gpu
 from trtforge.nvidia.execution import LoadedEngine
 from trtforge.nvidia.layers import EngineLayer, count_types
 from trtforge.nvidia.plugins import checked_plugin
@@ -82,7 +83,7 @@ class SingleBuild:
             block_size=config.weight_block_size,
         )
         plugins = [checked_plugin(plugin) for plugin in config.plugin_files]
-        gpu = next(iter(gpus()), None)
+        gpu = current_gpu()
         timings = timing_cache_for(config, chosen, gpu)
         durations = BuildDurations(Path(f"{timings.path}.seconds.json")) if timings else None
         digest = model_digest(network)

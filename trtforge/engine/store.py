@@ -14,12 +14,13 @@ from typing import Any
 from trtforge._optional import require
 from trtforge.engine.artifact import Engine
 from trtforge.engine.signature import sign_manifest, trust
-from trtforge.engine.store_folder import PURPOSE, StoredEngine, StoreFolder
+from trtforge.engine.store_folder import StoredEngine, StoreFolder
 from trtforge.errors import ConfigError, EngineIntegrityError
 
 FOLDER_VARIABLE = "TRTFORGE_CACHE"
 DEFAULT_MAX_BYTES = 20 * 10**9
 
+_PURPOSE = "keep engines in a store"
 _RENAMING_S = 0.05
 
 
@@ -48,7 +49,7 @@ class EngineStore:
 
     Raises
     ------
-    MissingExtraError : filelock or platformdirs are not installed.
+    MissingExtraError : no folder is named, and platformdirs is not installed.
     ConfigError : ``max_bytes`` is not positive.
     """
 
@@ -254,7 +255,7 @@ def default_folder() -> Path:
     MissingExtraError : ``TRTFORGE_CACHE`` is not set, and platformdirs is not installed.
     """
     named = os.environ.get(FOLDER_VARIABLE)
-    folder = Path(named) if named else Path(require("platformdirs", PURPOSE).user_cache_dir("trtforge"))
+    folder = Path(named) if named else Path(require("platformdirs", _PURPOSE).user_cache_dir("trtforge"))
     return folder / "engines"
 
 

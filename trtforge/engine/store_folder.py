@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from trtforge._optional import require
+from trtforge._files import locked
 from trtforge.engine.manifest import Manifest
 from trtforge.engine.manifest_file import load_manifest, manifest_path
 from trtforge.engine.signature import signature_path
 from trtforge.errors import ConfigError, EngineIntegrityError
-
-PURPOSE = "keep engines in a store"
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 _FILE = re.compile(r"([0-9a-f]{64})\.engine(\.json|\.sig)?")
@@ -48,14 +46,9 @@ class StoreFolder:
     Parameters
     ----------
     folder : where they are; made when the first lock is taken.
-
-    Raises
-    ------
-    MissingExtraError : filelock is not installed.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._filelock = require("filelock", PURPOSE)
         self.folder = folder
 
     def plan(self, key: str) -> Path:
@@ -128,30 +121,19 @@ class StoreFolder:
 
     @contextmanager
     def locked(self, key: str, *, wait: bool = True) -> Iterator[bool]:
-        """Hold the key's lock, which the system frees when its holder dies; yield whether it is held.
-
-        Lock files stay: one that is removed while another process waits for it would be held twice.
-        """
-        lock = None
-        try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            locks = self.folder / "locks"
-            locks.mkdir(mode=0o700, exist_ok=True)
-            lock = self._filelock.FileLock(locks / f"{key}.lock")
-            lock.acquire(timeout=-1 if wait else 0)
-        except self._filelock.Timeout:
-            lock = None
-        except OSError as error:
-            lock = None
-            if wait:
-                message = f"the store at {self.folder} cannot be used: {error}"
-                warnings.warn(message, RuntimeWarning, stacklevel=5)
-        try:
-            yield lock is not None
-        finally:
-            if lock is not None:
-                with suppress(OSError):
-                    lock.release()
+        """Hold the key's lock; yield whether it is held."""
+        locks, is_held = self.folder / "locks", False
+        with ExitStack() as stack:
+            try:
+                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                locks.mkdir(mode=0o700, exist_ok=True)
+                stack.enter_context(locked(locks / f"{key}.lock", wait_s=None if wait else 0))
+                is_held = True
+            except OSError as error:
+                if wait:
+                    message = f"the store at {self.folder} cannot be used: {error}"
+                    warnings.warn(message, RuntimeWarning, stacklevel=5)
+            yield is_held
 
 
 def _files_of(plan: Path) -> tuple[Path, Path, Path]:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
-import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from trtforge._files import sha256, write_bytes
+from trtforge._files import locked, sha256, write_bytes
 from trtforge.engine.config import BuildConfig
 from trtforge.engine.store import default_folder
 from trtforge.nvidia import Flavor, Gpu
 from trtforge.nvidia.timings import Merge
 
 _LOCK_SECONDS = 10.0
-_POLL_SECONDS = 0.05
 
 
 class TimingCache:
@@ -60,7 +54,7 @@ class TimingCache:
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(self.path):
+            with locked(f"{self.path}.lock", wait_s=_LOCK_SECONDS):
                 there = self.path.read_bytes() if self.path.exists() else b""
                 if there not in (b"", self._begun_with):
                     content = merge(there) or content
@@ -89,22 +83,3 @@ def timing_cache_for(config: BuildConfig, flavor: Flavor, gpu: Gpu | None) -> Ti
     device = f"{gpu.name}-{gpu.compute_capability}" if gpu is not None else "no-gpu"
     name = re.sub(r"[^A-Za-z0-9.]+", "-", f"{flavor.name}-{flavor.version}-{device}").lower()
     return TimingCache(default_folder().parent / "timing" / f"{name}.cache")
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a file against other threads and processes; the system frees it if this one dies."""
-    descriptor = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR, 0o666)
-    try:
-        deadline = time.monotonic() + _LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"{path}.lock is held by another process") from None
-                time.sleep(_POLL_SECONDS)
-        yield
-    finally:
-        os.close(descriptor)

@@ -11,7 +11,7 @@ from trtforge._files import file_sha256, sha256
 from trtforge.engine.artifact import system_name
 from trtforge.engine.manifest_file import manifest_bytes
 from trtforge.errors import EngineIntegrityError
-from trtforge.locking.environment import first_gpu, package_versions, python_version
+from trtforge.locking.environment import gpu_here, package_versions, python_version
 from trtforge.locking.lock import Lock, LockedEngine
 
 _REBUILD = "restore it, or verify what is here and write the lock again"
@@ -106,7 +106,7 @@ def _gpu(lock: Lock, required: bool) -> Iterator[Drift]:
         if required:
             yield Drift("no-gpu", "GPU", "none", "-", "write the lock where the engine was verified on a GPU")
         return
-    here = first_gpu()
+    here = gpu_here()
     if here is None:
         remedy = "check it on a machine with a GPU" if required else "not compared; --require-gpu compares it"
         yield Drift("no-gpu", "GPU", str(lock.gpu), "no GPU", remedy, is_fault=required)

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from trtforge.nvidia import gpus
+from trtforge.nvidia.current import current_gpu
 
 # Distributions that may change what is built, observed or computed.
 PACKAGES = (
@@ -66,8 +66,7 @@ def package_versions(names: Iterable[str] = PACKAGES) -> dict[str, str]:
     return found
 
 
-def first_gpu() -> LockedGpu | None:
-    """Return the first GPU of this machine, None where there is none."""
-    for gpu in gpus():
-        return LockedGpu(gpu.name, gpu.compute_capability, gpu.driver)
-    return None
+def gpu_here() -> LockedGpu | None:
+    """Return the calling thread's GPU, None where there is none."""
+    gpu = current_gpu()
+    return None if gpu is None else LockedGpu(gpu.name, gpu.compute_capability, gpu.driver)

@@ -14,7 +14,7 @@ from trtforge.engine import Engine
 from trtforge.engine.artifact import system_name
 from trtforge.engine.manifest_file import manifest_bytes
 from trtforge.errors import LockError
-from trtforge.locking.environment import LockedGpu, first_gpu, package_versions, python_version
+from trtforge.locking.environment import LockedGpu, gpu_here, package_versions, python_version
 
 FORMAT = "trtforge.lock/1"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -120,7 +120,7 @@ def make_lock(engines: Sequence[PathLike], *, files: Sequence[PathLike] = (), fo
         packages=package_versions(),
         python=python_version(),
         system=system_name(),
-        gpu=first_gpu(),
+        gpu=gpu_here(),
     )
 
 

@@ -6,12 +6,12 @@ import ctypes
 import math
 from collections.abc import Callable
 from functools import cache
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trtforge._closing import Closing
 from trtforge._optional import require
 from trtforge.errors import DeviceLostError, ExecutionError, NoGpuError, OutOfMemoryError
 
@@ -89,23 +89,7 @@ def check_last_error(doing: str) -> None:
     _call(runtime_api().cudaGetLastError, doing=doing)
 
 
-class _Resource:
-    """Something that CUDA holds until it is closed; closing twice does nothing."""
-
-    def __enter__(self) -> Any:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Give the resource back."""
-        raise NotImplementedError
-
-
-class Stream(_Resource):
+class Stream(Closing):
     """A CUDA stream that does not wait for the default one.
 
     Attributes
@@ -120,6 +104,11 @@ class Stream(_Resource):
         )
         self.handle = int(self._stream)
         self._wait = cudart.cudaStreamSynchronize
+
+    @property
+    def native(self) -> Any:
+        """cuda-python's own stream, for what is not offered here; None once this is closed."""
+        return self._stream
 
     def wait(self, event: Event) -> None:
         """Let what is given to the stream from now on wait for the event, without waiting here."""
@@ -154,7 +143,7 @@ class Stream(_Resource):
             _call(runtime_api().cudaStreamDestroy, stream, doing="destroy a stream")
 
 
-class Event(_Resource):
+class Event(Closing):
     """A point in a stream's work, to take times between."""
 
     def __init__(self) -> None:
@@ -182,7 +171,7 @@ class Event(_Resource):
             _call(runtime_api().cudaEventDestroy, event, doing="destroy an event")
 
 
-class Graph(_Resource):
+class Graph(Closing):
     """Work of a stream, recorded once and launched again without the host's part of it.
 
     Parameters
@@ -229,7 +218,7 @@ class Graph(_Resource):
             _call(runtime_api().cudaGraphExecDestroy, launchable, doing="free a CUDA graph")
 
 
-class _Buffer(_Resource):
+class _Buffer(Closing):
     """Memory that grows when more is asked for, and never shrinks."""
 
     _kind: str

@@ -1,12 +1,14 @@
-"""Ask the driver how much memory GPUs have and use, without CUDA and without a context."""
+"""Ask the driver how much memory GPUs have and use, without a CUDA context."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
+from trtforge._closing import Closing
 from trtforge._optional import is_installed, require
+from trtforge.nvidia import devices
+from trtforge.nvidia.nvml import nvml_handle
 
 
 @dataclass(frozen=True)
@@ -17,11 +19,8 @@ class DeviceMemory:
     total_bytes: int
 
 
-class MemoryReader:
-    """Reads the memory of all GPUs through NVML; where NVML or a driver is absent there are none.
-
-    GPUs are in NVML's order, which is CUDA's where ``CUDA_DEVICE_ORDER=PCI_BUS_ID`` is set and
-    ``CUDA_VISIBLE_DEVICES`` hides none.
+class MemoryReader(Closing):
+    """Reads the memory of the GPUs that CUDA can use through NVML; where NVML or a driver is absent, of none.
 
     References
     ----------
@@ -30,29 +29,21 @@ class MemoryReader:
 
     def __init__(self) -> None:
         self._nvml: Any = None
-        self._handles: list[Any] = []
+        self._handles: dict[int, Any] = {}
         if not is_installed("pynvml"):
             return
         nvml = require("pynvml", "read how much memory GPUs have")
         try:
             nvml.nvmlInit()
             self._nvml = nvml
-            self._handles = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
+            self._handles = {gpu.index: nvml_handle(nvml, gpu.index) for gpu in devices.gpus()}
         except nvml.NVMLError:
-            self._handles = []
-
-    def __enter__(self) -> MemoryReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+            return
 
     def read(self) -> dict[int, DeviceMemory]:
-        """Return the memory of each GPU by its index; one that NVML cannot read is left out."""
+        """Return the memory of each GPU by its CUDA device ordinal; one that NVML cannot read is left out."""
         found = {}
-        for index, handle in enumerate(self._handles):
+        for index, handle in self._handles.items():
             try:
                 info = self._nvml.nvmlDeviceGetMemoryInfo(handle)
             except self._nvml.NVMLError:
@@ -62,6 +53,6 @@ class MemoryReader:
 
     def close(self) -> None:
         """Let NVML go; closing twice does nothing."""
-        nvml, self._nvml, self._handles = self._nvml, None, []
+        nvml, self._nvml, self._handles = self._nvml, None, {}
         if nvml is not None:
             nvml.nvmlShutdown()

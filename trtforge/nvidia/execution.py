@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from trtforge._closing import Closing
 from trtforge.errors import (
     DeviceLostError,
     EngineError,
@@ -29,7 +30,7 @@ class ProfileInUseError(ExecutionError):
     """Another context holds the optimization profile, and the engine does not let them share it."""
 
 
-class LoadedEngine:
+class LoadedEngine(Closing):
     """A plan that the library has accepted.
 
     Host code inside plans stays refused, as is the library's default. The caller has verified the bytes.
@@ -130,12 +131,6 @@ class LoadedEngine:
         newer = getattr(engine, "device_memory_size_v2", None)
         return int(engine.device_memory_size if newer is None else newer)
 
-    def __enter__(self) -> LoadedEngine:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """Release the engine and the runtime; contexts must be closed first."""
         self._engine = None
@@ -165,6 +160,11 @@ class Context:
         self._profile = int(context.active_optimization_profile)
         self._addresses: dict[str, int] = {}
         self._listeners: list[Any] = []
+
+    @property
+    def native(self) -> Any:
+        """The library's own context, for what is not offered here; None once this is closed."""
+        return self._context
 
     def use_profile(self, index: int, stream: int) -> bool:
         """Switch to an optimization profile; return whether that changed anything.

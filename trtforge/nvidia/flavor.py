@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from trtforge._optional import require
 from trtforge.errors import ConfigError, MissingExtraError
+from trtforge.nvidia.current import current_device
 from trtforge.nvidia.devices import Gpu, require_gpu
 
 BUILD_WITHOUT_GPU = (
@@ -144,7 +145,8 @@ class Flavor:
         """Return the compute capabilities that an engine built here runs on; ``8.0+`` includes all above."""
         if hardware_compatibility == "ampere_plus":
             return ("8.0+",)
-        return (self.require_gpu(f"build with {self}").compute_capability,)
+        gpu = self.require_gpu(f"build with {self}", device=current_device())
+        return (gpu.compute_capability,)
 
     def can_load(self, library: str, version: str) -> bool:
         """Say whether this library accepts a plan that ``library`` of ``version`` wrote."""

@@ -6,10 +6,10 @@ import contextvars
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from trtforge._optional import is_installed
-from trtforge.nvidia.cuda import runtime_api, set_device
+from trtforge.nvidia.cuda import set_device
+from trtforge.nvidia.current import current_device
 
 Result = TypeVar("Result")
 
@@ -50,7 +50,7 @@ def run_interruptibly(
         return work()
     returned: list[Result] = []
     raised: list[BaseException] = []
-    device = _current_device()
+    device = current_device()
 
     # A join that is interrupted takes the thread for ended (Python 3.11), so an event tells of its end.
     ended = threading.Event()
@@ -96,14 +96,3 @@ def _wait(ended: threading.Event, on_wait: Callable[[float], None] | None = None
     while not ended.wait(_POLL_SECONDS):
         if on_wait is not None:
             on_wait(time.monotonic() - started)
-
-
-def _current_device() -> int | None:
-    """Return the calling thread's GPU, or None where there is none or CUDA's package is missing."""
-    if not is_installed("cuda.bindings.runtime"):
-        return None
-    query: Any = getattr(runtime_api(), "cudaGetDevice", None)
-    if query is None:
-        return None
-    error, device = query()
-    return int(device) if error.name == "cudaSuccess" else None

@@ -8,6 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, TypeAlias
 
+from trtforge._closing import Closing
 from trtforge._optional import require
 from trtforge.errors import ExecutionError, MissingExtraError
 from trtforge.nvidia.cuda import Stream, raise_cuda_error, runtime_api
@@ -85,7 +86,7 @@ def compile_kernels(source: str, architecture: str, defines: Mapping[str, int]) 
         nvrtc.nvrtcDestroyProgram(program)
 
 
-class Kernels:
+class Kernels(Closing):
     """The kernels of one source file, loaded into the current GPU's context.
 
     Parameters
@@ -105,12 +106,6 @@ class Kernels:
         self._driver = require("cuda.bindings.driver", _PURPOSE)
         self._module = self._called("cuModuleLoadData", code, doing=f"load the kernels of {source}")
         self._functions: dict[str, Any] = {}
-
-    def __enter__(self) -> Kernels:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def launch(
         self,

@@ -113,7 +113,7 @@ def _capabilities(
         _run_engines(present, flavors),
         _by_modules("evaluate accuracy", ("onnxruntime", "jiwer")),
         _by_modules("draw the report", ("matplotlib", "jinja2")),
-        _by_modules("keep engines in a store", ("filelock", "platformdirs")),
+        _by_modules("keep engines in a store", ("platformdirs",)),
         _by_modules("sign engines", ("cryptography",)),
         _by_modules("write model repositories for Triton", ("tritonclient", "grpc")),
         _by_modules("run many clips over many machines", ("ray",)),

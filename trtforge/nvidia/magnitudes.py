@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from trtforge._closing import Closing
 from trtforge.nvidia.cuda import (
     DeviceBuffer,
     PinnedBuffer,
@@ -50,7 +51,7 @@ class Magnitudes:
     observed_max: NDArray[np.float64]
 
 
-class Findings:
+class Findings(Closing):
     """Buffers of one batch in flight: the tables it is counted by, and what was not finite.
 
     They must not be used for another batch before the stream is done with this one.
@@ -66,12 +67,6 @@ class Findings:
         self.num_works = 0
         self.shape = (0, 0)
 
-    def __enter__(self) -> Findings:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def num_nonfinite(self) -> NDArray[np.uint64]:
         """Return a copy of the counts of non-finite values, uint64 [num_tensors, num_rows + 1].
 
@@ -85,7 +80,7 @@ class Findings:
         self._resources.close()
 
 
-class MagnitudeCounter:
+class MagnitudeCounter(Closing):
     """Count the magnitudes of tensors in GPU memory, batch by batch, without waiting for any of them.
 
     Parameters
@@ -122,12 +117,6 @@ class MagnitudeCounter:
             self._staging.view((num_tensors,), np.dtype(np.int32))[:] = _EMPTY_EXPONENT
             copy_to_device(self._state["exponents"], self._staging, self._num_bytes("exponents"), stream)
             self._resources = stack.pop_all()
-
-    def __enter__(self) -> MagnitudeCounter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def count(self, tensors: Sequence[Lying], groups: Sequence[int], findings: Findings) -> None:
         """Queue the counting of one batch.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Any
 
+from trtforge._closing import Closing
 from trtforge._optional import is_installed
-from trtforge.nvidia.devices import pci_bus_id
+from trtforge.nvidia.nvml import nvml_handle
 
 
-class Telemetry:
+class Telemetry(Closing):
     """What NVML says of one GPU; of nothing where the library or the driver is missing.
 
     Parameters
@@ -29,25 +29,13 @@ class Telemetry:
             return
         import pynvml
 
-        bus_id = pci_bus_id(device)
         try:
             pynvml.nvmlInit()
-            if bus_id is None:
-                self._handle = pynvml.nvmlDeviceGetHandleByIndex(device)
-            else:
-                self._handle = pynvml.nvmlDeviceGetHandleByPciBusId(bus_id.encode())
+            self._handle = nvml_handle(pynvml, device)
         except pynvml.NVMLError as error:
             self.missing = f"NVML: {error}"
             return
         self._nvml = pynvml
-
-    def __enter__(self) -> Telemetry:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def energy_j(self) -> float | None:
         """Return the energy that the GPU took since its driver was loaded, in joules."""

@@ -298,6 +298,7 @@ def compile(  # noqa: A001 - the word users look for
         accuracy = _evaluate(original, network, engine, engine.manifest.precision, test_set, stage)
         stage.note(_summarize(accuracy))
     remarks += remark_engine_not_run(accuracy)
+    remarks += remark_quiet(accuracy.quiet, accuracy.num_clips, "evaluated")
     remarks += remark_clips_in_both(calibration_set, test_set)
     remarks += remark_clips_outside(test_set, features, model_inputs(source), profiles)
     made = replace(made, accuracy=accuracy, report=report(accuracy=accuracy, remarks=remarks))

@@ -45,7 +45,8 @@ def lengths_to_time(shortest: int, longest: int, *, num_points: int = 6, multipl
     if len(found) < 2:
         raise ConfigError(
             f"all lengths are {found[0]} frames once aligned, and a cost is measured at two or more",
-            settings=("shortest", "longest"),
+            hint="plan without measured costs: one length needs one profile, whatever it costs",
+            settings=("shortest", "longest", "multiple_of"),
         )
     return found
 

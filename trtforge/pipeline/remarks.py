@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from trtforge.accuracy import AccuracyReport
 from trtforge.audio import ClipSet, Features
@@ -12,6 +13,7 @@ from trtforge.scales import Scales
 from trtforge.units import format_level, num_samples
 
 _MOST_NAMES = 3
+_MISSED = {"calibration": "the ranges that speech needs", "evaluated": "how speech is recognised"}
 
 
 def remark_engine_not_run(accuracy: AccuracyReport) -> list[str]:
@@ -68,21 +70,24 @@ def remark_clips_in_both(calibration_set: ClipSet | None, test_set: ClipSet) -> 
     ]
 
 
-def remark_quiet(quiet: Mapping[str, float], num_clips: int) -> list[str]:
+def remark_quiet(
+    quiet: Mapping[str, float], num_clips: int, purpose: Literal["calibration", "evaluated"] = "calibration"
+) -> list[str]:
     """Name clips that are nearly silent, and say how many there are.
 
     Parameters
     ----------
     quiet : id to largest magnitude, as `ClipFeeds.quiet` has them.
     num_clips : clips of the set.
+    purpose : what the clips are for.
     """
     if not quiet:
         return []
     more = f" and {len(quiet) - _MOST_NAMES} more" if len(quiet) > _MOST_NAMES else ""
     told = ", ".join(f"{clip!r} ({format_level(peak)})" for clip, peak in list(quiet.items())[:_MOST_NAMES])
     return [
-        f"{len(quiet)} of {num_clips} calibration clips are nearly silent, below -60 dBFS from end to end: "
-        f"{told}{more}. Silence says nothing of the ranges that speech needs: listen to them."
+        f"{len(quiet)} of {num_clips} {purpose} clips are nearly silent, below -60 dBFS from end to end: "
+        f"{told}{more}. Silence says nothing of {_MISSED[purpose]}: listen to them."
     ]
 
 

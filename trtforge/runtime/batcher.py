@@ -6,12 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from types import TracebackType
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trtforge._closing import Closing
 from trtforge.errors import DeviceLostError, ExecutionError, InputError, ProfileError, TrtforgeError
 from trtforge.runtime.batching import Batch, BatchingRule, Request, choose_batch, due, home_of
 from trtforge.units import Seconds
@@ -21,7 +21,7 @@ Outputs: TypeAlias = dict[str, NDArray[Any]]
 OutputLengths: TypeAlias = Callable[[str, Sequence[int]], "list[int] | None"]
 
 
-class Batcher:
+class Batcher(Closing):
     """Requests of one row each, run together where that wastes little; share it between threads.
 
     Rows are padded with zeros at the end to the bucket's frames, so that shapes recur. A network that sees
@@ -60,14 +60,6 @@ class Batcher:
         self._counts = {"batches": 0, "rows": 0, "frames": 0, "padded_frames": 0, "rows_run_alone": 0}
         self._thread = threading.Thread(target=self._serve, name="trtforge-batcher", daemon=True)
         self._thread.start()
-
-    def __enter__(self) -> Batcher:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def counts(self) -> dict[str, int]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trtforge._closing import Closing
 from trtforge._ort import make_session, reason_of
 from trtforge.errors import ExecutionError, ModelError
 from trtforge.feeds import Arrays
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import onnx
 
 
-class OnnxRunner:
+class OnnxRunner(Closing):
     """A network in ONNX Runtime on the CPU; call it, or `run`, with named arrays.
 
     It may be used from several threads at once. ONNX Runtime has no BF16 kernels for the CPU; a network typed
@@ -48,14 +48,6 @@ class OnnxRunner:
     def __call__(self, arrays: Arrays) -> dict[str, NDArray[Any]]:
         """Do as `run` does."""
         return self.run(arrays)
-
-    def __enter__(self) -> OnnxRunner:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def run(self, arrays: Arrays) -> dict[str, NDArray[Any]]:
         """Run the network once.

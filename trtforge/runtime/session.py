@@ -7,11 +7,11 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from types import TracebackType
 from typing import Any, Literal, TypeAlias, overload
 
 from numpy.typing import NDArray
 
+from trtforge._closing import Closing
 from trtforge.engine.artifact import Engine, check_runs_here
 from trtforge.errors import (
     ConfigError,
@@ -23,7 +23,7 @@ from trtforge.errors import (
 from trtforge.model import TensorSpec
 from trtforge.nvidia import gpus, require_gpu
 from trtforge.nvidia.cuda import free_memory_bytes, set_device
-from trtforge.nvidia.execution import LoadedEngine, ProfileInUseError
+from trtforge.nvidia.execution import LoadedEngine
 from trtforge.nvidia.plugins import Plugin
 from trtforge.profiles import OptimizationProfile
 from trtforge.runtime.acceptance import Acceptance, Inputs
@@ -31,8 +31,8 @@ from trtforge.runtime.counts import Counts
 from trtforge.runtime.device_array import DeviceArray, DeviceMemory
 from trtforge.runtime.inputs import check_numbers
 from trtforge.runtime.lane import Lane
+from trtforge.runtime.lanes import Lanes
 from trtforge.runtime.nonfinite import OnNonfinite, check_finite
-from trtforge.runtime.pool import LeasePool
 from trtforge.runtime.session_checks import (
     Callbacks,
     LossNote,
@@ -48,7 +48,7 @@ Where: TypeAlias = Literal["numpy", "device"]
 _INSTEAD = "run the network that the engine was built from with OnnxRunner, which needs no GPU"
 
 
-class Session:
+class Session(Closing):
     """An engine on a GPU; call it, or `run`, with named arrays.
 
     Threads may share a session. Each call leases an execution context, which has a stream, buffers and CUDA
@@ -99,16 +99,14 @@ class Session:
         self.engine = engine if isinstance(engine, Engine) else Engine.load(engine)
         flavor = check_runs_here(self.engine.manifest, device=device)
         self.device, self._max_graphs, self._on_nonfinite = device, cuda_graphs, on_nonfinite
-        self._max_contexts = max_contexts
         # Where there is but one GPU, a thread that was put on it once stays there.
         self._has_other_gpus, self._here = len(gpus()) > 1, threading.local()
         self.on_inference: Callable[[float, int | None], None] | None = None
-        self._counts, self._replays_before = Counts(), 0
+        self._counts = Counts()
         self._noting_loss, self._callbacks = LossNote(), Callbacks()
         self._closing, self._is_closed = threading.Lock(), False
         self._executor: ThreadPoolExecutor | None = None
-        self._lanes_alive: set[Lane] = set()
-        self._lanes = LeasePool(self._new_lane, self._dispose, max_contexts)
+        self._lanes = Lanes(self._new_lane, max_contexts, self._counts, self._noting_loss)
         set_device(device)
         free_before = free_memory_bytes()
         with ExitStack() as stack:
@@ -135,14 +133,6 @@ class Session:
     def __call__(self, arrays: Inputs) -> dict[str, NDArray[Any]]:
         """Do as `run` does."""
         return self.run(arrays)
-
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -171,8 +161,7 @@ class Session:
         ``layout_copies`` of inputs in another layout or at odd addresses, ``masked_values`` of outputs,
         ``memory_retries`` after memory ran out, and ``graph_replays``, the calls that a CUDA graph ran.
         """
-        replays = self._replays_before + sum(lane.num_replays for lane in tuple(self._lanes_alive))
-        return {**self._counts.snapshot(), "graph_replays": replays}
+        return {**self._counts.snapshot(), "graph_replays": self._lanes.num_replays}
 
     @overload
     def run(self, arrays: Inputs) -> dict[str, NDArray[Any]]: ...
@@ -294,10 +283,7 @@ class Session:
         self._check_not_lost()
         given = self._accepts.checked(arrays)
         with self._noting_loss:
-            try:
-                lane = self._lanes.acquire()
-            except (OutOfMemoryError, ProfileInUseError) as error:
-                lane = self._lease_existing(error)
+            lane = self._lanes.lease()
             try:
                 set_device(self.device)
                 times = lane.time_layers(given, self._accepts.choose, repeats)
@@ -311,7 +297,7 @@ class Session:
 
     def memory(self) -> SessionMemory:
         """Return the memory that the session holds now, by kind."""
-        lanes = tuple(self._lanes_alive)
+        lanes = self._lanes.alive
         num_contexts = sum(lane.num_contexts for lane in lanes)
         return SessionMemory(
             engine_bytes=0 if self._is_closed else self._engine_bytes,
@@ -363,10 +349,7 @@ class Session:
             raise DeviceLostError(f"the GPU was lost in an earlier call: {lost.message}", hint=lost.hint)
 
     def _run_leased(self, given: Mapping[str, Any], to_host: bool) -> dict[str, Any]:
-        try:
-            lane = self._lanes.acquire()
-        except (OutOfMemoryError, ProfileInUseError) as error:
-            lane = self._lease_existing(error)
+        lane = self._lanes.lease()
         try:
             if self._has_other_gpus or not hasattr(self._here, "is_set"):
                 set_device(self.device)
@@ -383,20 +366,9 @@ class Session:
         finally:
             self._lanes.release(lane)
 
-    def _lease_existing(self, error: TrtforgeError) -> Lane:
-        """Lease a context where another cannot be made, or raise why it cannot."""
-        existing = self._lanes.size
-        if not existing:
-            raise error
-        self._lanes.limit(existing)
-        self._counts.warn_once(
-            f"no more than {existing} of max_contexts={self._max_contexts} contexts are used: {error.message}"
-        )
-        return self._lanes.acquire()
-
     def _new_lane(self) -> Lane:
         set_device(self.device)
-        lane = Lane(
+        return Lane(
             self._loaded,
             self.inputs,
             self.outputs,
@@ -407,14 +379,3 @@ class Session:
             has_profiles=bool(self.profiles),
             by_value=self._loaded.shape_inputs,
         )
-        self._lanes_alive.add(lane)
-        return lane
-
-    def _dispose(self, lane: Lane) -> None:
-        self._lanes_alive.discard(lane)
-        self._replays_before += lane.num_replays
-        if self._noting_loss.lost is None:
-            lane.close()
-        else:
-            with suppress(TrtforgeError):
-                lane.close()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trtforge._closing import Closing
 from trtforge._optional import require
 from trtforge.errors import DeviceLostError, ExecutionError, InputError, OutOfMemoryError
 from trtforge.feeds import Arrays
@@ -16,7 +16,7 @@ from trtforge.model import TensorSpec
 from trtforge.runtime.inputs import check_inputs, check_named, check_names
 
 
-class TorchRunner:
+class TorchRunner(Closing):
     """A ``torch.nn.Module``; call it, or `run`, with named arrays.
 
     It may be used from several threads at once. The module is put into evaluation mode and moved to the
@@ -59,14 +59,6 @@ class TorchRunner:
     def __call__(self, arrays: Arrays) -> dict[str, NDArray[Any]]:
         """Do as `run` does."""
         return self.run(arrays)
-
-    def __enter__(self) -> TorchRunner:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def input_names(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What waits in a worker, what comes back, and how each end of a request is called."""
+"""What waits in a worker, and what comes back."""
 
 from __future__ import annotations
 
@@ -8,17 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from trtforge.errors import (
-    ClipError,
-    DeadlineError,
-    DeviceLostError,
-    InputError,
-    OutOfMemoryError,
-    ProfileError,
-    UnavailableError,
-)
 from trtforge.serving.admission import Priority, Ticket
-from trtforge.serving.models import NonfiniteError
 
 
 @dataclass(frozen=True)
@@ -99,18 +89,3 @@ class WaitingRequests:
                 taken += going
                 self._lines[priority] = deque(entry for entry in line if not should_go(entry))
         return taken
-
-
-def outcome_of(error: BaseException | None) -> str:
-    """Return the label ``outcome`` of a request that ended with an error, or without."""
-    kinds: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
-        (UnavailableError, "shed"),
-        (DeadlineError, "timeout"),
-        (OutOfMemoryError, "oom"),
-        (DeviceLostError, "device_lost"),
-        (NonfiniteError, "nonfinite"),
-        ((ClipError, InputError, ProfileError), "invalid"),
-    )
-    if error is None:
-        return "ok"
-    return next((name for kind, name in kinds if isinstance(error, kind)), "error")

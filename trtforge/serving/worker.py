@@ -7,16 +7,14 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from types import TracebackType
 from typing import Any
 
+from trtforge._closing import Closing
 from trtforge.errors import (
     ConfigError,
-    DeadlineError,
     DeviceLostError,
     OutOfMemoryError,
     RefusedError,
-    TrtforgeError,
     UnavailableError,
 )
 from trtforge.serving.admission import Limits, Pace, Priority, Ticket, refusal
@@ -24,8 +22,9 @@ from trtforge.serving.demand import MovingMean
 from trtforge.serving.metrics import MetricSink, NullSink
 from trtforge.serving.models import ServedModel
 from trtforge.serving.monitor import Monitor
+from trtforge.serving.outcomes import Outcomes, too_late
 from trtforge.serving.policy import DegradeRule, DegradeState, Tier
-from trtforge.serving.requests import Answer, Entry, WaitingRequests, outcome_of
+from trtforge.serving.requests import Answer, Entry, WaitingRequests
 from trtforge.serving.service_time import Expected
 
 # Requests beyond those that run, so that the next batch is made ready meanwhile.
@@ -33,7 +32,7 @@ _MOST_HANDLERS = 32
 _STALLED_SECONDS = 60.0
 
 
-class Worker:
+class Worker(Closing):
     """A pipeline that serves requests with a full model, and with a lighter one under load.
 
     A request is taken only if it is expected to be finished by its deadline; what was taken is answered, or
@@ -73,6 +72,7 @@ class Worker:
         self.name, self.deadline, self.limits = name, deadline, limits or Limits()
         self.models = {Tier.FULL: full, Tier.LIGHTER: lighter or full}
         self._sink = NullSink() if sink is None else sink
+        self._outcomes = Outcomes(name, self._sink, lambda: self.state.tier)
         self._on_lost = on_lost
         self._numbers = itertools.count()
         self._changed = threading.Condition()
@@ -93,11 +93,6 @@ class Worker:
     def __enter__(self) -> Worker:
         self.start()
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def _loaded(self) -> tuple[ServedModel, ...]:
@@ -212,9 +207,9 @@ class Worker:
                     error = RefusedError(
                         why.reason, hint="try again later, or elsewhere", retry_after=why.retry_after
                     )
-        self._fail_expired(expired)
+        self._outcomes.expire(expired)
         if error is not None:
-            self._sink.count("requests_total", self.name, self.state.tier.label, "shed")
+            self._outcomes.refuse()
             raise error
         return entry.future
 
@@ -260,7 +255,7 @@ class Worker:
         with self._changed:
             expired = self._waiting.take_expired(time.monotonic())
             self._changed.notify_all()
-        self._fail_expired(expired)
+        self._outcomes.expire(expired)
 
     def drain(self, timeout: float | None = None) -> bool:
         """Take no more requests and wait until all that were taken are answered.
@@ -284,7 +279,8 @@ class Worker:
                     break
                 self._changed.wait(left)
             rest = self._waiting.take_all()
-        self._fail(rest, UnavailableError(f"pipeline {self.name!r} was closed before the request's turn"))
+        closed = f"pipeline {self.name!r} was closed before the request's turn"
+        self._outcomes.drop(rest, UnavailableError(closed))
         return not rest and not self._running
 
     def close(self, timeout: float | None = None) -> None:
@@ -339,7 +335,7 @@ class Worker:
         if not entry.future.set_running_or_notify_cancel():
             return
         if ticket.due is not None and ticket.due <= begun:
-            self._fail([entry], _too_late(begun - ticket.due))
+            self._outcomes.expire([entry])
             return
         wait = begun - ticket.arrived
         self._sink.observe("queue_wait_seconds", self.name, value=wait)
@@ -354,22 +350,16 @@ class Worker:
         done = time.monotonic()
         self._handling.add(done - begun)
         if error is None and ticket.due is not None and done > ticket.due:
-            error = _too_late(done - ticket.due)
-        self._sink.count("requests_total", self.name, label, outcome_of(error))
+            error = too_late(done - ticket.due)
         if error is None:
-            seconds = done - ticket.arrived
-            self._sink.observe("request_duration_seconds", self.name, label, value=seconds)
-            entry.future.set_result(Answer(value, label, model.name, wait, seconds))
+            self._outcomes.answer(entry, Answer(value, label, model.name, wait, done - ticket.arrived))
             return
         self._note(error)
-        entry.future.set_exception(error)
+        self._outcomes.fail(entry, error, label)
         if isinstance(error, DeviceLostError):
             self._lose(error)
 
     def _note(self, error: BaseException) -> None:
-        reason = _REJECTIONS.get(getattr(error, "code", ""))
-        if reason is not None:
-            self._sink.count("audio_rejected_total", reason)
         if isinstance(error, OutOfMemoryError):
             with self._changed:
                 self._ran_out_of_memory = True
@@ -381,27 +371,7 @@ class Worker:
             rest = self._waiting.take_all()
             self._changed.notify_all()
         self._monitor.report_ready()
-        self._fail(rest, UnavailableError("the GPU was lost before the request's turn", hint="send it again"))
+        lost = UnavailableError("the GPU was lost before the request's turn", hint="send it again")
+        self._outcomes.drop(rest, lost)
         if not was_lost and self._on_lost is not None:
             self._on_lost()
-
-    def _fail_expired(self, entries: list[Entry]) -> None:
-        now = time.monotonic()
-        for entry in entries:
-            self._fail([entry], _too_late(now - (entry.ticket.due or now)))
-
-    def _fail(self, entries: list[Entry], error: TrtforgeError) -> None:
-        for entry in entries:
-            if entry.future.running() or entry.future.set_running_or_notify_cancel():
-                self._sink.count("requests_total", self.name, self.state.tier.label, outcome_of(error))
-                entry.future.set_exception(error)
-
-
-_REJECTIONS = {"clip": "unusable", "profile": "too_long"}
-
-
-def _too_late(seconds: float) -> DeadlineError:
-    return DeadlineError(
-        f"the request's deadline passed {max(0.0, seconds):.3f} s before it was finished",
-        hint="send it again with a later deadline, or elsewhere",
-    )

@@ -89,12 +89,32 @@ def test_clips_are_listed_by_manifest_or_by_suffix(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     for name in ("b.WAV", "deep/a.flac", "notes.txt"):
         (tmp_path / name).write_bytes(b"")
+    (tmp_path / "folder.wav").mkdir()
     assert [clip.id for clip in list_clips(tmp_path)] == ["b.WAV", "deep/a.flac"]
     (tmp_path / "deep/a.flac").unlink()
     with pytest.raises(ClipSetError, match="no audio file below"):
         list_clips(tmp_path / "deep")
     with pytest.raises(ClipSetError, match="there is no such folder or manifest"):
         list_clips(tmp_path / "none")
+
+
+def test_links_that_lead_nowhere_are_listed_and_become_rows(tmp_path: Path) -> None:
+    (tmp_path / "clip.wav").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
+    targets = {
+        "good.wav": "clip.wav",
+        "gone.wav": "moved/clip.wav",
+        "loop.wav": "loop.wav",
+        "deep.wav": "folder",
+    }
+    for name, target in targets.items():
+        (tmp_path / name).symlink_to(target)
+    listed = list_clips(tmp_path)
+    assert [clip.id for clip in listed] == ["clip.wav", "gone.wav", "good.wav", "loop.wav"]
+    reasons = {clip.id: reason for clip, (_, reason) in zip(listed, digest_files(listed), strict=True)}
+    assert (reasons["clip.wav"], reasons["good.wav"]) == ("", "")
+    assert reasons["gone.wav"].startswith("clip 'gone.wav': cannot read the file: [Errno 2] No such file")
+    assert "symbolic links" in reasons["loop.wav"]
 
 
 def test_bad_audio_becomes_a_row(tmp_path: Path) -> None:

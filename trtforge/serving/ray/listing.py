@@ -32,7 +32,7 @@ def list_clips(source: str | os.PathLike[str]) -> tuple[ListedClip, ...]:
     Parameters
     ----------
     source : folder with ``manifest.jsonl``, such a manifest, or any folder; of the last, files are taken by
-        their suffix, and ids are paths relative to it.
+        their suffix, and ids are paths relative to it; links that lead nowhere are among them.
 
     Raises
     ------
@@ -46,7 +46,12 @@ def list_clips(source: str | os.PathLike[str]) -> tuple[ListedClip, ...]:
         )
     if not asked.is_dir():
         raise ClipSetError(f"no clips at {asked}: there is no such folder or manifest")
-    found = sorted(path for path in asked.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
+    # A link to nothing is listed too, and becomes a row that says so.
+    found = sorted(
+        path
+        for path in asked.rglob("*")
+        if path.suffix.lower() in _SUFFIXES and (path.is_file() or (path.is_symlink() and not path.exists()))
+    )
     if not found:
         raise ClipSetError(
             f"no audio file below {asked}", hint=f"these suffixes are taken: {', '.join(sorted(_SUFFIXES))}"

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO
 
-from trtforge._files import write_bytes
+from trtforge._closing import Closing
+from trtforge._files import locked, write_bytes
 from trtforge.errors import ConfigError
 
 RESULTS = "results.jsonl"
 
 
-class ResultsFile:
+class ResultsFile(Closing):
     """A folder's results, held by one process at a time; use it with ``with``.
 
     A line that a killed process left half written is dropped when the file is opened, and its clip is run
@@ -39,13 +39,11 @@ class ResultsFile:
     def __init__(self, folder: str | os.PathLike[str], network: str) -> None:
         self.path, self._network = Path(folder) / RESULTS, network
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.path.parent / f".{RESULTS}.lock").open("a")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            raise ConfigError(f"another process writes results to {self.path.parent}") from None
-        try:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self.path.parent / f".{RESULTS}.lock", wait_s=0))
+            except TimeoutError:
+                raise ConfigError(f"another process writes results to {self.path.parent}") from None
             rows = _whole_rows(self.path)
             if any(row.get("network") != network for row in rows):
                 raise ConfigError(
@@ -54,16 +52,10 @@ class ResultsFile:
                 )
             self.done = {row["digest"]: row for row in rows if row["digest"] and not row["retryable"]}
             self._file = self._rewritten()
-        except BaseException:
-            self._lock.close()
-            raise
+            self._lock = stack.pop_all()
 
-    def __enter__(self) -> ResultsFile:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Let others write to the folder; closing twice does nothing."""
         self._file.close()
         self._lock.close()
 

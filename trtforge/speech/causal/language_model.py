@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from types import TracebackType
 
+from trtforge._closing import Closing
 from trtforge._progress import OnProgress
 from trtforge.errors import ConfigError, InputError
 from trtforge.runtime import Session
@@ -22,7 +22,7 @@ _PREFILL = 128
 Tokens = tuple[int, ...]
 
 
-class LanguageModel:
+class LanguageModel(Closing):
     """A causal checkpoint, ready to run.
 
     Rows keep their keys and values between calls: where as many prompts or fewer than rows are given, each is
@@ -86,14 +86,6 @@ class LanguageModel:
         prompts = PromptSide.load(path)
         network, positions = open_decoder(path, device, max_positions=max_positions, num_threads=num_threads)
         return cls(prompts, network, positions, max_batch)
-
-    def __enter__(self) -> LanguageModel:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Give the network and its rows back; closing twice does nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -170,13 +171,9 @@ class CachedDecoder(_DecoderLayers):
             ) -> torch.Tensor:
                 return self._attend(attention, hidden, [(key, value, past_memory)])
 
-            def feed(hidden: torch.Tensor, layer: Any = layer) -> torch.Tensor:
-                result: torch.Tensor = layer.fc2(layer.activation_fn(layer.fc1(hidden)))
-                return result
-
             hidden = self._add(hidden, attend_self, layer.self_attn_layer_norm)
             hidden = self._add(hidden, attend_cross, layer.encoder_attn_layer_norm)
-            hidden = self._add(hidden, feed, layer.final_layer_norm)
+            hidden = self._add(hidden, partial(_fed, layer), layer.final_layer_norm)
         if part.has_last_norm:
             hidden = self.stack.layer_norm(hidden)
         scores = self.output(hidden[:, -1]).float()
@@ -229,13 +226,9 @@ class Aligner(_DecoderLayers):
                 told.append(share)
                 return result
 
-            def feed(hidden: torch.Tensor, layer: Any = layer) -> torch.Tensor:
-                result: torch.Tensor = layer.fc2(layer.activation_fn(layer.fc1(hidden)))
-                return result
-
             hidden = self._add(hidden, attend_self, layer.self_attn_layer_norm)
             hidden = self._add(hidden, attend_cross, layer.encoder_attn_layer_norm)
-            hidden = self._add(hidden, feed, layer.final_layer_norm)
+            hidden = self._add(hidden, partial(_fed, layer), layer.final_layer_norm)
             if index in self.heads_of:
                 found.append(shares[0][:, self.heads_of[index]])
         return torch.cat(found, dim=1).float()
@@ -255,6 +248,11 @@ def _cross(hidden: torch.Tensor, layout: CheckpointLayout, kv_dtype: torch.dtype
 
 def _normalized(embedded: torch.Tensor, part: StackLayout) -> torch.Tensor:
     result: torch.Tensor = embedded if part.embedding_norm is None else part.embedding_norm(embedded)
+    return result
+
+
+def _fed(layer: Any, hidden: torch.Tensor) -> torch.Tensor:
+    result: torch.Tensor = layer.fc2(layer.activation_fn(layer.fc1(hidden)))
     return result
 
 

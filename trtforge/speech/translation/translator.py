@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from types import TracebackType
 
+from trtforge._closing import Closing
 from trtforge._progress import OnProgress
 from trtforge.errors import InputError
 from trtforge.speech.generation import Generated
@@ -22,7 +22,7 @@ from trtforge.speech.translation.values import Translation
 _LENGTH_FACTOR, _LENGTH_MARGIN = 3, 24
 
 
-class Translator:
+class Translator(Closing):
     """A translation checkpoint, ready to run.
 
     Parameters
@@ -71,14 +71,6 @@ class Translator:
         )
         sequences = SequenceTranslator(*runners, num_positions, text.prompt, text.stop, text.rules, max_batch)
         return cls(text, sequences)
-
-    def __enter__(self) -> Translator:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Give the networks back; closing twice does nothing."""

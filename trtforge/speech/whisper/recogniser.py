@@ -7,12 +7,12 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trtforge._closing import Closing
 from trtforge._progress import OnProgress
 from trtforge.audio.decode import MAX_DURATION, AudioSource
 from trtforge.errors import ClipError, ConfigError, ModelError
@@ -30,7 +30,7 @@ from trtforge.speech.whisper.windows_of_files import Recording, windows_of
 from trtforge.units import Seconds
 
 
-class Whisper:
+class Whisper(Closing):
     """A Whisper checkpoint that transcribes; `load` makes one.
 
     Parameters
@@ -107,14 +107,6 @@ class Whisper:
             if encoder_batch is None
             else encoder_batch,
         )
-
-    def __enter__(self) -> Whisper:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Give back what the networks hold."""
