@@ -79,13 +79,17 @@ def load_model(source: ModelSource) -> onnx.ModelProto:
 
     Raises
     ------
-    ModelError : the file is missing or not ONNX, names external data outside its folder, or declares
-        tensors whose size does not match their bytes.
+    ModelError : the source is neither, the file is missing or not ONNX, names external data outside its
+        folder, or declares tensors whose size does not match their bytes.
     """
     import onnx
 
     if isinstance(source, onnx.ModelProto):
         return source
+    if not isinstance(source, str | os.PathLike):
+        raise ModelError(
+            f"a network was wanted, got {type(source).__name__}", hint="give the path of an .onnx file"
+        )
     path = Path(source)
     if not path.is_file():
         raise ModelError(f"no ONNX file at {path}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -73,8 +74,12 @@ def total(counts: Iterable[ErrorCounts]) -> ErrorCounts:
 
 
 def normalize_text(text: str) -> str:
-    """Lower the case and merge white space; punctuation, numbers and accents stay as they are."""
-    return " ".join(text.lower().split())
+    """Lower the case and merge white space; punctuation, numbers and accents stay as they are.
+
+    A letter and its accent become one character where there is one (Unicode's form NFC), so that it does not
+    matter which way a text has them.
+    """
+    return " ".join(unicodedata.normalize("NFC", text.lower()).split())
 
 
 def word_errors(reference: str, hypothesis: str, *, normalize: Normalize = normalize_text) -> ErrorCounts:
