@@ -71,6 +71,7 @@ def test_wrong_requests_are_told(capsys: pytest.CaptureFixture[str], tmp_path: P
         ((model, model, "--int8", model), "--int8 is the quantized form of one network"),
         ((model, "--batch", "0", "--frames", "5"), "batch must be 1 or more, got 0"),
         ((model, "--contenders", "someone"), "no contender 'someone'"),
+        ((model, "--compare", "a.json", "b.json"), "--compare measures nothing, and"),
     ):
         status, _, err = run(capsys, "bench", *words, "-o", tmp_path / "x.json")
         assert status == 2

@@ -101,6 +101,8 @@ def run(args: argparse.Namespace) -> int:
     if args.compare:
         from trtforge.bench.table import comparison_table
 
+        if args.models:
+            raise ConfigError(f"--compare measures nothing, and {args.models[0]} was given to be measured")
         before, after = (load_result(path) for path in args.compare)
         console.print(comparison_table(compare_results(before, after, anyway=args.anyway)))
         return 0
