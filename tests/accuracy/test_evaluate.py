@@ -275,6 +275,30 @@ def test_files_of_another_kind_are_refused(tmp_path):
         AccuracyReport.from_json(damaged)
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("runners",), [], "the runners are \\[\\]"),
+        (("runners",), ["fp32", "fp16"], "a part is about .*'int8'.*, and the runners are .*'fp16'"),
+        (("clips", 0, "runners"), {}, "a part is about \\[\\], and the runners are"),
+        (("clips", 0, "id"), "clip-001", "a clip comes twice"),
+        (("clips", 0, "runners", "int8", "words", "hits"), -1, "counts are .-1"),
+        (("outputs", "int8", "scores", "error_energy"), -1.0, "error_energy is -1.0"),
+        (("clip_outputs", 0, "runners"), {"fp16": {}}, "outputs are of .'fp16'., and not of .'int8'."),
+        (("overall", "runners", "int8", "wer", "ci"), [0.5], "damaged accuracy report: ValueError"),
+        (("overall", "runners", "int8", "wer", "ci"), [0.5, 0.1], "an interval is .0.5, 0.1."),
+    ],
+)
+def test_a_report_whose_parts_do_not_fit_is_refused(place, value, message):
+    damaged = json.loads(json.dumps(run(exact, Clips(4)).to_json()))
+    inner = damaged
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    with pytest.raises(ReportError, match=message):
+        AccuracyReport.from_json(damaged)
+
+
 def test_empty_references_make_no_rate():
     clips = Clips(4)
     report = run(exact, clips, references=dict.fromkeys(clips.ids, ""))

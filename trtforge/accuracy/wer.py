@@ -11,6 +11,7 @@ from typing import Any
 from trtforge._optional import require
 
 Normalize = Callable[[str], str]
+_MOST = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,11 @@ class ErrorCounts:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ErrorCounts:
-        """Make the counts of what `to_json` gave."""
-        return cls(*(int(value[key]) for key in ("hits", "substitutions", "deletions", "insertions")))
+        """Make the counts of what `to_json` gave; one that no text has is a ValueError."""
+        counts = [int(value[key]) for key in ("hits", "substitutions", "deletions", "insertions")]
+        if min(counts) < 0 or max(counts) > _MOST:
+            raise ValueError(f"counts are {counts}")
+        return cls(*counts)
 
 
 def total(counts: Iterable[ErrorCounts]) -> ErrorCounts:
