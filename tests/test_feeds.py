@@ -40,3 +40,8 @@ def test_what_is_no_feeds_says_what_was_wanted() -> None:
     clips = ClipSet.load("calibration_sets/podcast_en", verify=False)
     with pytest.raises(InputError, match="feeds were wanted, got ClipSet"):
         as_feeds(clips)  # type: ignore[arg-type]
+
+
+def test_a_list_of_anything_else_is_refused() -> None:
+    with pytest.raises(InputError, match="feed 1 is ndarray, and no mapping of input name to array"):
+        ArrayFeeds([{"x": np.zeros(2)}, np.zeros(2)])  # type: ignore[list-item]

@@ -102,6 +102,11 @@ def test_what_is_not_onnx_is_refused(tmp_path: Path, content: bytes, message: st
         load_model(path)
 
 
+def test_what_is_no_path_is_refused() -> None:
+    with pytest.raises(ModelError, match="a network was wanted, got int"):
+        load_model(5)  # type: ignore[arg-type]
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no ONNX file at .*absent\.onnx"):
         load_model(tmp_path / "absent.onnx")

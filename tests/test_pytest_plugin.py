@@ -21,6 +21,14 @@ def test_unchanged(engine_session, accuracy_baseline):
 """
 
 
+def assert_plain(out: str, hint: str) -> None:
+    """A message is shown once, and no source of ours."""
+    assert "Traceback" not in out
+    assert "pytest_plugin.py" not in out
+    failures, _, _ = out.partition("short test summary info")  # which in CI repeats whole messages
+    assert failures.count(hint) == 1
+
+
 def project(folder: Path, text: str) -> Path:
     (folder / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\n")
     (folder / "test_it.py").write_text(text)
@@ -52,7 +60,7 @@ def test_a_baseline_is_written_then_held(tmp_path: Path) -> None:
     status, out = run_pytest(tmp_path)
     assert status == 1
     assert f"no baseline at {baseline}" in out
-    assert "hint: write it with pytest --trtforge-update-baselines" in out
+    assert_plain(out, "hint: write it with pytest --trtforge-update-baselines")
     status, out = run_pytest(tmp_path, "--trtforge-update-baselines")
     assert status == 0, out
     assert f"trtforge: baseline written to {baseline}; review it before you commit it" in out
@@ -69,10 +77,7 @@ def test_a_baseline_is_written_then_held(tmp_path: Path) -> None:
     assert status == 1
     assert "asr_en.onnx: FAIL" in out
     assert "baseline 0.00 %" in out
-    assert "Traceback" not in out
-    assert "pytest_plugin.py" not in out
-    failures, _, _ = out.partition("short test summary info")  # which in CI repeats whole messages
-    assert failures.count("hint: mend the candidate") == 1
+    assert_plain(out, "hint: mend the candidate")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +109,15 @@ def test_a_baseline_is_written_then_held(tmp_path: Path) -> None:
             '@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c", time_runs=5)',
             "time_runs of the trtforge marker must be 8 or more, got 5",
         ),
-        ('@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c")', "no candidate at"),
+        (
+            '@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c", baseline=7)',
+            "baseline of the trtforge marker must be a path, got 7",
+        ),
+        (
+            '@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c", seed=0.5)',
+            "seed must be a whole number of 0 or more, got 0.5",
+        ),
+        ('@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c")', "paths start at"),
     ],
 )
 def test_errors_say_what_is_wrong(tmp_path: Path, marker: str, message: str) -> None:
@@ -125,9 +138,40 @@ def test_each_test_has_a_baseline_of_its_own(tmp_path: Path) -> None:
     )
     text = marker.replace("@pytest", "pytestmark = pytest", 1).replace("num_clips=8", "num_clips=2")
     project(tmp_path, text + "\n\nclass TestEnglish:\n" + body + "\n\nclass TestGerman:\n" + body)
-    status, out = run_pytest(tmp_path, "--trtforge-update-baselines")
+    status, out = run_pytest(tmp_path, "--trtforge-update-baselines", "-k", "not German or a_b")
     assert status == 1
     written = {path.name for path in (tmp_path / "baselines").iterdir()}
-    assert written == {"test_it.TestEnglish.test_it_a_b.json", "test_it.TestGerman.test_it_a_b.json"}
-    assert "test_it.py::TestEnglish::test_it[a_b] have one baseline" in out
+    assert written == {"test_it.TestGerman.test_it_a_b.json"}
+    assert "test_it[a/b] and test_it.py::TestEnglish::test_it[a_b] have one baseline" in out
     assert "hint: give each a baseline of its own in its marker" in out
+
+
+def test_workers_of_xdist_write_baselines_and_name_them(tmp_path: Path) -> None:
+    pytest.importorskip("xdist")
+    marker = GATED.partition("def test_unchanged")[0].replace("num_clips=8", "num_clips=2, wer_budget=None")
+    folder = tmp_path / "checks" / "of engines"
+    folder.mkdir(parents=True)
+    project(tmp_path, "")
+    (folder / "test_both.py").write_text(
+        marker.replace("@pytest", "pytestmark = pytest", 1)
+        + "\n\ndef test_one(engine_session, accuracy_baseline):\n"
+        "    accuracy_baseline.check(engine_session)\n"
+        "\n\ndef test_twice(engine_session, accuracy_baseline):\n"
+        "    accuracy_baseline.check(engine_session)\n    accuracy_baseline.check(engine_session)\n"
+    )
+    status, out = run_pytest(tmp_path, "-n", "2", "--dist", "load", "--trtforge-update-baselines")
+    assert status == 1
+    for name in ("test_both.test_one.json", "test_both.test_twice.json"):
+        path = folder / "baselines" / name
+        assert json.loads(path.read_text())["measured_on"]["num_clips"] == 2
+        assert out.count(f"trtforge: baseline written to {path}; review it") == 1
+    assert "test_both.py::test_twice checks twice, and has one baseline" in out
+
+
+def test_a_baseline_that_cannot_be_written_is_not_said_to_be(tmp_path: Path) -> None:
+    project(tmp_path, GATED.replace("num_clips=8", 'num_clips=2, baseline="pytest.ini/it.json"'))
+    status, out = run_pytest(tmp_path, "--trtforge-update-baselines")
+    assert status == 1
+    assert f"the baseline cannot be written to {tmp_path / 'pytest.ini/it.json'}: File exists" in out
+    assert "trtforge: baseline written" not in out
+    assert_plain(out, "hint: give one that can be written in the marker, by baseline")

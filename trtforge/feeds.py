@@ -64,10 +64,16 @@ class ArrayFeeds:
 
     Raises
     ------
-    InputError : there is no batch, or two batches name different inputs.
+    InputError : there is no batch, one is no mapping, or two name different inputs.
     """
 
     def __init__(self, batches: Iterable[Arrays]) -> None:
+        batches = list(batches)
+        for index, batch in enumerate(batches):
+            if not isinstance(batch, Mapping):
+                raise InputError(
+                    f"feed {index} is {type(batch).__name__}, and no mapping of input name to array"
+                )
         self._feeds = tuple(
             Feed({name: np.asarray(array) for name, array in batch.items()}, clip_ids=(f"batch-{index}",))
             for index, batch in enumerate(batches)

@@ -79,8 +79,8 @@ def load_model(source: ModelSource) -> onnx.ModelProto:
 
     Raises
     ------
-    ModelError : it is neither, the file is missing or not ONNX, names external data outside its folder, or
-        declares tensors whose size does not match their bytes.
+    ModelError : the source is neither, the file is missing or not ONNX, names external data outside its
+        folder, or declares tensors whose size does not match their bytes.
     """
     import onnx
 
@@ -88,7 +88,8 @@ def load_model(source: ModelSource) -> onnx.ModelProto:
         return source
     if not isinstance(source, str | os.PathLike):
         raise ModelError(
-            f"a network is the path of an .onnx file or an onnx.ModelProto, got {type(source).__name__}"
+            f"a network is the path of an .onnx file or an onnx.ModelProto, got {type(source).__name__}",
+            hint="give the path of an .onnx file",
         )
     path = Path(source)
     if not path.is_file():

@@ -146,6 +146,36 @@ def test_outputs_that_are_not_finite_are_reported_and_fail_the_requirement():
         report.require(wer_increase=1, stratum_wer_increase=1)
 
 
+def test_narrow_floats_are_numbers_like_others():
+    narrow = pytest.importorskip("ml_dtypes").bfloat16
+    feeds = ArrayFeeds([{"x": np.eye(3, dtype=np.float32)}])
+    runners = {
+        "fp32": lambda arrays: {"y": arrays["x"]},
+        "bf16": lambda arrays: {"y": arrays["x"].astype(narrow)},
+    }
+    for order in (("fp32", "bf16"), ("bf16", "fp32")):
+        (found,) = evaluate({name: runners[name] for name in order}, feeds).outputs.values()
+        assert (found["y"].num_positions, found["y"].argmax_agreement) == (3, 1.0)
+    runners["bf16"] = lambda arrays: {"y": (arrays["x"] + np.nan).astype(narrow)}
+    with pytest.raises(ExecutionError, match="output 'y' of runner 'bf16' is NaN or infinite for batch-0"):
+        evaluate(runners, feeds)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (None, "runner 'bad' gave NoneType, and no mapping of output name to array"),
+        (np.zeros(3), "runner 'bad' gave ndarray, and no mapping"),
+        ({"y": [1j, 2]}, "output 'y' of runner 'bad' is of complex128, and only real numbers are compared"),
+        ({"y": ["a", "b"]}, "output 'y' of runner 'bad' is of <U1, and only real numbers"),
+        ({"y": [[1, 2], [3]]}, "output 'y' of runner 'bad' is no array of numbers"),
+    ],
+)
+def test_what_is_no_output_is_refused(given, message):
+    with pytest.raises(InputError, match=message):
+        evaluate({"bad": lambda arrays: given}, ArrayFeeds([{"x": np.zeros(2)}]))
+
+
 def test_clips_without_reference_or_twice_are_refused():
     clips = Clips(4)
     with pytest.raises(InputError, match="clip 'clip-003' has no reference text"):
@@ -242,6 +272,30 @@ def test_files_of_another_kind_are_refused(tmp_path):
     damaged = run(exact, Clips(4)).to_json()
     del damaged["overall"]["runners"]["int8"]["wer"]["hits"]
     with pytest.raises(ReportError, match="damaged accuracy report: KeyError"):
+        AccuracyReport.from_json(damaged)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("runners",), [], "the runners are \\[\\]"),
+        (("runners",), ["fp32", "fp16"], "a part is about .*'int8'.*, and the runners are .*'fp16'"),
+        (("clips", 0, "runners"), {}, "a part is about \\[\\], and the runners are"),
+        (("clips", 0, "id"), "clip-001", "a clip comes twice"),
+        (("clips", 0, "runners", "int8", "words", "hits"), -1, "counts are .-1"),
+        (("outputs", "int8", "scores", "error_energy"), -1.0, "error_energy is -1.0"),
+        (("clip_outputs", 0, "runners"), {"fp16": {}}, "outputs are of .'fp16'., and not of .'int8'."),
+        (("overall", "runners", "int8", "wer", "ci"), [0.5], "damaged accuracy report: ValueError"),
+        (("overall", "runners", "int8", "wer", "ci"), [0.5, 0.1], "an interval is .0.5, 0.1."),
+    ],
+)
+def test_a_report_whose_parts_do_not_fit_is_refused(place, value, message):
+    damaged = json.loads(json.dumps(run(exact, Clips(4)).to_json()))
+    inner = damaged
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    with pytest.raises(ReportError, match=message):
         AccuracyReport.from_json(damaged)
 
 

@@ -48,6 +48,12 @@ def test_normalization_is_stated_and_can_be_replaced():
     assert word_errors("Hello, world", "hello world", normalize=strip).num_errors == 0
 
 
+def test_an_accent_counts_alike_in_either_form_and_an_apostrophe_does_not():
+    assert word_errors("Café", "cafe\u0301") == ErrorCounts(hits=1)
+    assert character_errors("café", "CAFE\u0301") == ErrorCounts(hits=4)
+    assert word_errors("don’t", "don't").num_errors == 1  # noqa: RUF001
+
+
 def test_counts_survive_json():
     counts = ErrorCounts(1, 2, 3, 4)
     assert ErrorCounts.from_json(counts.to_json()) == counts

@@ -1,9 +1,12 @@
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from tests.bench.made import small_network
 from tests.bundled import MODEL, TEST_SET, some_clips
@@ -117,6 +120,65 @@ def test_what_cannot_be_measured_is_refused(tmp_path: Path) -> None:
         Subject("a", path, (Case(1),)).input_rows(Case(1), (ids,))
     rows = Subject("a", path, (Case(1, 10),), rows=lambda case: {"mel": np.ones((1, 80, 10))})
     assert rows.input_rows(Case(1, 10), (MEL,))["mel"].sum() == 800
+    with pytest.raises(
+        ConfigError, match=r"rows gave mel \[1, 80, 10\] for .*, and the inputs are mel.*; ids"
+    ):
+        rows.input_rows(Case(1, 10), (MEL, ids))
+
+
+def tiny_network(path: Path, *shapes: Sequence[int | str], kind: int = TensorProto.FLOAT) -> Path:
+    """Write a network that gives back its inputs, x0 and so on."""
+    ins = [helper.make_tensor_value_info(f"x{at}", kind, shape) for at, shape in enumerate(shapes)]
+    outs = [helper.make_tensor_value_info(f"y{at}", kind, shape) for at, shape in enumerate(shapes)]
+    nodes = [helper.make_node("Identity", [f"x{at}"], [f"y{at}"]) for at in range(len(shapes))]
+    nodes = nodes or [helper.make_node("Constant", [], ["y"], value_float=1.0)]
+    outs = outs or [helper.make_tensor_value_info("y", kind, [])]
+    model = helper.make_model(helper.make_graph(nodes, "tiny", ins, outs), ir_version=8)
+    model.opset_import[0].version = 17
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("shapes", "case", "message"),
+    [
+        ([], Case(1), "the network has no input"),
+        ([[]], Case(1), r"input x0: float32 \[\] has no axis for the rows"),
+        (
+            [["n", 4], [80, 4]],
+            Case(1),
+            r"x1: float32 \[80, 4\] is fixed at 80 rows, and a batch of 1",
+        ),
+        (
+            [["n", 80, 100]],
+            Case(2, 50),
+            r"50 frames were asked, and the last axes are fixed: x0",
+        ),
+    ],
+)
+def test_what_a_network_does_not_take_is_told_before_anything_is_timed(
+    tmp_path: Path, shapes: list[list[int | str]], case: Case, message: str
+) -> None:
+    path = tiny_network(tmp_path / "tiny.onnx", *shapes)
+    with pytest.raises(ConfigError, match=f"tiny: .*{message}"):
+        run_bench([Subject("tiny", path, (case,))], select_contenders(["onnxruntime-fp32"]), QUICK)
+
+
+def test_inputs_of_whole_numbers_and_of_two_kinds_are_taken_from_whoever_has_them(tmp_path: Path) -> None:
+    path = tiny_network(tmp_path / "ids.onnx", ["n", "t"], ["n"], kind=TensorProto.INT64)
+    subject = Subject(
+        "ids",
+        path,
+        (Case(2, 7),),
+        rows=lambda case: {"x0": np.ones((3, case.frames), int), "x1": np.arange(3)},
+    )
+    assert engine_profiles(subject.specs()[0], subject.cases, QUICK) == [
+        {"x0": [[2, 7]] * 3, "x1": [[2]] * 3}
+    ]
+    result = run_bench([subject], select_contenders(["onnxruntime-fp32"]), QUICK)
+    (row,) = result["rows"]
+    assert row["rows_per_s"]["median"] > 0
+    assert result["contenders"][0]["accuracy"]["nonfinite"] == 0
 
 
 def test_a_gpu_is_given_what_uses_it() -> None:

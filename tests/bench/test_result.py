@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,42 @@ def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_text(json.dumps({"format": "trtforge.bench/1", "runs": [1]}))
     with pytest.raises(ReportError, match="a damaged benchmark result"):
         load_result(tmp_path / "b.json")
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        (("runs",), [], "runs is empty"),
+        (("runs", 0, "machine"), {}, "runs[0].machine lacks processor"),
+        (("networks", 0, "sha256"), None, "networks[0].sha256 must be text, got None"),
+        (("contenders", 0, "versions"), "8.6", "contenders[0].versions must be a mapping, got '8.6'"),
+        (("rows", 0), 1, "rows[0] must be a mapping, got 1"),
+        (("rows", 0, "run"), 1, "a part is of a run that is not there; there are 1"),
+        (("rows", 0, "batch"), True, "rows[0].batch must be a whole number above 0, got True"),
+        (
+            ("rows", 0, "wall_ms", "p50"),
+            float("nan"),
+            "rows[0].wall_ms.p50 must be a number above 0",
+        ),
+        (
+            ("rows", 0, "device_ms", "rounds"),
+            [1.0, 0],
+            "rows[0].device_ms.rounds[1] must be",
+        ),
+        (("rows", 0, "failed"), 5, "rows[0].failed must be text, got 5"),
+    ],
+)
+def test_a_damaged_result_is_refused_with_the_place(
+    tmp_path: Path, part: tuple[str | int, ...], value: object, message: str
+) -> None:
+    result = json.loads(json.dumps(make_result()))
+    inner = result
+    for key in part[:-1]:
+        inner = inner[key]
+    inner[part[-1]] = value
+    (tmp_path / "a.json").write_text(json.dumps(result))
+    with pytest.raises(ReportError, match=re.escape(f"a.json is a damaged benchmark result: {message}")):
+        load_result(tmp_path / "a.json")
 
 
 def test_parts_are_put_together_and_a_later_one_replaces_an_earlier() -> None:

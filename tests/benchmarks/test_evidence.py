@@ -38,3 +38,11 @@ def test_one_is_run_by_its_name():
         check=True,
     )
     assert "python -m benchmarks.bench_profiles" in done.stdout
+
+
+def test_the_folders_readme_names_every_script_and_result():
+    text = (ROOT / "benchmarks/README.md").read_text(encoding="utf-8")
+    for benchmark in benchmarks():
+        assert f"`{benchmark.command}" in text, benchmark.command
+        for path in benchmark.results:
+            assert f"`results/{path.name}`" in text, path.name

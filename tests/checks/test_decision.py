@@ -5,6 +5,7 @@ import pytest
 
 from trtforge.checks import CheckConfig, judge_snr, judge_speed, judge_words
 from trtforge.checks.decision import decide
+from trtforge.checks.result import describe
 from trtforge.errors import ConfigError, InputError
 
 CONFIG = CheckConfig()
@@ -173,9 +174,34 @@ def test_equal_ratios_are_no_evidence_and_few_are_refused():
             {"errors_per_clip": 0.5},
             "errors_per_clip must be 1 or more, got 0.5",
         ),
-        ({"seed": -1}, "seed must not be negative"),
+        ({"seed": -1}, "seed must be a whole number of 0 or more, got -1"),
     ],
 )
 def test_settings_are_checked(settings, message):
     with pytest.raises(ConfigError, match=message):
         CheckConfig(**settings)
+
+
+def test_so_few_clips_that_their_spread_is_chance_never_pass():
+    # Noise of tens of words in three clips lies alike by chance more often than one time in a hundred.
+    then, now = [60, 55, 40], [20, 15, 0]
+    found = judge_words(then, now, [100] * 3, CONFIG)
+    assert (found.verdict, found.p_within, found.num_needed) == ("undecided", 0.5, 7)
+    generator = np.random.default_rng(6)
+    verdicts = [
+        judge_words(generator.poisson(20, 4), generator.poisson(20, 4) + 1, [100] * 4, CONFIG).verdict
+        for _ in range(300)
+    ]
+    assert verdicts == ["undecided"] * 300
+
+
+def test_runs_that_cannot_be_rare_enough_say_how_many_would_be():
+    # 8 against 8 reach p = 0.0005 at best, and 30 quantities share 1 %
+    then = 1 + 0.001 * np.arange(8)
+    found = judge_speed(then, then * 2, CONFIG, false_alarm_rate=0.01 / 30)
+    assert (found.verdict, found.num_needed) == ("undecided", 9)
+    assert found.p_worse == pytest.approx(0.00047, abs=1e-5)
+    assert "an unchanged one needs about 9" in describe(found)
+    nine = 1 + 0.001 * np.arange(9)
+    assert judge_speed(nine, nine * 2, CONFIG, false_alarm_rate=0.01 / 30).verdict == "fail"
+    assert judge_speed(then, then * 2, CONFIG).num_needed == 8

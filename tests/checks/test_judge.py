@@ -212,3 +212,12 @@ def test_times_of_another_gpu_are_refused_and_those_of_another_driver_are_not():
         assert "speed" in [finding.name for finding in judged.findings]
     # Without times it does not matter.
     assert judge(accepted, report_of(ERRORS), timed_on="NVIDIA A10").findings
+
+
+def test_of_several_candidates_the_last_is_judged_and_the_others_are_named():
+    report = report_of(ERRORS)
+    both = replace(report, runners=("reference", "fp16", "int8"))
+    note = "of the report's runners only the last was judged, not fp16"
+    assert judge(ACCEPTED, both).notes == (note,)
+    assert judge(ACCEPTED, both, runner="int8").notes == ()
+    assert judge(ACCEPTED, report).notes == ()

@@ -66,5 +66,5 @@ def test_unchanged_strata_seldom_fail():
 def test_budgets_of_strata_out_of_range_are_refused():
     with pytest.raises(ConfigError, match="stratum_wer_budget must be 0 or more, got -1"):
         CheckConfig(stratum_wer_budget=-1)
-    with pytest.raises(ConfigError, match="min_stratum_clips must be 1 or more, got 0"):
+    with pytest.raises(ConfigError, match="min_stratum_clips must be a whole number of 1 or more, got 0"):
         CheckConfig(min_stratum_clips=0)

@@ -39,6 +39,24 @@ def test_a_network_is_measured_and_written(capsys: pytest.CaptureFixture[str], t
     assert "<h2>small</h2>" in page.read_text()
 
 
+def test_lengths_stand_beside_their_rows_and_a_run_without_any_fails(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    model, output = small_network(tmp_path), tmp_path / "bench [1].json"
+    save_result(make_result(make_row(), make_row(ms=3.0, frames=200)), output)
+    status, out, _ = run(capsys, "bench", "--compare", output, output)
+    assert status == 0
+    assert [line.split("FP16")[1].split()[:2] for line in out.splitlines() if "FP16" in line] == [
+        ["1", "100"],
+        ["1", "200"],
+    ]
+    words = ("bench", model, "--frames", "20", "--batch", "1", "--contenders", "tensorrt-fp16")
+    status, out, _ = run(capsys, *words, *QUICK, "-o", output)
+    assert status == 1
+    assert "TensorRT FP16: left out, needs a GPU" in out
+    assert f"written  {output}" in out
+
+
 def test_contenders_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "bench", "--list")
     assert status == 0
@@ -71,6 +89,7 @@ def test_wrong_requests_are_told(capsys: pytest.CaptureFixture[str], tmp_path: P
         ((model, model, "--int8", model), "--int8 is the quantized form of one network"),
         ((model, "--batch", "0", "--frames", "5"), "batch must be 1 or more, got 0"),
         ((model, "--contenders", "someone"), "no contender 'someone'"),
+        ((model, "--compare", "a.json", "b.json"), "--compare measures nothing, and"),
     ):
         status, _, err = run(capsys, "bench", *words, "-o", tmp_path / "x.json")
         assert status == 2

@@ -130,6 +130,10 @@ def test_timings_from_a_file_are_judged(capsys: pytest.CaptureFixture[str], tmp_
             "--time must be 8 runs or more, got 7",
         ),
         (
+            ("accuracy.json", "--baseline", "baseline.json", "--clips", TEST_SET),
+            "accuracy.json is a report: --reference and --clips say nothing beside it",
+        ),
+        (
             ("accuracy.json", "--baseline", "baseline.json", "--misses", "60"),
             "option miss_rate: --misses",
         ),

@@ -146,10 +146,14 @@ class _Run:
             raise InputError(what, hint="references maps each clip id of the feeds to what was said")
 
     def _run(self, name: str, feed: Feed) -> dict[str, NDArray[Any]]:
-        outputs = {output: np.asarray(array) for output, array in self.runners[name](feed.arrays).items()}
-        if not outputs:
+        given = self.runners[name](feed.arrays)
+        if not isinstance(given, Mapping):
+            raise InputError(
+                f"runner {name!r} gave {type(given).__name__}, and no mapping of output name to array"
+            )
+        if not given:
             raise InputError(f"runner {name!r} gave no outputs")
-        return outputs
+        return {output: _numbers(array, output, name) for output, array in given.items()}
 
     def _nonfinite_rows(self, name: str, feed: Feed, outputs: Outputs) -> set[int]:
         rows: set[int] = set()
@@ -203,6 +207,22 @@ class _Run:
             )
             hypotheses[name] = ClipHypothesis(heard, words, characters)
         return ClipResult(clip_id, said, hypotheses, dict(self.strata.get(clip_id, {})))
+
+
+def _numbers(values: Any, output: str, runner: str) -> NDArray[Any]:
+    """Return an output as an array of a dtype that NumPy reckons with; narrow floats become FP32."""
+    try:
+        array = np.asarray(values)
+        # The floats of ml_dtypes, of which NumPy knows neither that they are such nor which are NaN.
+        array = array.astype(np.float32) if array.dtype.kind == "V" else array
+    except (TypeError, ValueError) as error:
+        raise InputError(f"output {output!r} of runner {runner!r} is no array of numbers: {error}") from error
+    if array.dtype.kind not in "biuf":
+        raise InputError(
+            f"output {output!r} of runner {runner!r} is of {array.dtype}, and only real numbers are compared",
+            hint="give real and imaginary parts as two outputs" if array.dtype.kind == "c" else None,
+        )
+    return array
 
 
 def _bad_rows(array: NDArray[Any], num_rows: int) -> list[int]:

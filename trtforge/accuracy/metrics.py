@@ -102,10 +102,13 @@ class OutputMetrics:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> OutputMetrics:
-        """Make the metrics of what `to_json` gave."""
+        """Make the metrics of what `to_json` gave; a sum that cannot be one is a ValueError."""
         sums: dict[str, Any] = {
             x.name: (int if x.type == "int" else float)(value[x.name]) for x in fields(cls)
         }
+        for name, number in sums.items():
+            if not math.isfinite(number) or (number < 0 and name != "product"):
+                raise ValueError(f"{name} is {number}")
         return cls(**sums)
 
 

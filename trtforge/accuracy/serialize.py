@@ -70,7 +70,7 @@ def report_from_json(value: Any, *, source: str) -> AccuracyReport:
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise ReportError(f'{source} is not an accuracy report: it lacks "format": "{FORMAT}"')
     try:
-        return AccuracyReport(
+        report = AccuracyReport(
             runners=tuple(map(str, value["runners"])),
             num_clips=int(value["num_clips"]),
             rejected={str(clip): str(reason) for clip, reason in value["rejected"].items()},
@@ -98,8 +98,27 @@ def report_from_json(value: Any, *, source: str) -> AccuracyReport:
             normalization=str(value["normalization"]),
             bootstrap=BootstrapConfig(**value["bootstrap"]),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        _check_runners(report)
+        return report
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ReportError(f"{source} is a damaged accuracy report: {error!r}") from error
+
+
+def _check_runners(report: AccuracyReport) -> None:
+    """See that each part is about the same runners."""
+    if not report.runners or len(set(report.runners)) < len(report.runners):
+        raise ValueError(f"the runners are {list(report.runners)}")
+    overall = () if report.overall is None else (report.overall,)
+    whole = [stratum.runners for stratum in (*overall, *report.strata)]
+    for found in (*whole, *(clip.hypotheses for clip in report.clips)):
+        if tuple(found) != report.runners:
+            raise ValueError(f"a part is about {list(found)}, and the runners are {list(report.runners)}")
+    for outputs in (report.outputs, *(clip.outputs for clip in report.clip_outputs)):
+        if unknown := set(outputs) - set(report.candidates):
+            raise ValueError(f"outputs are of {sorted(unknown)}, and not of {list(report.candidates)}")
+    for ids in (report.clips, report.clip_outputs):
+        if len({clip.clip_id for clip in ids}) < len(ids):
+            raise ValueError("a clip comes twice")
 
 
 def _finite(number: float) -> float | None:
@@ -111,7 +130,12 @@ def _interval_to_json(interval: Interval | None) -> list[float] | None:
 
 
 def _interval_from_json(value: Any) -> Interval | None:
-    return None if value is None else Interval(float(value[0]), float(value[1]))
+    if value is None:
+        return None
+    low, high = (float(end) for end in value)
+    if not low <= high < math.inf:
+        raise ValueError(f"an interval is {value}")
+    return Interval(low, high)
 
 
 def _rate_to_json(rate: ErrorRate) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from trtforge._optional import require
 
 Normalize = Callable[[str], str]
+_MOST = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,11 @@ class ErrorCounts:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ErrorCounts:
-        """Make the counts of what `to_json` gave."""
-        return cls(*(int(value[key]) for key in ("hits", "substitutions", "deletions", "insertions")))
+        """Make the counts of what `to_json` gave; one that no text has is a ValueError."""
+        counts = [int(value[key]) for key in ("hits", "substitutions", "deletions", "insertions")]
+        if min(counts) < 0 or max(counts) > _MOST:
+            raise ValueError(f"counts are {counts}")
+        return cls(*counts)
 
 
 def total(counts: Iterable[ErrorCounts]) -> ErrorCounts:
@@ -73,8 +78,12 @@ def total(counts: Iterable[ErrorCounts]) -> ErrorCounts:
 
 
 def normalize_text(text: str) -> str:
-    """Lower the case and merge white space; punctuation, numbers and accents stay as they are."""
-    return " ".join(text.lower().split())
+    """Lower the case and merge white space; punctuation, numbers and accents stay as they are.
+
+    A letter and its accent become one character where there is one (Unicode's form NFC), so that it does not
+    matter which way a text has them.
+    """
+    return " ".join(unicodedata.normalize("NFC", text.lower()).split())
 
 
 def word_errors(reference: str, hypothesis: str, *, normalize: Normalize = normalize_text) -> ErrorCounts:

@@ -187,7 +187,7 @@ def _figures(report: AccuracyReport, name: str) -> dict[str, Any]:
         "nonfinite": len(report.nonfinite.get(name, ())),
         "wer": None,
     }
-    if report.overall is not None:
+    if report.overall is not None and report.overall.num_words:
         rate = report.overall.runners[name].wer
         found["wer"] = {
             "rate": rate.rate,

@@ -73,7 +73,7 @@ def run_bench(
 
     Raises
     ------
-    ConfigError : there is no network, or two have one name.
+    ConfigError : there is no network, two have one name, or one does not take its cases.
     ModelError : a network cannot be read.
     """
     names = [subject.name for subject in subjects]
@@ -82,6 +82,8 @@ def run_bench(
             f"networks must be one or more, each of its own name, got {names}",
             hint="rename a file, or measure them one by one and merge the results",
         )
+    for subject in subjects:
+        subject.check()
     config, has_gpu = config or BenchConfig(), bool(gpus())
     chosen = tuple(contenders or default_contenders(has_gpu=has_gpu))
     steps = _Steps(subjects, len(chosen), config, on_progress)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trtforge._files import read_json, write_text
+from trtforge.bench.form import check_form
 from trtforge.errors import ReportError
 
 FORMAT = "trtforge.bench/1"
@@ -24,13 +25,15 @@ def load_result(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Raises
     ------
-    ReportError : the file is missing or is no such result.
+    ReportError : the file is missing, is no such result, or lacks what is read of one.
     """
     value = read_json(path, what="benchmark result", error=ReportError)
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise ReportError(f'{os.fspath(path)} is no benchmark result: it lacks "format": "{FORMAT}"')
-    if not value.get("runs") or any(not isinstance(value.get(key), list) for key in _LISTS):
-        raise ReportError(f"{os.fspath(path)} is a damaged benchmark result: a part is missing")
+    try:
+        check_form(value)
+    except ValueError as error:
+        raise ReportError(f"{os.fspath(path)} is a damaged benchmark result: {error}") from error
     return value
 
 

@@ -81,17 +81,71 @@ class Subject:
         network = load_model(self.model)
         return model_inputs(network), model_outputs(network)
 
+    def check(self) -> None:
+        """See that the network takes the cases.
+
+        Raises
+        ------
+        ConfigError : it has no input, or one without an axis for the rows or with another number of them, or
+            a case has frames and no input such an axis.
+        """
+        inputs, _ = self.specs()
+        if not inputs:
+            raise ConfigError(f"{self.name}: the network has no input to be given")
+        for spec in inputs:
+            if not spec.shape:
+                raise ConfigError(f"{self.name}: input {spec} has no axis for the rows of a batch")
+            for case in self.cases:
+                if spec.shape[0] != case.batch and isinstance(spec.shape[0], int):
+                    raise ConfigError(
+                        f"{self.name}: input {spec} is fixed at {spec.shape[0]} rows, and a batch of "
+                        f"{case.batch} was asked",
+                        hint=f"time batches of {spec.shape[0]} alone, or export the network with a dynamic "
+                        "first axis",
+                        settings=("cases",),
+                    )
+        if self.rows is not None:
+            return
+        lengths = {spec.shape[-1] for spec in inputs if len(spec.shape) > 1}
+        fixed = all(isinstance(length, int) for length in lengths)
+        for case in self.cases:
+            if case.frames is not None and fixed and case.frames not in lengths:
+                raise ConfigError(
+                    f"{self.name}: {case.frames} frames were asked, and the last axes are fixed: "
+                    f"{', '.join(map(str, inputs))}",
+                    hint="give the length that the network is fixed at, or none",
+                    settings=("frames",),
+                )
+
     def input_rows(self, case: Case, inputs: tuple[TensorSpec, ...]) -> dict[str, NDArray[Any]]:
         """Return rows of input for a case.
 
         Raises
         ------
-        ConfigError : an axis other than the first and the last is dynamic, the last one is and the case has
+        ConfigError : ``rows`` gives other inputs than the network's, or not as many rows of each; where it is
+            not given, an axis other than the first and the last is dynamic, the last one is and the case has
             no frames, or an input is not of floating point.
         """
         if self.rows is not None:
-            return dict(self.rows(case))
+            rows = dict(self.rows(case))
+            counts = {len(array) for array in rows.values()}
+            if set(rows) != {spec.name for spec in inputs} or len(counts) > 1 or 0 in counts:
+                given = ", ".join(f"{name} {list(np.shape(array))}" for name, array in rows.items())
+                raise ConfigError(
+                    f"{self.name}: rows gave {given or 'nothing'} for {case}, and the inputs are "
+                    f"{'; '.join(map(str, inputs))}",
+                    hint="give every input by name, all with as many rows, one or more",
+                    settings=("rows",),
+                )
+            return rows
         generator = np.random.default_rng(0)
+        for spec in inputs:
+            if not np.issubdtype(np.dtype(spec.dtype), np.floating):
+                raise ConfigError(
+                    f"input {spec} is not of floating point, and noise is no input for it",
+                    hint="from Python, Subject(rows=...) takes input that the network knows",
+                    settings=("rows",),
+                )
         return {
             spec.name: generator.standard_normal((_NUM_ROWS, *shape_of(spec, case)[1:])).astype(spec.dtype)
             for spec in inputs
@@ -123,10 +177,8 @@ def shape_of(spec: TensorSpec, case: Case) -> tuple[int, ...]:
 
     Raises
     ------
-    ConfigError : that leaves an axis open, or the input is not of floating point.
+    ConfigError : that leaves an axis open.
     """
-    if not np.issubdtype(np.dtype(spec.dtype), np.floating):
-        raise ConfigError(f"input {spec} is not of floating point, and noise is no input for it")
     sizes: list[int] = []
     for axis, size in enumerate(spec.shape):
         if axis == 0:

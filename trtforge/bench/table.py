@@ -51,9 +51,18 @@ def left_out(result: Mapping[str, Any]) -> list[str]:
 def comparison_table(found: Sequence[Comparison]) -> Table:
     """Return what changed from one result to another."""
     table = _table("after by before")
+    lengths = len({(row.network, row.frames) for row in found}) > len({row.network for row in found})
     table.add_column("network")
     table.add_column("contender")
-    for name in ("batch", "before ms", "after ms", "change", "rounds %", "clips/s"):
+    for name in (
+        "batch",
+        *(("frames",) if lengths else ()),
+        "before ms",
+        "after ms",
+        "change",
+        "rounds %",
+        "clips/s",
+    ):
         table.add_column(name, justify="right")
     network = None
     for row in found:
@@ -63,6 +72,7 @@ def comparison_table(found: Sequence[Comparison]) -> Table:
             "" if row.network == network else escape(row.network),
             wording.title(row.contender),
             str(row.batch),
+            *([str(row.frames)] if lengths else []),
             wording.milliseconds(row.before_ms),
             wording.milliseconds(row.after_ms),
             f"[{tone}]{change}[/]" if tone else change,
@@ -75,7 +85,9 @@ def comparison_table(found: Sequence[Comparison]) -> Table:
 
 def _speed(network: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     table = _table(f"[bold]{escape(network)}[/]")
-    table.add_column("batch", justify="right")
+    lengths = len({row["frames"] for row in rows}) > 1
+    for name in ("batch", "frames") if lengths else ("batch",):
+        table.add_column(name, justify="right")
     table.add_column("contender")
     for name in ("p50 ms", "p95", "p99", "± rounds", "clips/s", "RTFx"):
         table.add_column(name, justify="right")
@@ -84,14 +96,15 @@ def _speed(network: str, rows: Sequence[Mapping[str, Any]]) -> Table:
         timed = [row for row in own if "failed" not in row]
         best = min((wording.latency(row)["p50"] for row in timed), default=None)
         for index, row in enumerate(own):
-            head = str(row["batch"]) if index == 0 else ""
+            head = [str(row["batch"]), *([str(row["frames"])] if lengths else [])]
+            head = head if index == 0 else [""] * len(head)
             if "failed" in row:
-                table.add_row(head, wording.title(row["contender"]), "[red]failed[/]")
+                table.add_row(*head, wording.title(row["contender"]), "[red]failed[/]")
                 continue
             times = wording.latency(row)
             p50 = wording.milliseconds(times["p50"])
             table.add_row(
-                head,
+                *head,
                 wording.title(row["contender"]),
                 f"[bold green]{p50}[/]" if times["p50"] == best else p50,
                 wording.milliseconds(times["p95"]),

@@ -19,6 +19,7 @@ from trtforge.errors import BaselineError, ConfigError
 FORMAT = "trtforge.baseline/1"
 # An output that is as good as equal; 120 dB is past what float32 resolves.
 _MAX_SNR_DB = 120.0
+_MOST_WORDS = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,7 @@ class Baseline:
                 ratios=ratios,
                 environment={str(key): str(text) for key, text in value["environment"].items()},
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise BaselineError(f"{source} is a damaged baseline: {error!r}") from error
 
     @classmethod
@@ -240,8 +241,8 @@ def _clip(row: Mapping[str, Any]) -> BaselineClip:
     if "words" not in row:
         return BaselineClip(snr_db=snr_db)
     words, errors = int(row["words"]), int(row["errors"])
-    if words < 0 or errors < 0:
-        raise ValueError(f"a count of {row['id']} is negative")
+    if not (0 <= words <= _MOST_WORDS and 0 <= errors <= _MOST_WORDS):
+        raise ValueError(f"a count of {row['id']} is negative, or more than any clip has")
     return BaselineClip(words, errors, snr_db)
 
 

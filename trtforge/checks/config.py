@@ -40,8 +40,8 @@ class CheckConfig:
 
     Raises
     ------
-    ConfigError : a budget is not finite or negative, a resolution is not above 0, or a rate not below
-        0.5, or so small that no number of permutations would show it.
+    ConfigError : a budget is not finite or negative, a resolution is not above 0, a rate not below 0.5, or so
+        small that no number of permutations would show it, or a count not whole.
     """
 
     wer_budget: float = 0.0
@@ -84,7 +84,7 @@ class CheckConfig:
                 hint="errors come one by one at least",
                 settings=("errors_per_clip",),
             )
-        if self.min_stratum_clips < 1:
-            raise ConfigError(f"min_stratum_clips must be 1 or more, got {self.min_stratum_clips}")
-        if self.seed < 0:
-            raise ConfigError(f"seed must not be negative, got {self.seed}")
+        for name, least in (("min_stratum_clips", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ConfigError(f"{name} must be a whole number of {least} or more, got {value}")

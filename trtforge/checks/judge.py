@@ -88,7 +88,7 @@ def judge(
         name,
         tuple(findings),
         worse_clips=_worse_clips(baseline, report, name),
-        notes=_notes(baseline, now, config, has_strata=has_strata),
+        notes=_notes(baseline, now, config, has_strata=has_strata) + _others(report, runner),
         config=config,
     )
 
@@ -152,6 +152,11 @@ def _check_same_gpu(then: str | None, now: str | None) -> None:
             f"the baseline's times are of another machine: its GPU was {names[0]}, this one is {names[1]}",
             hint="measure the baseline on this machine, or check without times",
         )
+
+
+def _others(report: AccuracyReport, runner: str | None) -> tuple[str, ...]:
+    others = ", ".join(report.candidates[:-1]) if runner is None else ""
+    return (f"of the report's runners only the last was judged, not {others}",) if others else ()
 
 
 def _worse_clips(baseline: Baseline, report: AccuracyReport, name: str) -> tuple[WorseClip, ...]:

@@ -98,7 +98,7 @@ class Timings:
             raise ReportError(f'{os.fspath(path)} holds no timings: it lacks "format": "{FORMAT}"')
         try:
             return cls(_times(value["reference_ms"]), _times(value["candidate_ms"]))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ReportError(f"{os.fspath(path)} holds damaged timings: {error!r}") from error
 
 
@@ -138,4 +138,6 @@ def time_side_by_side(
 
 
 def _times(values: Any) -> tuple[float, ...]:
+    if not isinstance(values, list):
+        raise TypeError(f"times must be a list, got {type(values).__name__}")
     return tuple(float(value) for value in values)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trtforge.cli._options import check_writable, command_line, make_console
+from trtforge.cli._options import check_writable, command_line, make_console, print_path
 
 if TYPE_CHECKING:
     from trtforge.bench import BenchConfig, Subject
@@ -89,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure and print, or compare; return the exit status."""
+    """Measure and print, or compare; return the exit status: 1 where nothing could be timed."""
     from trtforge.bench import CONTENDERS, compare_results, load_result
     from trtforge.errors import ConfigError
 
@@ -101,6 +101,8 @@ def run(args: argparse.Namespace) -> int:
     if args.compare:
         from trtforge.bench.table import comparison_table
 
+        if args.models:
+            raise ConfigError(f"--compare measures nothing, and {args.models[0]} was given to be measured")
         before, after = (load_result(path) for path in args.compare)
         console.print(comparison_table(compare_results(before, after, anyway=args.anyway)))
         return 0
@@ -116,11 +118,10 @@ def run(args: argparse.Namespace) -> int:
     for path in (args.output, args.html):
         if path:
             check_writable(path)
-    _measure(args, console)
-    return 0
+    return _measure(args, console)
 
 
-def _measure(args: argparse.Namespace, console: Any) -> None:
+def _measure(args: argparse.Namespace, console: Any) -> int:
     import tempfile
 
     from trtforge._files import write_text
@@ -148,6 +149,7 @@ def _measure(args: argparse.Namespace, console: Any) -> None:
                 pythons={library: path for library, path in pythons.items() if path},
                 folder=Path(args.engines) if args.engines else None,
                 command=command_line(),
+                on_part=lambda part: save_result(part, args.output),
                 on_progress=stage,
             )
             stage.note(f"{len(result['rows'])} rows")
@@ -160,7 +162,8 @@ def _measure(args: argparse.Namespace, console: Any) -> None:
     if args.html:
         write_text(args.html, render_page(result))
     for path in filter(None, (args.output, args.html)):
-        console.print(f"[bold]written[/]  {path}", soft_wrap=True)
+        print_path(console, "written", path)
+    return 0 if any("failed" not in row for row in result["rows"]) else 1
 
 
 def _subject(

@@ -84,6 +84,11 @@ def run(args: argparse.Namespace) -> int:
         }
     )
     is_report = args.candidate.endswith(".json")
+    if is_report and (args.reference or args.clips):
+        raise ConfigError(
+            f"{args.candidate} is a report: --reference and --clips say nothing beside it",
+            hint="leave them out, or give the network or engine itself",
+        )
     if args.time is not None and (args.timings or is_report or not (args.reference and args.clips)):
         raise ConfigError(
             "--time needs a candidate that can be run, --reference and --clips, and no --timings"

@@ -59,7 +59,7 @@ def evaluate(
     ModelError : a network cannot be read, or does not fit the features.
     NoGpuError : an engine is among them and there is no GPU.
     """
-    if not contenders:
+    if not isinstance(contenders, Mapping) or not contenders:
         raise ConfigError("nothing to evaluate", hint='pass {"FP32": "model.onnx", "INT8": "model.engine"}')
     clips = as_clip_set(clips)
     check_texts(clips)
