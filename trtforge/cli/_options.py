@@ -7,7 +7,7 @@ import errno
 import shlex
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -260,7 +260,7 @@ def _has_dynamic_time(inputs: Sequence[TensorSpec]) -> bool:
     return any(isinstance(size, str) for spec in inputs for size in spec.shape[1:])
 
 
-def check_outputs(model: str, outputs: Mapping[str, str | None]) -> None:
+def check_outputs(model: str, outputs: dict[str, str | None]) -> None:
     """Refuse files that would be written over each other or over the network, or that cannot be written.
 
     Parameters
