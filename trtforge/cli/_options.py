@@ -7,7 +7,7 @@ import errno
 import shlex
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -258,6 +258,30 @@ def _is_fixed_length(frames: Sequence[int] | None, inputs: Sequence[TensorSpec])
 
 def _has_dynamic_time(inputs: Sequence[TensorSpec]) -> bool:
     return any(isinstance(size, str) for spec in inputs for size in spec.shape[1:])
+
+
+def check_outputs(model: str, outputs: Mapping[str, str | None]) -> None:
+    """Refuse files that would be written over each other or over the network, or that cannot be written.
+
+    Parameters
+    ----------
+    model : path of the network.
+    outputs : option to path, None where none is written.
+
+    Raises
+    ------
+    ConfigError : two of them are one file.
+    OSError : one cannot be written.
+    """
+    from trtforge.errors import ConfigError
+
+    files = {Path(model).resolve(): "MODEL"}
+    for name, path in outputs.items():
+        if not path:
+            continue
+        if (other := files.setdefault(Path(path).resolve(), name)) != name:
+            raise ConfigError(f"{other} and {name} are one file, {path}", hint="name a file for each")
+        check_writable(path)
 
 
 def check_writable(path: str) -> None:
