@@ -88,6 +88,15 @@ def test_a_baseline_of_a_report_made_elsewhere_names_no_machine(
     assert "onnxruntime" in measure_baseline(report_of([1] * 20)).environment
 
 
+def test_an_update_says_what_it_did_not_write(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    report, baseline = saved(tmp_path)
+    junit = tmp_path / "check.xml"
+    status, out, _ = run(capsys, "check", report, "--baseline", baseline, "--update", "--junit", junit)
+    assert status == 0
+    assert "note: nothing was checked, and nothing written to --junit" in out
+    assert not junit.exists()
+
+
 def test_a_candidate_is_not_called_as_its_reference() -> None:
     with pytest.raises(ConfigError, match="a candidate cannot be called 'reference'"):
         evaluate_candidate(str(MODEL), reference=str(MODEL), clips=str(TEST_SET), name="reference")
@@ -132,6 +141,18 @@ def test_timings_from_a_file_are_judged(capsys: pytest.CaptureFixture[str], tmp_
         (
             ("accuracy.json", "--baseline", "baseline.json", "--clips", TEST_SET),
             "accuracy.json is a report: --reference and --clips say nothing beside it",
+        ),
+        (
+            ("accuracy.json", "--baseline", "accuracy.json", "--update"),
+            "MODEL and --baseline are one file, accuracy.json",
+        ),
+        (
+            ("accuracy.json", "--baseline", "baseline.json", "-o", "x.xml", "--junit", "x.xml"),
+            "--output and --junit are one file, x.xml",
+        ),
+        (
+            ("accuracy.json", "--baseline", "baseline.json", "--summary", "baseline.json/s.md"),
+            "a file cannot be read or written",
         ),
         (
             ("accuracy.json", "--baseline", "baseline.json", "--misses", "60"),

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trtforge.cli._options import check_writable, command_line, make_console, print_path
+from trtforge.cli._options import command_line, make_console, print_path
+from trtforge.cli._outputs import check_outputs
 
 if TYPE_CHECKING:
     from trtforge.bench import BenchConfig, Subject
@@ -115,9 +116,8 @@ def run(args: argparse.Namespace) -> int:
             "--int8 is the quantized form of one network, and there are several",
             hint="measure them one by one, or give --calibration-set",
         )
-    for path in (args.output, args.html):
-        if path:
-            check_writable(path)
+    for model in args.models:
+        check_outputs({"MODEL": model, "--output": args.output, "--html": args.html}, read={"MODEL"})
     return _measure(args, console)
 
 

@@ -6,7 +6,8 @@ import argparse
 import os
 import sys
 
-from trtforge.cli._options import check_writable, make_console, print_path
+from trtforge.cli._options import make_console, print_path
+from trtforge.cli._outputs import check_outputs
 
 # What a budget of the library is called here, and how many of its units make one of ours.
 _BUDGETS = (
@@ -99,9 +100,14 @@ def run(args: argparse.Namespace) -> int:
         raise BaselineError(f"no baseline at {args.baseline}", hint="write it with --update, and review it")
     baseline = None if args.update else Baseline.load(args.baseline)
     timings = Timings.load(args.timings) if args.timings else None
-    for path in (args.output, args.junit, args.baseline if args.update else None):
-        if path:
-            check_writable(path)
+    summary = None if args.update else args.summary or os.environ.get("GITHUB_STEP_SUMMARY")
+    written = (
+        {"--baseline": args.baseline} if args.update else {"--output": args.output, "--junit": args.junit}
+    )
+    check_outputs({"MODEL": args.candidate, **written}, read={"MODEL"})
+    if summary:
+        Path(summary).parent.mkdir(parents=True, exist_ok=True)
+        Path(summary).open("a", encoding="utf-8").close()
     console, name = make_console(), Path(args.candidate).name
     if is_report:
         report = AccuracyReport.load(args.candidate)
@@ -120,6 +126,9 @@ def run(args: argparse.Namespace) -> int:
     if baseline is None:
         measure_baseline(report, timings=timings, measured_here=not is_report).save(args.baseline)
         print_path(console, "written", args.baseline)
+        if ignored := [option for option in ("output", "junit", "summary") if getattr(args, option)]:
+            names = ", ".join(f"--{option}" for option in ignored)
+            console.print(f"[yellow]note: nothing was checked, and nothing written to {names}[/]")
         return 0
     timed_on = None if args.time is None else environment()["gpu"]
     result = judge(baseline, report, config, timings=timings, timed_on=timed_on)
@@ -131,7 +140,7 @@ def run(args: argparse.Namespace) -> int:
         write_json(args.output, result.to_json())
     if args.junit:
         write_text(args.junit, junit_xml(result))
-    if summary := args.summary or os.environ.get("GITHUB_STEP_SUMMARY"):
+    if summary:
         with Path(summary).open("a", encoding="utf-8") as file:
             file.write(markdown_summary(result))
     if os.environ.get("GITHUB_ACTIONS") == "true":
