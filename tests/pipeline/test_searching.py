@@ -162,26 +162,37 @@ def test_a_layer_whose_int8_gives_infinities_is_left_out_whatever_the_budget(tmp
 
 
 def test_a_process_that_is_ended_from_outside_is_told(scales, tmp_path):
-    def end_one(done, _):
-        multiprocessing.active_children()[0].kill()
+    def end_all(done, _):
+        for process in multiprocessing.active_children():
+            process.kill()
 
     path = tmp_path / "journal.json"
     with pytest.raises(ExecutionError, match="one of 2 processes that score networks was ended") as caught:
-        search(network(), scales, feeds(1), budget=BUDGET, journal=path, num_processes=2, on_progress=end_one)
+        search(network(), scales, feeds(1), budget=BUDGET, journal=path, num_processes=2, on_progress=end_all)
     assert "use fewer processes" in caught.value.hint
     assert json.loads(path.read_text())["scores"]
 
 
-def test_a_bound_on_strata_that_judges_none_is_told(tmp_path):
+def test_a_bound_on_strata_that_judges_none_is_told_and_texts_count_for_the_journal(tmp_path):
     clips = some_clips(TEST_SET, 2)
     scales = calibrate(MODEL, clips.feeds(_features()), method="max")
     alone = AccuracyBudget(stratum_wer_increase=0.1)
     with pytest.raises(ConfigError, match="no stratum has 30 clips or more, so the bound on strata"):
         search(MODEL, scales, clips, budget=alone)
-    both, most = AccuracyBudget(snr_db=1.0, stratum_wer_increase=0.1), ["stem*", "head*", "block*"]
+    both = AccuracyBudget(snr_db=1.0, stratum_wer_increase=0.1)
+    most, path = ["stem*", "head*", "block*"], tmp_path / "journal.json"
     with pytest.warns(RuntimeWarning, match="the bound on strata judges none"):
-        found = search(MODEL, scales, clips, budget=both, exclude=most)
+        found = search(MODEL, scales, clips, budget=both, exclude=most, journal=path)
     assert found.assignment.keep_float == ()
+    # The same audio with another text has other word errors.
+    clips.save(tmp_path / "clips")
+    manifest = tmp_path / "clips/manifest.jsonl"
+    first, *others = manifest.read_text().splitlines()
+    manifest.write_text("\n".join([json.dumps(json.loads(first) | {"text": "something else"}), *others]))
+    with pytest.raises(ConfigError, match="is the journal of another search: texts_sha256 differ"):
+        search(
+            MODEL, scales, tmp_path / "clips", budget=AccuracyBudget(snr_db=1.0), exclude=most, journal=path
+        )
 
 
 def test_an_assignment_is_for_its_network(scales, tmp_path):
@@ -196,6 +207,9 @@ def test_an_assignment_is_for_its_network(scales, tmp_path):
     record = json.loads((tmp_path / "search.json").read_text())
     assert draw_frontier(record) == (tmp_path / "frontier.svg").read_text()
     assert "WER" not in draw_frontier(record)
+    for point in record["frontier"]:
+        point["score"]["snr_db"] = None  # exact, as on silence: there is nothing to draw
+    assert "one by one" not in draw_frontier({**record, "refined": []})
 
 
 def test_the_command_counts_words_and_quantize_takes_its_file(tmp_path, capsys):

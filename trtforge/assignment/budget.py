@@ -71,7 +71,7 @@ class AccuracyBudget:
         broken = []
         if score.num_nonfinite:
             broken.append(f"NaN or infinities in the output of {score.num_nonfinite} clips")
-        if self.snr_db is not None and score.snr_db < self.snr_db:
+        elif self.snr_db is not None and score.snr_db < self.snr_db:
             broken.append(f"SNR {score.snr_db:.2f} dB, at least {self.snr_db:g}")
         if self.wer_increase is not None and score.words is not None:
             broken += _over("overall", score.words.wer_increase, self.wer_increase)

@@ -229,18 +229,17 @@ def _runner(task: ScoringTask, num_processes: int) -> Iterator[_Run]:
     pool = ProcessPoolExecutor(num_processes, context, _begin, (task,))
 
     def run_in_pool(choices: Sequence[frozenset[str]]) -> Iterator[tuple[frozenset[str], Score]]:
-        running = {pool.submit(_score, choice): choice for choice in choices}
-        for future in as_completed(running):
-            try:
-                score = future.result()
-            except BrokenProcessPool as error:
-                raise ExecutionError(
-                    f"one of {num_processes} processes that score networks was ended from outside, perhaps "
-                    "for lack of memory",
-                    hint="use fewer processes; with a journal, the scores that are known stay known",
-                    settings=("num_processes",),
-                ) from error
-            yield running[future], score
+        try:
+            running = {pool.submit(_score, choice): choice for choice in choices}
+            for future in as_completed(running):
+                yield running[future], future.result()
+        except BrokenProcessPool as error:
+            raise ExecutionError(
+                f"one of {num_processes} processes that score networks was ended from outside, perhaps for "
+                "lack of memory",
+                hint="use fewer processes; with a journal, the scores that are known stay known",
+                settings=("num_processes",),
+            ) from error
 
     try:
         yield run_in_pool

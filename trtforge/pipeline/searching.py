@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trtforge._files import json_bytes, write_together
+from trtforge._files import json_bytes, sha256, write_together
 from trtforge._optional import require
 from trtforge._progress import OnProgress
 from trtforge.assignment import (
@@ -183,6 +183,8 @@ def search(
         "exclude": sorted(exclude),
         "attention": attention,
         "decoder": decoder.metadata() if decoder else None,
+        # The digest of clips is that of their audio.
+        "texts_sha256": _texts_digest(texts, strata) if decoder else None,
         "onnxruntime": require("onnxruntime", "search").__version__,
     }
     notes = Journal(key, journal)
@@ -234,6 +236,12 @@ def _measure(groups: Sequence[Any], score_all: Any) -> tuple[Score, tuple[Sensit
         without = scores[1 + len(groups) + at] if len(groups) > 1 else Score.exact(everything)
         rows.append(Sensitivity(group, group.macs / work if work else 0.0, scores[1 + at], without))
     return everything, tuple(rows)
+
+
+def _texts_digest(texts: Mapping[str, str], strata: Mapping[str, Mapping[str, str]]) -> str:
+    """Return the SHA-256 of what was said and of the clips' strata, in whatever order they come."""
+    rows = [[clip, texts[clip], sorted(strata.get(clip, {}).items())] for clip in sorted(texts)]
+    return sha256(json_bytes(rows))
 
 
 def _check_strata(budget: AccuracyBudget, strata: Mapping[str, Mapping[str, str]]) -> None:

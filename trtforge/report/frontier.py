@@ -53,8 +53,10 @@ def draw_frontier(search: Mapping[str, Any]) -> str:
 def _panel(axes: Any, search: Mapping[str, Any], value: Any, label: str, bound: float | None) -> None:
     is_timed = any("time" in x for x in search["frontier"])
     place = _time if is_timed else _share
-    line = _placed(search["frontier"], place, value)
-    axes.plot(*zip(*line, strict=True), "o-", color=_LINE, markersize=3.5, linewidth=1.2, label="one by one")
+    if line := _placed(search["frontier"], place, value):
+        axes.plot(
+            *zip(*line, strict=True), "o-", color=_LINE, markersize=3.5, linewidth=1.2, label="one by one"
+        )
     if is_timed:
         _spread(axes, search["frontier"], value)
     if tried := _placed(search["refined"], place, value):
