@@ -50,7 +50,9 @@ def run(model: Any, features: Any, num_symbols: int, batch: int, no_times: int) 
             ctranslate2.StorageView.from_array(part),
             [[START, START, START, no_times]] * len(part),
             beam_size=1,
-            max_length=2 * num_symbols,  # of which it gives half to what it writes
+            max_length=max(
+                2 * num_symbols, num_symbols + 4
+            ),  # half of it, or what the prompt leaves, is written
             suppress_blank=False,
             suppress_tokens=[STOP],
         )
