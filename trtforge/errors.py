@@ -6,7 +6,7 @@ same call may succeed later without anything being mended.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 __all__ = [
     "AccuracyError",
@@ -70,6 +70,16 @@ class TrtforgeError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By default an error is made anew of its message alone, and some kinds need more.
+        return _restore, (type(self), self.args, vars(self))
+
+
+def _restore(kind: type[TrtforgeError], args: tuple[Any, ...], state: dict[str, Any]) -> TrtforgeError:
+    error = kind.__new__(kind, *args)
+    vars(error).update(state)
+    return error
 
 
 class ConfigError(TrtforgeError, ValueError):

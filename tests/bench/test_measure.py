@@ -54,7 +54,7 @@ def test_a_contender_that_fails_does_not_stop_the_others(tmp_path: Path) -> None
     broken.write_bytes(b"no network")
     subject = Subject("small", small_network(tmp_path), (Case(1, 30),), quantized=broken)
     result = run_bench([subject], select_contenders(["onnxruntime-int8", "onnxruntime-fp32"]), QUICK)
-    assert "onnxruntime cannot load" in result["contenders"][0]["failed"]
+    assert "broken.onnx is not an ONNX file" in result["contenders"][0]["failed"]
     assert [row["contender"] for row in result["rows"]] == ["onnxruntime-fp32"]
 
 
@@ -124,6 +124,17 @@ def test_what_cannot_be_measured_is_refused(tmp_path: Path) -> None:
         ConfigError, match=r"rows gave mel \[1, 80, 10\] for .*, and the inputs are mel.*; ids"
     ):
         rows.input_rows(Case(1, 10), (MEL, ids))
+
+
+def test_a_network_without_quantizers_is_not_timed_as_int8(tmp_path: Path) -> None:
+    path = small_network(tmp_path)
+    subject = Subject("small", path, (Case(1, 30),), quantized=path)
+    result = run_bench([subject], select_contenders(["onnxruntime-int8"]), QUICK)
+    assert result["contenders"][0]["failed"].endswith(
+        "small.onnx has no quantizers, and would be timed as INT8"
+    )
+    with pytest.raises(ConfigError, match="small: the constructor must be MODULE:FUNCTION, got 'mine'"):
+        replace(subject, constructor="mine")
 
 
 def tiny_network(path: Path, *shapes: Sequence[int | str], kind: int = TensorProto.FLOAT) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -18,10 +19,13 @@ from trtforge.bench.config import BenchConfig, Case
 from trtforge.bench.contenders import Contender
 from trtforge.bench.process import WorkerProcess
 from trtforge.bench.subject import Subject, shape_of
+from trtforge.errors import ConfigError
 from trtforge.model import TensorSpec, load_model, model_digest
 from trtforge.nvidia.telemetry import Telemetry
 
 Arrays = Mapping[str, NDArray[Any]]
+# Q/DQ pairs, and the operators of graphs that were quantized in other ways.
+_QUANTIZED = re.compile(r"QuantizeLinear$|^QLinear|Integer$")
 
 
 class Member(Closing):
@@ -59,6 +63,8 @@ class Member(Closing):
         self.contender, self._telemetry = contender, telemetry
         self.device_bytes: int | None = None if telemetry.used_bytes() is None else 0
         inputs, outputs = specs
+        if contender.number == "int8":
+            _check_quantized(_network_of(subject, contender))
         options: dict[str, Any] = {
             "model": str(_network_of(subject, contender)),
             "num_threads": config.num_threads,
@@ -160,6 +166,15 @@ def _process(
     subject: Subject, contender: Contender, config: BenchConfig, python: str | None
 ) -> WorkerProcess:
     return WorkerProcess(contender.library, python=python, paths=subject.paths, timeout_s=config.timeout_s)
+
+
+def _check_quantized(path: Path) -> None:
+    """Refuse a network whose times would not be those of INT8."""
+    if not any(_QUANTIZED.search(node.op_type) for node in load_model(path).graph.node):
+        raise ConfigError(
+            f"{path} has no quantizers, and would be timed as INT8",
+            hint="make the quantized network with trtforge quantize",
+        )
 
 
 def _network_of(subject: Subject, contender: Contender) -> Path:

@@ -49,7 +49,7 @@ class Subject:
 
     Raises
     ------
-    ConfigError : there is no case, or one is timed that is none of them.
+    ConfigError : there is no case, one is timed that is none of them, or ``constructor`` names no function.
     """
 
     name: str
@@ -69,6 +69,11 @@ class Subject:
     def __post_init__(self) -> None:
         if not self.cases:
             raise ConfigError(f"{self.name}: no shape to time", hint="give a batch size", settings=("cases",))
+        if self.constructor is not None and not all(self.constructor.partition(":")):
+            raise ConfigError(
+                f"{self.name}: the constructor must be MODULE:FUNCTION, got {self.constructor!r}",
+                settings=("constructor",),
+            )
         for case in self.timed or ():
             if case not in self.cases:
                 raise ConfigError(

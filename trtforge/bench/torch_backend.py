@@ -69,7 +69,10 @@ class TorchBackend:
         torch.backends.cudnn.allow_tf32 = allowed
         torch.backends.cudnn.benchmark = True
         source, function = constructor.split(":", 1)
-        module = getattr(importlib.import_module(source), function)(model).eval()
+        module = getattr(importlib.import_module(source), function)(model)
+        if not isinstance(module, torch.nn.Module):
+            raise TypeError(f"{constructor} gave {type(module).__name__}, and no torch.nn.Module")
+        module = module.eval()
         dtype = torch.float16 if number == "fp16" else torch.float32
         module = module.to(self._device, dtype)
         whole = _Floats(torch, module, dtype)
@@ -115,6 +118,10 @@ class TorchBackend:
         with self._torch.inference_mode():
             returned = self._call(*given)
         values = returned if isinstance(returned, tuple | list) else (returned,)
+        if len(values) != len(self._output_names):
+            raise ValueError(
+                f"the module gives {len(values)} outputs, the network {', '.join(self._output_names)}"
+            )
         return {name: value.cpu().numpy() for name, value in zip(self._output_names, values, strict=True)}
 
     def release(self) -> None:

@@ -17,6 +17,7 @@ OPTIONS = {
     "cases": ("--batch",),
     "contenders": ("--contenders",),
     "pythons": ("--torch-python",),
+    "constructor": ("--torch",),
     "anyway": ("--anyway",),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from trtforge._progress import OnProgress
 from trtforge.audio import ClipSet, features_for_model
 from trtforge.checks import Baseline, CheckConfig, CheckResult, Timings, judge, time_side_by_side
-from trtforge.errors import ConfigError
+from trtforge.errors import ConfigError, ExecutionError
 from trtforge.feeds import Arrays
 from trtforge.model import load_model
 from trtforge.pipeline.clips import as_clip_set
@@ -155,6 +156,7 @@ def time_candidate(
     Raises
     ------
     ConfigError : fewer than one run or round.
+    ExecutionError : a run's process ended.
     """
     if num_runs < 1:
         raise ConfigError(f"num_runs must be 1 or more, got {num_runs}")
@@ -162,7 +164,13 @@ def time_candidate(
     for index in range(num_runs):
         if isinstance(reference, str | os.PathLike) and isinstance(candidate, str | os.PathLike):
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-                runs.append(process.submit(_time_once, reference, candidate, feeds, num_rounds).result())
+                try:
+                    runs.append(process.submit(_time_once, reference, candidate, feeds, num_rounds).result())
+                except BrokenProcessPool as error:
+                    raise ExecutionError(
+                        f"the process that timed reference and candidate ended in run {index + 1}",
+                        hint="see whether the memory of the machine holds both",
+                    ) from error
         else:
             runs.append(_time_once(reference, candidate, feeds, num_rounds))
         if on_progress is not None:
