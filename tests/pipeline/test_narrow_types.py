@@ -1,17 +1,19 @@
 """The whole way to FP8 and to narrow weights, with a recogniser of products alone."""
 
+import io
 import json
 from pathlib import Path
 
 import onnx
 import pytest
+from rich.console import Console
 
 import trtforge
 from tests.bundled import CALIBRATION_SET, MODEL, TEST_SET, some_clips
 from tests.engine.networks import dense_net
 from trtforge._optional import is_installed
 from trtforge.cli import main
-from trtforge.errors import ConfigError
+from trtforge.errors import ConfigError, QuantizationError
 from trtforge.model import load_model, model_metadata
 
 pytestmark = pytest.mark.skipif(not is_installed("tensorrt_rtx"), reason="tensorrt_rtx is not installed")
@@ -59,6 +61,26 @@ def test_weights_alone_need_no_clips_to_calibrate_on(recogniser: onnx.ModelProto
     assert "3 with narrow weights, of which 2 read them so" in trtforge.report.render_html(made.report)
     assert made.accuracy is not None
     assert 10 < made.accuracy.outputs["INT4 weights"]["logits"].snr_db < 40
+
+
+@pytest.mark.parametrize(
+    ("precision", "message"),
+    [
+        ("float8", "the network has no layer to quantize: stem.conv.out: FP8 is for products"),
+        ("int4_weight_only", "no product has a weight to store narrow"),
+    ],
+)
+def test_a_network_of_convolutions_is_refused_before_clips_are_run(precision: str, message: str) -> None:
+    shown = io.StringIO()
+    with pytest.raises(QuantizationError, match=message):
+        trtforge.compile(
+            MODEL,
+            some_clips(CALIBRATION_SET, 2),
+            precision=precision,  # type: ignore[arg-type]
+            flavor="tensorrt_rtx",
+            console=Console(file=shown),
+        )
+    assert [line.split()[1] for line in shown.getvalue().splitlines()] == ["load"]
 
 
 def test_what_is_about_quantized_activations_is_refused(recogniser: onnx.ModelProto) -> None:

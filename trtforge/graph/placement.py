@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from trtforge.errors import QuantizationError
 from trtforge.graph.index import QUANTIZERS, GraphIndex, count_inside, label
-from trtforge.graph.names import match_nodes
+from trtforge.graph.names import first_reasons, match_nodes
 from trtforge.graph.rules import LAYERS, Layer, View, judge_layer, judge_residual
 from trtforge.graph.shared_scales import shared_scales
 
@@ -68,6 +68,11 @@ class PlacementPlan:
     def tensors(self) -> tuple[str, ...]:
         """Activation tensors that need a scale, each once, in graph order."""
         return tuple(dict.fromkeys(name for item in self.placements for name in item.activations))
+
+    def require_layers(self) -> None:
+        """Raise QuantizationError, with the first reasons, where nothing becomes INT8."""
+        if not self.placements:
+            raise QuantizationError(f"the network has no layer to quantize{first_reasons(self.left_alone)}")
 
 
 def plan_placement(

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from trtforge.errors import QuantizationError, ScalesError
 from trtforge.graph.float16_range import MAX_ROUNDING_ERROR, MagnitudesByTensor, Peak
 from trtforge.graph.index import GraphIndex
-from trtforge.graph.names import first_reasons
 from trtforge.graph.notes import RAISED_KEY, write_note
 from trtforge.graph.opset import raise_opset
 from trtforge.graph.placement import Attention, KeepFloat, PlacementPlan, plan_placement
@@ -101,8 +100,7 @@ def quantize_graph(
         attention=attention,
         products_only=to == "float8",
     )
-    if not plan.placements:
-        raise QuantizationError(f"the network has no layer to quantize{first_reasons(plan.left_alone)}")
+    plan.require_layers()
     amax = _amax_by_tensor(plan, scales)
     drop_inferable_types(quantized)
     half = rest == "float16"

@@ -45,6 +45,13 @@ class WeightPlan:
     weights: dict[str, int]
     left_alone: dict[str, str] = field(default_factory=dict)
 
+    def require_weights(self) -> None:
+        """Raise QuantizationError, with the first reasons, where no weight is stored narrow."""
+        if not self.weights:
+            raise QuantizationError(
+                f"no product has a weight to store narrow{first_reasons(self.left_alone)}"
+            )
+
 
 def plan_weights(model: onnx.ModelProto, block_size: int, *, exclude: Sequence[str] = ()) -> WeightPlan:
     """Choose the weights of ``MatMul`` and ``Gemm`` whose summed axis divides into blocks.
@@ -130,8 +137,7 @@ def quantize_weights_only(
     quantized = copy_model(model)
     quantized = raise_opset(quantized, _OPSET)
     plan = plan_weights(quantized, block_size, exclude=exclude)
-    if not plan.weights:
-        raise QuantizationError(f"no product has a weight to store narrow{first_reasons(plan.left_alone)}")
+    plan.require_weights()
     drop_inferable_types(quantized)
     index = GraphIndex(quantized.graph)
     scale_dtype = np.float16 if rest == "float16" else np.float32

@@ -47,7 +47,7 @@ from trtforge.pipeline.engine_timing import require_timing_gpu
 from trtforge.pipeline.evaluation import Contender, can_run, check_texts, evaluate
 from trtforge.pipeline.fastest import ONE_PRECISION, build_fastest
 from trtforge.pipeline.lowering import lower
-from trtforge.pipeline.quantization import quantize, quantize_weights, rest_for
+from trtforge.pipeline.quantization import check_has_layers, quantize, quantize_weights, rest_for
 from trtforge.pipeline.remarks import (
     remark_clips_in_both,
     remark_clips_outside,
@@ -201,6 +201,13 @@ def compile(  # noqa: A001 - the word users look for
         source = smoothed.model
     if assignment is not None:
         exclude = [*exclude, *assignment.exclude_for(model_digest(source))]
+    check_has_layers(
+        source,
+        precision,
+        exclude=exclude,
+        keep_float=keep_float,
+        block_size=settings.weight_block_size,
+    )
     scales, complete, observations = None, None, None
     remarks: list[str] = []
     # A calibration cache cannot leave layers in floating point.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from trtforge.assignment import Assignment
 from trtforge.calibration import Observations
+from trtforge.engine.narrow_types import WEIGHT_ONLY
 from trtforge.engine.precision import observed_magnitudes
 from trtforge.errors import ConfigError, ScalesError, TrtforgeError
 from trtforge.graph import (
@@ -14,10 +15,12 @@ from trtforge.graph import (
     KeepFloat,
     QuantizedTo,
     WeightType,
+    plan_placement,
     prepare,
     quantize_graph,
     quantize_weights_only,
 )
+from trtforge.graph.weight_only import plan_weights
 from trtforge.model import ModelSource, load_model, model_digest
 from trtforge.nvidia import Flavor, select
 from trtforge.scales import Scales
@@ -98,6 +101,28 @@ def check_scales(scales: Scales, model_sha256: str) -> None:
             f"{model_sha256[:12]}",
             hint="calibrate this network; scales do not carry over, even after a small change",
         )
+
+
+def check_has_layers(
+    model: onnx.ModelProto,
+    precision: str,
+    *,
+    exclude: Sequence[str] = (),
+    keep_float: KeepFloat = "none",
+    block_size: int = 64,
+) -> None:
+    """Refuse FP8 and narrow weights for a network without a product to give them to, before clips are run.
+
+    Raises
+    ------
+    QuantizationError : there is none.
+    """
+    if precision == "float8":
+        plan_placement(
+            prepare(model), exclude=exclude, keep_float=keep_float, products_only=True
+        ).require_layers()
+    elif precision in WEIGHT_ONLY:
+        plan_weights(prepare(model), block_size, exclude=exclude).require_weights()
 
 
 def rest_for(flavor: Flavor) -> Literal["float16", "float32"]:
