@@ -63,7 +63,7 @@ def summary(result: Mapping[str, Any]) -> str:
             )
     heading = ("Network", "Contender", "p50, ms", "Clips/s", "GPU memory", "SNR, dB", "WER, %")
     gpus = ", ".join(result["runs"][0]["machine"]["gpus"]) or "no GPU"
-    said = f"Batch {_README_BATCH}; {gpus}. Encoders and convolutions have random weights."
+    said = f"Batch {_README_BATCH}; {gpus}.\nEncoders and convolutions have random weights."
     plot = "![Clips a second by batch](docs/images/speed.svg)"
     return "\n\n".join((said, table(heading, [row[:-1] for row in rows], right=5), plot))
 
