@@ -154,7 +154,7 @@ def _feed_complete(path: Path) -> str:
     item = channel.find("item")
     missing += [name for name in ("title", "enclosure", "guid", "pubDate") if item.find(name) is None]
     if missing:
-        return f"lacks {', '.join(missing)}"
+        return f"lacks {', '.join(missing)}; --show FILE tells what a show has"
     too_long = [e for e in (channel, item) if len(e.findtext("description").encode()) > 4000]
     return "a description is longer than 4000 bytes" if too_long else ""
 

@@ -281,6 +281,12 @@ def test_a_cover_that_apple_refuses_is_refused(result: Result, tmp_path: Path) -
         run(result.folder.parent / "part.wav", tmp_path / "out", show=show, settings=SETTINGS)
 
 
+def test_a_feed_without_a_cover_says_where_one_is_named(result: Result, tmp_path: Path) -> None:
+    bare = run(result.folder.parent / "part.wav", tmp_path / "out", settings=SETTINGS)
+    (failed,) = (check for check in bare.checks if not check.passed)
+    assert failed.problem == "lacks image; --show FILE tells what a show has"
+
+
 def test_a_show_that_cannot_be_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"feed_url must be an http or https address, got 'feed\.xml'"):
         Show(feed_url="feed.xml")
