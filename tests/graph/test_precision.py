@@ -13,6 +13,7 @@ from tests.graph.networks import (
     check,
     feed,
     image_net,
+    prepare_and_scale,
     quartznet,
     run,
     run_exactly,
@@ -20,7 +21,15 @@ from tests.graph.networks import (
     transformer_block,
 )
 from trtforge.errors import QuantizationError
-from trtforge.graph import describe, kept_float32, prepare, to_float16
+from trtforge.graph import (
+    describe,
+    kept_float32,
+    prepare,
+    quantize_graph,
+    to_float16,
+    to_float16_around_quantizers,
+)
+from trtforge.graph.float16_range import Peak
 from trtforge.graph.index import GraphIndex
 from trtforge.graph.tensor_types import infer_types
 
@@ -373,3 +382,39 @@ def test_group_normalization_is_typed_though_onnx_infers_nothing_of_it():
     arrays = feed(model)
     assert snr_db(run(model, arrays)["y"], run(half, arrays)["y"]) > 55.0
     assert build_rtx(half) > 1000
+
+
+@pytest.mark.parametrize("make", [quartznet, image_net, transformer_block])
+def test_around_quantizers_the_rest_becomes_float16(make):
+    model, scales = prepare_and_scale(make)
+    quantized = quantize_graph(model, scales, rest="float32")
+    typed = to_float16_around_quantizers(quantized)
+    check(typed)
+    assert typed.opset_import[0].version == quantized.opset_import[0].version < 19
+    assert describe(typed).counts["int8"] == describe(quantized).counts["int8"]
+    assert "float32" not in describe(typed).counts
+    index = GraphIndex(typed.graph)
+    for node in typed.graph.node:
+        if node.op_type == "DequantizeLinear":  # no cast parts it from its layer
+            assert "Cast" not in {reader.op_type for reader in index.readers(node.output[0])}
+    arrays = feed(model)
+    expected, got = run(quantized, arrays), run(typed, arrays)
+    for name in expected:
+        assert got[name].dtype == np.float32
+        assert snr_db(expected[name], got[name]) > 30.0
+    assert build_rtx(typed) > 10_000
+
+
+def test_around_quantizers_biases_are_float32_and_what_follows_float16():
+    model, scales = prepare_and_scale(transformer_block)
+    typed = to_float16_around_quantizers(quantize_graph(model, scales, rest="float32"))
+    kinds = precision_of(typed)
+    assert {kinds[name] for name in ("q", "norm1", "attention")} == {"float32"}
+    assert {kinds[name] for name in ("scores.raw", "context", "gelu.erf", "residual1")} == {"float16"}
+
+
+def test_around_quantizers_tensors_that_overflow_stay_float32():
+    model, scales = prepare_and_scale(transformer_block)
+    quantized = quantize_graph(model, scales, rest="float32")
+    typed = to_float16_around_quantizers(quantized, magnitudes={"context": Peak(1e6)})
+    assert precision_of(typed)["context"] == "float32"

@@ -157,7 +157,7 @@ def test_no_level_is_built_twice(scales, failing, levels):
         profiles=[PROFILE],
         flavor=V8,
         attention="int8",
-        max_builds=4,
+        max_builds=5,
         build_engine=builder,
         time_pair=lambda baseline, candidate: {"x": Timings((1.0,) * 5, (0.5,) * 5)},
     )
@@ -191,12 +191,13 @@ def test_a_calibration_cache_gets_the_ranges_of_all_that_it_covers(scales):
         cache_scales=complete,
         profiles=[PROFILE],
         flavor=V8,
-        max_builds=3,
+        max_builds=4,
         build_engine=build_engine,
         time_pair=lambda baseline, candidate: {},
     )
     assert given == [
         ("float16", "float32", None),
+        ("int8", "int8", scales),
         ("int8", "int8", scales),
         ("int8", "int8", scales),
         ("int8", "float32", complete),
@@ -206,6 +207,7 @@ def test_a_calibration_cache_gets_the_ranges_of_all_that_it_covers(scales):
 def test_each_library_has_its_ways():
     assert [way.name for way in ways_of(V8, BuildConfig())] == [
         "Q/DQ",
+        "Q/DQ, the rest typed FP16",
         "Q/DQ, the rest preferred in FP16",
         "scales as a calibration cache",
         "Q/DQ, optimization level 1",
@@ -213,6 +215,7 @@ def test_each_library_has_its_ways():
     ]
     assert [way.name for way in ways_of(V8, BuildConfig(optimization_level=2), by_cache=False)] == [
         "Q/DQ",
+        "Q/DQ, the rest typed FP16",
         "Q/DQ, the rest preferred in FP16",
     ]
     assert [way.name for way in ways_of(flavor_for("tensorrt", "11.4.0"), BuildConfig())] == ["Q/DQ"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from trtforge.errors import (
@@ -27,12 +27,14 @@ class Way:
     name : what it is, in a few words.
     settings : fields of `BuildConfig` that differ from what was asked.
     by_cache : whether INT8 scales go in as a calibration cache, and not as Q/DQ nodes.
+    typed_rest : whether casts say that what is not INT8 is FP16.
     float_blocks : blocks of layers that stay in floating point.
     """
 
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
     by_cache: bool = False
+    typed_rest: bool = False
     float_blocks: tuple[str, ...] = ()
 
 
@@ -186,7 +188,7 @@ def race(
             continue
         kept = tuple(block for block in blocks if block not in changed)
         name = f"{base.name}, INT8 in {_runs(blocks, changed)}"
-        trial = attempt(Way(name, base.settings, False, kept))
+        trial = attempt(replace(base, name=name, by_cache=False, float_blocks=kept))
         so_far = chosen.ratio if chosen else 1.0
         if trial.wins(margin, most_loss) and trial.ratio <= so_far * (1 - margin):
             chosen, in_int8 = trial, changed

@@ -22,7 +22,12 @@ from trtforge.graph.placement import (
     plan_placement,
     tensors_to_observe,
 )
-from trtforge.graph.precision import kept_float32, to_bfloat16, to_float16
+from trtforge.graph.precision import (
+    kept_float32,
+    to_bfloat16,
+    to_float16,
+    to_float16_around_quantizers,
+)
 from trtforge.graph.prepare import prepare, with_constants_folded
 from trtforge.graph.quantize import quantize_graph
 from trtforge.graph.quantized_types import QuantizedTo
@@ -63,6 +68,7 @@ __all__ = [
     "tensors_to_observe",
     "to_bfloat16",
     "to_float16",
+    "to_float16_around_quantizers",
     "widen_bfloat16",
     "widen_float16",
     "with_constants_folded",

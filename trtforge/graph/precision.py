@@ -62,6 +62,37 @@ def to_float16(
     return _typed(converted, FLOAT16, keep_io=keep_io, keep_float32=keep_float32, magnitudes=magnitudes)
 
 
+def to_float16_around_quantizers(
+    model: onnx.ModelProto, *, magnitudes: MagnitudesByTensor | None = None
+) -> onnx.ModelProto:
+    """Convert a quantized network as `to_float16` does, but leave quantizers and what they feed in FP32.
+
+    For TensorRT 8.6, which reads neither FP16 scales nor the opset that has them: casts stand where a layer
+    in INT8 meets one in FP16, and no quantizer is parted from its layer.
+
+    Parameters
+    ----------
+    model : a network with Q/DQ pairs whose rest is float32; not changed.
+    magnitudes : as for `to_float16`.
+
+    Returns
+    -------
+    converted : the network with the same inputs, outputs and opset.
+
+    Raises
+    ------
+    QuantizationError : a tensor's dtype cannot be inferred.
+    """
+    converted = copy_model(model)
+    index = GraphIndex(converted.graph)
+    kept = [
+        node.output[0]
+        for node in index.nodes
+        if node.op_type in QUANTIZERS or _is_fed_by_quantizers(node, index) or _adds_bias(node, index)
+    ]
+    return _typed(converted, FLOAT16, keep_io=True, keep_float32=kept, magnitudes=magnitudes)
+
+
 def to_bfloat16(
     model: onnx.ModelProto, *, keep_io: bool = True, keep_float32: Sequence[str] = ()
 ) -> onnx.ModelProto:
@@ -119,6 +150,23 @@ def require_float32(model: onnx.ModelProto) -> None:
 def kept_float32(model: onnx.ModelProto) -> dict[str, str]:
     """Return which nodes of a typed network stay in FP32, each with the reason; empty for other networks."""
     return read_note(model, FLOAT32_KEY)
+
+
+def _is_fed_by_quantizers(node: onnx.NodeProto, index: GraphIndex) -> bool:
+    makers = (index.producer(name) for name in node.input)
+    return any(maker is not None and maker.op_type == "DequantizeLinear" for maker in makers)
+
+
+def _adds_bias(node: onnx.NodeProto, index: GraphIndex) -> bool:
+    """Say whether it adds a constant to what a quantized layer gives, which is a step of that layer."""
+    makers = [index.producer(name) for name in node.input if name not in index.initializers]
+    return (
+        node.op_type == "Add"
+        and len(makers) == 1
+        and makers[0] is not None
+        and makers[0].op_type in ("MatMul", "Gemm")
+        and _is_fed_by_quantizers(makers[0], index)
+    )
 
 
 def _gains_by_raising(model: onnx.ModelProto, types: dict[str, ValueType]) -> bool:

@@ -11,9 +11,10 @@ from trtforge._progress import OnProgress
 from trtforge.assignment import find_groups
 from trtforge.calibration import Observations
 from trtforge.engine import BuildConfig, Engine, build
+from trtforge.engine.precision import observed_magnitudes
 from trtforge.engine.race import Verdict, Way, race
 from trtforge.errors import BuildError
-from trtforge.graph import Attention, KeepFloat, prepare
+from trtforge.graph import Attention, KeepFloat, prepare, to_float16_around_quantizers
 from trtforge.nvidia import Flavor
 from trtforge.pipeline.engine_timing import (
     TimePair,
@@ -153,11 +154,15 @@ def build_fastest(
                 keep_float32=keep_float32,
                 observations=observations if typed else None,
             )
+        if way.typed_rest:
+            network = to_float16_around_quantizers(
+                network, magnitudes=observed_magnitudes(observations, source)
+            )
         try:
             given = cache_scales if way.by_cache and cache_scales is not None else scales
             engine = build_engine(network, config=chosen, scales=given, **settings)
         except BuildError as error:
-            if not (way.settings or way.by_cache or way.float_blocks):
+            if way == ways[0]:
                 failed.update(dict.fromkeys(flavor.other_levels, error.message))
             raise
         finally:
@@ -167,7 +172,7 @@ def build_fastest(
         engines[way] = engine, network
         timings = (time_pair or timer_on_gpu(tuned | ends))(baseline, engine)
         ratios = {shape: found.ratios for shape, found in timings.items()}
-        if not (way.settings or way.by_cache or way.float_blocks):
+        if way == ways[0]:
             # Where the library found no implementation at its default level, others were tried on the way.
             taken = engine.manifest.options.get("way")
             levels = {f"optimization level {level}": level for level in flavor.other_levels}
@@ -225,6 +230,7 @@ def ways_of(flavor: Flavor, config: BuildConfig, *, by_cache: bool = True) -> tu
     """
     ways = [Way("Q/DQ")]
     if flavor.has_precision_flags:
+        ways.append(Way("Q/DQ, the rest typed FP16", typed_rest=True))
         ways.append(Way("Q/DQ, the rest preferred in FP16", {"prefer_float16": True}))
     if flavor.has_calibrators and by_cache:
         ways.append(Way("scales as a calibration cache", by_cache=True))
