@@ -43,7 +43,10 @@ def test_every_window_gets_its_symbols_and_every_stage_is_timed(tmp_path):
     told = json.loads(output.read_text())
     assert told["audio_seconds"] == 5
     assert len(told["passes"]) == 2
-    for one in told["passes"]:
+    for one in [told["first_pass"], *told["passes"]]:
+        steps = one["steps"]
+        assert steps["count"] == 24  # two rounds of rows, each the prompt and 11 symbols
+        assert 0 < steps["median_ms"] <= steps["p95_ms"] <= steps["largest_ms"]
         assert set(one["stages"]) == {"features", "encode", "look", "seat", "decode", "align", "warp"}
         assert 0 < sum(one["stages"].values()) <= one["total_seconds"] * 1.01
 

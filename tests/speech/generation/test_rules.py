@@ -108,9 +108,9 @@ def test_rows_that_do_not_fit_are_refused():
 
 
 def test_profiles_hold_every_call_that_rows_make():
-    assert cache_sizes(448) == (64, 128, 256, 448)
+    assert cache_sizes(448) == (128, 256, 448)
     assert cache_sizes(10) == (10,)
-    profiles = decoder_profiles(SPECS, num_rows=3, num_positions=100, memory_length=7, max_look=2)
+    profiles = decoder_profiles(SPECS, num_rows=3, num_positions=200, memory_length=7, max_look=2)
     assert len(profiles) == 4
 
     def shapes(batch, new, places, memory):
@@ -122,7 +122,7 @@ def test_profiles_hold_every_call_that_rows_make():
 
     for profile in profiles:
         profile.check_inputs(SPECS)
-    for call in (shapes(3, 1, 64, 7), shapes(3, 1, 100, 7), shapes(3, 4, 64, 7), shapes(1, 1, 1, 3)):
+    for call in (shapes(3, 1, 128, 7), shapes(3, 1, 200, 7), shapes(3, 4, 128, 7), shapes(1, 1, 1, 3)):
         assert any(call in profile for profile in profiles)
     with pytest.raises(ConfigError, match="memory_length is missing"):
         decoder_profiles(SPECS, num_rows=3, num_positions=100)

@@ -14,12 +14,14 @@ soundfile = pytest.importorskip("soundfile")
 from tests.speech.whisper import small  # noqa: E402
 from trtforge.errors import ClipError, ConfigError, ModelError  # noqa: E402
 from trtforge.speech import Transcript, Whisper  # noqa: E402
+from trtforge.speech.generation import RowDecoder  # noqa: E402
 from trtforge.speech.whisper import (  # noqa: E402
     Fallback,
     TranscribeSettings,
     build_whisper,
     cut,
     export_whisper,
+    recogniser,
     whisper_features,
     windows_of_files,
 )
@@ -210,3 +212,31 @@ def test_engines_of_every_part_are_built(folder, tmp_path):
     ]  # fmt: skip
     profiles = built["decoder"].manifest.profiles
     assert [profile.shapes["tokens"].max for profile in profiles] == [(2, 1), (2, 8), (2, 1)]
+
+
+@pytest.mark.parametrize(("bucket", "made"), [(128, 1), (8, 3)])
+def test_rows_of_an_engine_are_kept_until_they_grow(folder, recordings, monkeypatch, bucket, made):
+    rows = []
+
+    class Rows(RowDecoder):
+        def __init__(self, *args, **more):
+            super().__init__(*args, **more, bucket=bucket)
+            rows.append(self)
+
+    monkeypatch.setattr(recogniser, "RowDecoder", Rows)
+    with Whisper.load(folder, num_rows=3, encoder_batch=2) as whisper:
+        # What keeps its rows is known by its type: to `RowDecoder` it is ONNX Runtime's still.
+        monkeypatch.setattr(recogniser, "Session", type(whisper._networks.decoder))
+        found = [
+            whisper.transcribe(recordings / f"{name}.wav", settings)
+            for name, settings in (
+                ("long", GREEDY),
+                ("long", dataclasses.replace(GREEDY, timestamps=True)),
+                ("long", GREEDY),
+            )
+        ][::2]
+        assert found[0] == found[1]
+        assert len(rows) == made
+    monkeypatch.undo()
+    with Whisper.load(folder, num_rows=3, encoder_batch=2) as whisper:
+        assert whisper.transcribe(recordings / "long.wav", GREEDY) == found[0]

@@ -104,7 +104,7 @@ class RowDecoder:
         num_positions: int,
         rules: Rules = Suppress(),  # noqa: B008 - frozen
         memory_length: int | None = None,
-        bucket: int = 64,
+        bucket: int = 128,
     ) -> None:
         self.signature = signature = DecoderSignature.of(network.inputs)
         for name, size in (("num_rows", num_rows), ("num_positions", num_positions), ("bucket", bucket)):
@@ -140,6 +140,11 @@ class RowDecoder:
         else:
             self._cache = HostCache(network.run, signature, **sizes)
         self._lengths = np.ones(num_rows, np.int32)
+
+    @property
+    def has_grown(self) -> bool:
+        """Whether the cache has more room than at the beginning, which every step reads."""
+        return self._cache.places > self._sizes[0]
 
     def seat(self, row: int, memory: Mapping[str, Any], index: int, length: int | None = None) -> None:
         """Give a row its input: what the encoder made of it; without an encoder there is nothing to give.

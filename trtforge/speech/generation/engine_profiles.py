@@ -10,7 +10,7 @@ from trtforge.profiles import OptimizationProfile, ShapeRange
 from trtforge.speech.generation.signature import DecoderSignature
 
 
-def cache_sizes(num_positions: int, bucket: int = 64) -> tuple[int, ...]:
+def cache_sizes(num_positions: int, bucket: int = 128) -> tuple[int, ...]:
     """Return the sizes that a cache grows through: doubled from ``bucket`` up to ``num_positions``."""
     sizes = [min(bucket, num_positions)]
     while sizes[-1] < num_positions:
@@ -30,7 +30,7 @@ def decoder_profiles(
     num_positions: int,
     memory_length: int | None = None,
     max_look: int = 1,
-    bucket: int = 64,
+    bucket: int = 128,
     max_prefill: int = 8,
 ) -> tuple[OptimizationProfile, ...]:
     """Return the profiles of a decoder: for steps at each cache size, for prompts, and for looks.

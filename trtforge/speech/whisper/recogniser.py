@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import Any, overload
 
 import numpy as np
@@ -16,6 +18,7 @@ from trtforge._closing import Closing
 from trtforge._progress import OnProgress
 from trtforge.audio.decode import MAX_DURATION, AudioSource
 from trtforge.errors import ClipError, ConfigError, ModelError
+from trtforge.runtime import Session
 from trtforge.speech.generation import Generated, Request, RowDecoder, Sample, Seat, generate
 from trtforge.speech.transcript import Transcript
 from trtforge.speech.whisper.checkpoint import DESCRIPTION, WhisperDescription, export_whisper
@@ -59,6 +62,8 @@ class Whisper(Closing):
         self.description, self._networks = description, networks
         self.num_rows, self._encoder_batch = num_rows, encoder_batch
         self._num_positions = networks.limit("decoder", "self_key_0", 2) or description.num_positions
+        self._rows: RowDecoder | None = None
+        self._rows_lock = Lock()
 
     @classmethod
     def load(
@@ -109,7 +114,10 @@ class Whisper(Closing):
         )
 
     def close(self) -> None:
-        """Give back what the networks hold."""
+        """Give back what rows and networks hold."""
+        if self._rows is not None:
+            self._rows.close()
+            self._rows = None
         self._networks.close()
 
     @overload
@@ -190,12 +198,6 @@ class Whisper(Closing):
             )
         recordings = [Recording(source, language=language) for source in sources]
         rules = WhisperRules(known.vocabulary, known.num_symbols, settings.timestamps)
-        decoder = RowDecoder(
-            self._networks.decoder,
-            num_rows=self.num_rows,
-            num_positions=self._num_positions,
-            rules=rules,
-        )
         counts = [0, 0]
 
         def progress(done: int, cut: int) -> None:
@@ -204,7 +206,7 @@ class Whisper(Closing):
             if on_progress is not None:
                 on_progress(*counts)
 
-        def seats() -> Iterator[Seat]:
+        def seats(decoder: RowDecoder) -> Iterator[Seat]:
             windows = windows_of(recordings, settings.cut, max_duration)
             while batch := [pair for _, pair in zip(range(self._encoder_batch), windows, strict=False)]:
                 progress(0, len(batch))
@@ -213,16 +215,46 @@ class Whisper(Closing):
         def retry(found: Generated) -> Request | None:
             return self._again(found, settings.fallback)
 
-        try:
-            for found in generate(decoder, seats(), retry=retry):
+        with self._decoder(rules) as decoder:
+            for found in generate(decoder, seats(decoder), retry=retry):
                 task: Task = found.request.key
                 task.found = found
                 progress(1, 0)
                 if task.group.is_done():
                     finish(task.group, known, self._networks, settings)
-        finally:
-            decoder.close()
         return [_result(recording, known.vocabulary.is_multilingual) for recording in recordings]
+
+    @contextmanager
+    def _decoder(self, rules: WhisperRules) -> Iterator[RowDecoder]:
+        """Give rows for a while; an engine's are kept, with the CUDA graphs over them, until they grow.
+
+        All rules have the same masks, whether times are written or not.
+        """
+
+        def make() -> RowDecoder:
+            return RowDecoder(
+                self._networks.decoder,
+                num_rows=self.num_rows,
+                num_positions=self._num_positions,
+                rules=rules,
+            )
+
+        if not isinstance(self._networks.decoder, Session):
+            rows = make()
+            try:
+                yield rows
+            finally:
+                rows.close()
+            return
+        with self._rows_lock:
+            if self._rows is None:
+                self._rows = make()
+            try:
+                yield self._rows
+            finally:
+                if self._rows.has_grown:
+                    self._rows.close()
+                    self._rows = None
 
     @property
     def _window_samples(self) -> int:
