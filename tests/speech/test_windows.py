@@ -46,6 +46,8 @@ def test_windows_cover_the_input_and_keep_only_what_is_exact(window, left, right
 def test_a_window_within_its_margins_is_refused():
     with pytest.raises(ConfigError, match=r"no output frame that sees the 10 frames before and 10 after"):
         WindowPlan(20, 10, 10)
+    with pytest.raises(ConfigError, match=r"window_frames must be a whole number of frames, got 400\.5"):
+        WindowPlan(400.5, 0, 0)
     with pytest.raises(ConfigError, match="1 or more and window_frames no less, got 0 and 20"):
         WindowPlan(20, 1, 1, 0)
     with pytest.raises(ConfigError, match="1 frame or more, got 0"):

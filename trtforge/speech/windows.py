@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -41,7 +42,7 @@ class WindowPlan:
 
     Raises
     ------
-    ConfigError : a value is out of range, or the window is no longer than its margins.
+    ConfigError : a value is no whole number or out of range, or the window is no longer than its margins.
     """
 
     window_frames: int
@@ -50,6 +51,14 @@ class WindowPlan:
     stride: int = 1
 
     def __post_init__(self) -> None:
+        for name in ("window_frames", "left", "right", "stride"):
+            value = getattr(self, name)
+            try:
+                object.__setattr__(self, name, operator.index(value))
+            except TypeError:
+                raise ConfigError(
+                    f"{name} must be a whole number of frames, got {value!r}", settings=(name,)
+                ) from None
         if not 1 <= self.stride <= self.window_frames:
             raise ConfigError(
                 f"stride must be 1 or more and window_frames no less, got {self.stride} and "
