@@ -4,13 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from trtforge._files import file_sha256, locked, sha256, write_bytes, write_json
+from trtforge._files import file_sha256, locked, save_or_keep, sha256, write_bytes, write_json
 
 
 def test_writing_replaces_the_whole_file(tmp_path: Path) -> None:
@@ -34,6 +35,40 @@ def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path: Path, monkeypatch
         write_bytes(path, b"new")
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_finds_no_room_is_kept_among_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full, temporary = tmp_path / "full", tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+
+    def save(path: Path) -> None:
+        if full in path.parents or not temporary.is_dir():
+            raise OSError(28, "No space left on device", str(path))
+        write_bytes(path, b"engine")
+
+    with pytest.raises(OSError, match="what was made is kept as") as found:
+        save_or_keep(save, full / "asr.engine")
+    (kept,) = temporary.glob("*/asr.engine")
+    assert kept.read_bytes() == b"engine"
+    assert f"kept as {kept}, and not as: '{full / 'asr.engine'}'" in str(found.value)
+    save_or_keep(save, tmp_path / "asr.engine")
+    assert (tmp_path / "asr.engine").is_file()
+
+
+def test_what_finds_no_room_anywhere_says_so_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def save(path: Path) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    with pytest.raises(OSError, match=r"No space left on device: .out/asr\.engine."):
+        save_or_keep(save, "out/asr.engine")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_files_have_the_mode_that_the_process_gives_whatever_other_threads_write(tmp_path: Path) -> None:

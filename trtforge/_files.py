@@ -7,8 +7,10 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
+import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,28 @@ def write_together(files: Mapping[Path, bytes]) -> None:
     finally:
         for temporary in staged.values():
             temporary.unlink(missing_ok=True)
+
+
+def save_or_keep(save: Callable[[Path], object], target: str | os.PathLike[str]) -> None:
+    """Save what took long to make; where that fails, save it among the temporary files.
+
+    Raises
+    ------
+    OSError : it could not be saved in its place. The message says where it is kept, unless there was no room
+        there either.
+    """
+    target = Path(target)
+    try:
+        save(target)
+    except OSError as error:
+        folder = Path(tempfile.mkdtemp(prefix="trtforge-"))
+        try:
+            save(folder / target.name)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise error from None
+        told = f"{error.strerror}; what was made is kept as {folder / target.name}, and not as"
+        raise OSError(error.errno, told, os.fspath(error.filename or target)) from error
 
 
 def _stage(target: Path, data: bytes) -> Path:

@@ -59,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Build, write the engine."""
+    from trtforge._files import save_or_keep
     from trtforge._progress import Stages
     from trtforge.audio import ClipSet, features_for_model
     from trtforge.calibration import Observations
@@ -100,7 +101,7 @@ def run(args: argparse.Namespace) -> None:
         proof = engine.manifest.proof
         parts = [f"{engine}{kept}", str(proof) if proof and proof.layers else "", way or ""]
         stage.note("; ".join(filter(None, parts)))
-    engine.save(args.output)
+    save_or_keep(engine.save, args.output)
     if engine.manifest.library == "tensorrt_rtx":
         refused = cannot_run_on(engine.manifest.compute_capabilities)
         console.print(f"[bold]not on[/]  {', '.join(refused)}", soft_wrap=True)

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from trtforge._files import save_or_keep
 from trtforge._progress import Stages
 from trtforge.accuracy import AccuracyReport
 from trtforge.assignment import Assignment
@@ -298,7 +299,7 @@ def compile(  # noqa: A001 - the word users look for
     first = report(accuracy=None, remarks=remarks)
     made = Compilation(name, engine, network, scales, observations, None, first)
     if output is not None:
-        made.save(output)
+        save_or_keep(made.save, output)
     if test_set is None:
         return made
     with stages.stage("evaluate") as stage:
@@ -310,7 +311,7 @@ def compile(  # noqa: A001 - the word users look for
     remarks += remark_clips_outside(test_set, features, model_inputs(source), profiles)
     made = replace(made, accuracy=accuracy, report=report(accuracy=accuracy, remarks=remarks))
     if output is not None:
-        made.save(output)
+        save_or_keep(made.save, output)
     return made
 
 
