@@ -1,6 +1,7 @@
 """A causal checkpoint as a language model: texts, chat, rows that remember, folders without PyTorch."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -169,3 +170,39 @@ def test_a_folder_without_the_network_is_named(folder, tmp_path):
         build_language_model(tmp_path)
     with pytest.raises(ConfigError, match="num_rows must be 1 or more, got 0"):
         build_language_model(folder, num_rows=0)
+
+
+@pytest.mark.parametrize(
+    ("told", "match"),
+    [
+        ("[]", "is no generation_config.json: it holds no object"),
+        ("{", "is no generation_config.json: Expecting property name"),
+        ('{"eos_token_id": "</s>"}', "says that eos_token_id is '</s>', wanted one symbol or more"),
+        ('{"eos_token_id": []}', r"says that eos_token_id is \[\], wanted one symbol or more"),
+    ],
+)
+def test_what_a_checkpoint_says_of_its_end_must_be_symbols(folder, tmp_path, told, match):
+    copied = shutil.copytree(folder, tmp_path / "checkpoint")
+    (copied / "generation_config.json").write_text(told)
+    with pytest.raises(ModelError, match=match):
+        LanguageModel.load(copied)
+
+
+def test_weights_of_more_layers_than_the_configuration_has_are_told(folder, tmp_path):
+    copied = shutil.copytree(folder, tmp_path / "checkpoint")
+    config = json.loads((copied / "config.json").read_text())
+    (copied / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 1}))
+    with pytest.raises(ModelError, match=r"has 9 weights of layers beyond .* such as model\.layers\.1\."):
+        LanguageModel.load(copied)
+
+
+def test_a_tokenizer_with_more_symbols_than_the_network_is_told(folder, tmp_path):
+    copied = shutil.copytree(folder, tmp_path / "checkpoint")
+    larger = small.tokenizer()
+    larger.add_tokens(["unseen"])
+    larger.save_pretrained(copied)
+    with LanguageModel.load(copied, num_threads=1) as loaded:
+        with pytest.raises(InputError, match="symbols lie in 0 to 109, got 5 to 110") as caught:
+            loaded.complete(["unseen points"])
+        assert caught.value.hint == "are tokenizer and network of the same checkpoint?"
+        assert loaded.complete(["key points"], max_new_tokens=3)[0].tokens

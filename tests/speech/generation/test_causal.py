@@ -273,3 +273,38 @@ def test_attention_of_another_form_is_refused():
         export_causal(checkpoints.marian(0))
     with pytest.raises(ConfigError, match="max_positions must be 1 or more, got 0"):
         export_causal(checkpoints.llama(0), max_positions=0)
+
+
+@pytest.mark.parametrize(("kind", "experts"), [("Mixtral", "num_local_experts"), ("Qwen3Moe", "num_experts")])
+def test_experts_are_chosen_by_the_network_or_refused(kind, experts):
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(
+        **checkpoints.CAUSAL_SIZES, num_key_value_heads=2, head_dim=8, num_experts_per_tok=2,
+        moe_intermediate_size=32, **{experts: 4},
+    )  # fmt: skip
+    model = checkpoints.loud(getattr(transformers, f"{kind}ForCausalLM")(config), 3)
+    for way in ("eager", "grouped_mm"):
+        model.set_experts_implementation(way)
+        with pytest.raises(
+            ModelError, match="choose among 4 experts by what they read, and a trace"
+        ) as caught:
+            export_causal(model)
+        assert "set_experts_implementation('batched_mm')" in caught.value.hint
+    model.set_experts_implementation("batched_mm")
+    exported = export_causal(model)
+    rows = RowDecoder(OnnxRunner(exported.decoder, num_threads=1), num_rows=2, num_positions=64)
+    for prompt in prompts_of(4, (1, 9)):
+        (found,) = generate(rows, [Seat(Request(prompt, NEW, frozenset()))])
+        with torch.no_grad():
+            wanted = model.generate(
+                torch.tensor([prompt]), max_new_tokens=NEW, do_sample=False, eos_token_id=[]
+            )[0].tolist()[len(prompt) :]
+        assert list(found.tokens) == wanted
+
+
+def test_what_pytorch_cannot_trace_is_named():
+    config = transformers.HeliumConfig(**checkpoints.CAUSAL_SIZES, num_key_value_heads=2, head_dim=8)
+    with pytest.raises(
+        ModelError, match="checkpoints of kind 'helium' cannot be traced: PyTorch cannot export"
+    ):
+        export_causal(transformers.HeliumForCausalLM(config).eval())

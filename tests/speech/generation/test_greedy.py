@@ -13,6 +13,7 @@ pytest.importorskip("onnxruntime")
 from transformers.generation import GenerationMixin  # noqa: E402
 
 from tests.speech.generation import checkpoints  # noqa: E402
+from trtforge.errors import ExecutionError, InputError  # noqa: E402
 from trtforge.runtime import OnnxRunner  # noqa: E402
 from trtforge.speech.generation import Request, RowDecoder, Sample, Seat, Suppress, export_networks, generate  # noqa: E402
 
@@ -165,3 +166,43 @@ def test_drawing_depends_on_the_seed_and_not_on_other_rows():
     assert drawn(3, (1, 2, 3))[0] != drawn(3, (9, 2, 3))[0]
     greedy = ours("marian", 2, feeds, lengths, [[start]] * 3, num_rows=3, new=8)
     assert drawn(3, (1, 2, 3), temperature=1e-4)[1] == greedy[1].tokens
+
+
+def small_m2m100(seed, **changes):
+    """A model of its own, its decoder in an `OnnxRunner`, and what the encoder made of one source."""
+    model = checkpoints.m2m100(seed, **changes)
+    exported = export_networks(model)
+    source = np.array([[20, 30, 40, 2]], np.int32)
+    memory = OnnxRunner(exported.encoder, num_threads=1).run(
+        {"tokens": source, "lengths": np.array([4], np.int32)}
+    )
+    decoder = OnnxRunner(exported.decoder, num_threads=1)
+    rows = RowDecoder(decoder, num_rows=1, num_positions=exported.num_positions, memory_length=4)
+    return model, torch.tensor(source).long(), rows, memory
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_padding_that_is_said_stands_where_transformers_has_it(seed):
+    model, source, rows, memory = small_m2m100(seed, decoder_start_token_id=1)
+    (found,) = generate(rows, [Seat(Request((1,), NEW, frozenset()), memory, 0, 4)])
+    with torch.no_grad():
+        wanted = model.generate(source, max_new_tokens=NEW, num_beams=1, do_sample=False, eos_token_id=[])[
+            0
+        ].tolist()[1:]
+    assert list(found.tokens) == wanted
+
+
+def test_scores_that_are_no_numbers_end_with_an_error():
+    _, _, rows, memory = small_m2m100(0)
+    broken = {name: np.full_like(value, np.nan) for name, value in memory.items()}
+    with pytest.raises(
+        ExecutionError, match="after 0 symbols no symbol has a probability: the network gave NaN"
+    ):
+        list(generate(rows, [Seat(Request((2,), 4, frozenset()), broken, 0, 4)]))
+
+
+@pytest.mark.parametrize("symbol", [-1, checkpoints.NUM_SYMBOLS])
+def test_a_symbol_that_the_network_lacks_is_refused(symbol):
+    _, _, rows, memory = small_m2m100(0)
+    with pytest.raises(InputError, match="symbols lie in 0 to 109, got"):
+        list(generate(rows, [Seat(Request((symbol,), 4, frozenset()), memory, 0, 4)]))

@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
+from trtforge.errors import ConfigError
 from trtforge.speech.translation.constrained import Constraint, max_rows, search
 from trtforge.speech.translation.sequences import groups_by_length
 
@@ -106,3 +107,21 @@ def test_sequences_of_like_length_go_together():
     assert groups_by_length([3, 40, 5, 20, 21, 4], 2) == [[1, 4], [3, 2], [5, 0]]
     assert groups_by_length([3, 40, 5], 8) == [[1, 2, 0]]
     assert groups_by_length([], 8) == []
+
+
+def test_words_that_cannot_be_finished_give_nothing():
+    scores = np.log(np.full(4, 0.25))
+    scores[3] = -np.inf
+    found = search(
+        lambda prefixes: np.stack([scores] * len(prefixes)),
+        [Constraint((1, 3))],
+        end=0,
+        max_new_tokens=5,
+        continues_word=np.zeros(4, bool),
+    )
+    assert found is None
+
+
+def test_a_constraint_has_symbols():
+    with pytest.raises(ConfigError, match="a constraint has one symbol or more"):
+        Constraint(())

@@ -64,3 +64,12 @@ def test_a_term_must_be_there_once_and_say_something():
         Term("  ")
     with pytest.raises(ConfigError, match="a term's target is empty"):
         Term("a", "")
+
+
+def test_of_two_terms_as_long_the_one_in_its_own_case_is_taken():
+    glossary = Glossary((Term("ram", "memoria"), Term("RAM"), Term("Ram", "carnero")))
+    assert [match.term.rendering for match in glossary.find("RAM, ram and Ram")] == [
+        "RAM",
+        "memoria",
+        "carnero",
+    ]

@@ -170,6 +170,10 @@ def test_languages_are_told_to_tokenizer_and_network(tmp_path, kind, source, tar
         wanted = model.generate(**given, forced_bos_token_id=language, max_new_tokens=16, num_beams=1)
         assert given["input_ids"][0].tolist() == one.text.encode(sentence)
         assert found.text == tokenizer.decode(wanted[0][2:], skip_special_tokens=True).strip()
+    # The vocabulary has letters alone.
+    (lost,) = one.translate(["yes"], glossary=Glossary.of({"yes": "☃"}), max_new_tokens=15)
+    assert one.text.constraint("☃") is None
+    assert lost.terms_lost == ("☃",)
     with pytest.raises(ConfigError, match="many languages, and target_language is missing"):
         Translator.load(tmp_path, source_language=source)
     with pytest.raises(ConfigError, match="does not know the language 'xx'"):

@@ -11,7 +11,7 @@ pytest.importorskip("onnxruntime")
 
 from tests.speech.causal import small as causal  # noqa: E402
 from tests.speech.whisper import small  # noqa: E402
-from trtforge.errors import ModelError  # noqa: E402
+from trtforge.errors import ConfigError, ModelError  # noqa: E402
 from trtforge.speech import Whisper  # noqa: E402
 from trtforge.speech.whisper import WhisperDescription, WhisperVocabulary, export_whisper  # noqa: E402
 
@@ -89,4 +89,46 @@ def test_a_description_with_sizes_that_cannot_be(folder, tmp_path):
     export_whisper((small.model(), small.tokenizer()), tmp_path)
     change(tmp_path / "whisper.json", num_mels="80", num_frames=0)
     with pytest.raises(ModelError, match="num_mels, num_frames must be 1 or more"):
+        WhisperDescription.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("values", "match"),
+    [
+        ({"lang_to_id": {"<|en|>": 9999}}, "symbol of 'en' must lie in 0 to 317, got 9999"),
+        ({"lang_to_id": {"<|en|>": -4}}, "symbol of 'en' must lie in 0 to 317, got -4"),
+        ({"lang_to_id": {"<|en|>": "x"}}, "symbol of 'en' must lie in 0 to 317, got 'x'"),
+        ({"lang_to_id": ["<|en|>"]}, "has lang_to_id: .* which is not how Whisper's are written"),
+        ({"task_to_id": {"transcribe": 5000}}, "symbol of 'transcribe' must lie in 0 to 317, got 5000"),
+        ({"suppress_tokens": "-1"}, "has suppress_tokens: '-1', which is not how"),
+        ({"max_initial_timestamp_index": "1"}, "has max_initial_timestamp_index: '1', which is not how"),
+        ({"alignment_heads": [[9, 9]]}, r"pairs of a layer below 2 and a head below 4, got \[\[9, 9\]\]"),
+        ({"alignment_heads": [[0]]}, r"pairs of a layer below 2 and a head below 4, got \[\[0\]\]"),
+    ],
+)
+def test_settings_that_are_not_whispers(folder, values, match):
+    change(folder / "generation_config.json", **values)
+    refused(folder, match)
+
+
+def test_a_median_of_even_width(folder):
+    change(folder / "config.json", median_filter_width=6)
+    refused(folder, "median_filter_width must be odd, got 6")
+
+
+def test_a_task_that_the_checkpoint_lacks():
+    settings = json.loads(small.model().generation_config.to_json_string())
+    import transformers
+
+    made = transformers.GenerationConfig(**settings | {"task_to_id": {"transcribe": 262}})
+    known = WhisperVocabulary.of_checkpoint(small.tokenizer(), made, small.NUM_SYMBOLS)
+    assert known.prompt("es", "transcribe", timestamps=False)[2] == 262
+    with pytest.raises(ConfigError, match="the checkpoint has no task 'translate'; it has transcribe"):
+        known.prompt("es", "translate", timestamps=False)
+
+
+def test_a_description_with_symbols_that_the_network_lacks(folder, tmp_path):
+    export_whisper((small.model(), small.tokenizer()), tmp_path)
+    change(tmp_path / "whisper.json", num_symbols=99)
+    with pytest.raises(ModelError, match="symbol of 'start' must lie in 0 to 98, got 257"):
         WhisperDescription.load(tmp_path)

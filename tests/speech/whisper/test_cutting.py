@@ -84,6 +84,7 @@ def test_levels_are_decibels_of_full_scale():
     [
         ({"search_seconds": 40}, "search_seconds must lie in 0.1 to window_seconds, got 40 of 30.0"),
         ({"silence_db": 3}, "silence_db must be below 0, got 3"),
+        ({"pause_seconds": float("inf")}, "pause_seconds must be finite, got inf"),
         ({"padding_seconds": 2}, "padding_seconds must lie in 0 to half of pause_seconds, got 2 of 3.0"),
     ],
 )

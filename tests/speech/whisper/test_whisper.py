@@ -1,20 +1,26 @@
+import copy
 import dataclasses
 import json
 import shutil
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("onnxruntime")
 soundfile = pytest.importorskip("soundfile")
 
 from tests.speech.whisper import small  # noqa: E402
-from trtforge.errors import ClipError, ConfigError, ModelError  # noqa: E402
+from trtforge.errors import ClipError, ConfigError, ExecutionError, ModelError  # noqa: E402
 from trtforge.speech import Transcript, Whisper  # noqa: E402
-from trtforge.speech.generation import RowDecoder  # noqa: E402
+from trtforge.speech.generation import (  # noqa: E402
+    Generated,
+    Request,
+    RowDecoder,
+)
 from trtforge.speech.whisper import (  # noqa: E402
     Fallback,
     TranscribeSettings,
@@ -240,3 +246,31 @@ def test_rows_of_an_engine_are_kept_until_they_grow(folder, recordings, monkeypa
     monkeypatch.undo()
     with Whisper.load(folder, num_rows=3, encoder_batch=2) as whisper:
         assert whisper.transcribe(recordings / "long.wav", GREEDY) == found[0]
+
+
+def test_white_space_around_a_text_is_no_repetition(whisper):
+    tokens = tuple((" " * 500 + "a word").encode())
+    request = Request((1,), 600, frozenset(), key=SimpleNamespace(no_speech_probability=0.0, attempt=0))
+    assert whisper._again(Generated(request, tokens, (-0.1,), stopped=True), Fallback()) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"temperatures": (0.0, np.nan)}, "temperatures must be one or more, finite"),
+        ({"temperatures": (np.inf,)}, "temperatures must be one or more, finite"),
+        ({"max_compression_ratio": np.nan}, "max_compression_ratio must be a number, got NaN"),
+    ],
+)
+def test_limits_that_are_no_numbers_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        Fallback(**settings)
+
+
+def test_a_network_that_gives_nan_gives_no_text(tmp_path, recordings):
+    model = copy.deepcopy(small.model())
+    with torch.no_grad():
+        model.model.decoder.layers[1].fc1.weight[0, 0] = torch.nan
+    export_whisper((model, small.tokenizer()), tmp_path)
+    with Whisper.load(tmp_path) as broken, pytest.raises(ExecutionError, match="the network gave NaN"):
+        broken.transcribe(recordings / "short.wav", TranscribeSettings(language="en"))

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from trtforge._optional import require
 from trtforge.errors import InputError, ModelError
-from trtforge.speech.generation.checkpoints import read_config_and_tokenizer
+from trtforge.speech.generation.checkpoints import (
+    read_config_and_tokenizer,
+    read_generation,
+    stop_symbols,
+)
 
 
 @dataclass(frozen=True)
@@ -49,24 +52,21 @@ class PromptSide:
         Raises
         ------
         MissingExtraError : `transformers` is not installed.
-        ModelError : there is no such checkpoint, it has an encoder, or it does not say what ends a text.
+        ModelError : there is no such checkpoint, it has an encoder, or it does not say what ends a text
+            with symbols.
         """
-        transformers = require("transformers", "read checkpoints of language models")
         config, tokenizer = read_config_and_tokenizer(checkpoint)
         if config.is_encoder_decoder:
             raise ModelError(
                 f"{checkpoint} is of kind {config.model_type!r}, which has an encoder; a causal language "
                 "model was expected"
             )
-        try:
-            told = transformers.GenerationConfig.from_pretrained(checkpoint).eos_token_id
-        except OSError:
-            told = None
+        told = read_generation(checkpoint).get("eos_token_id")
         end = told if told is not None else getattr(config, "eos_token_id", None)
         end = tokenizer.eos_token_id if end is None else end
         if end is None:
             raise ModelError(f"{checkpoint} does not say its eos_token_id, the symbol that ends a text")
-        return cls(tokenizer, frozenset(end if isinstance(end, list) else [int(end)]))
+        return cls(tokenizer, stop_symbols(end, checkpoint))
 
     def encode(self, prompt: str | Sequence[Message]) -> tuple[int, ...]:
         """Return the symbols of a prompt.

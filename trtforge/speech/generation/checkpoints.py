@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -34,7 +35,8 @@ def load_checkpoint(checkpoint: str, kind: Literal["seq2seq", "causal", "speech"
     Raises
     ------
     MissingExtraError : PyTorch or `transformers` is not installed.
-    ModelError : the checkpoint cannot be read, or lacks weights that its configuration asks for.
+    ModelError : the checkpoint cannot be read, lacks weights that its configuration asks for, or has layers
+        that it does not ask for.
     """
     torch = require("torch", "trace a checkpoint")
     transformers = require("transformers", "read checkpoints")
@@ -58,7 +60,20 @@ def load_checkpoint(checkpoint: str, kind: Literal["seq2seq", "causal", "speech"
             f"{checkpoint} {what} {len(lacking)} weights that its config.json asks for, such as {lacking[0]}",
             hint="config.json and weights must be of the same checkpoint, all of its files complete",
         )
+    # Other weights that are left over belong to parts that are not run; layers change what is said.
+    known = {_numberless(name) for name in model.state_dict()}
+    surplus = sorted(name for name in report["unexpected_keys"] if _numberless(name) in known)
+    if surplus:
+        raise ModelError(
+            f"{checkpoint} has {len(surplus)} weights of layers beyond those that its config.json asks for, "
+            f"such as {surplus[0]}",
+            hint="config.json and weights must be of the same checkpoint",
+        )
     return model.eval()
+
+
+def _numberless(name: str) -> str:
+    return re.sub(r"\d+", "#", name)
 
 
 def read_config_and_tokenizer(checkpoint: str) -> tuple[Any, Any]:
@@ -88,6 +103,42 @@ def _unreadable(what: str, error: Exception) -> ModelError:
         hint="pass the folder that save_pretrained wrote, with config.json, weights and tokenizer, all of "
         "them complete, or an id of the model hub",
     )
+
+
+def read_generation(checkpoint: str) -> dict[str, Any]:
+    """Read what a checkpoint's ``generation_config.json`` says; nothing where it has none.
+
+    Raises
+    ------
+    MissingExtraError : `transformers` is not installed.
+    ModelError : the file is something else.
+    """
+    path = Path(checkpoint) / "generation_config.json"
+    if path.is_file():
+        told = read_json(path, what="generation_config.json", error=ModelError)
+        if not isinstance(told, dict):
+            raise ModelError(f"{path} is no generation_config.json: it holds no object")
+        return told
+    try:
+        told = (
+            require("transformers", "read checkpoints").GenerationConfig.from_pretrained(checkpoint).to_dict()
+        )
+    except OSError:
+        return {}
+    return dict(told)
+
+
+def stop_symbols(end: Any, checkpoint: str) -> frozenset[int]:
+    """Return the symbols that end a text, one or more, from a checkpoint's ``eos_token_id``.
+
+    Raises
+    ------
+    ModelError : it is no symbol, and no list of symbols.
+    """
+    symbols = end if isinstance(end, list) else [end]
+    if not symbols or any(type(symbol) is not int or symbol < 0 for symbol in symbols):
+        raise ModelError(f"{checkpoint} says that eos_token_id is {end!r}, wanted one symbol or more")
+    return frozenset(symbols)
 
 
 def read_positions(path: Path, *, format: str, written_by: str) -> int:  # noqa: A002

@@ -185,7 +185,7 @@ class RowDecoder:
 
         Raises
         ------
-        InputError : a row would hold more than ``num_positions`` symbols.
+        InputError : a row would hold more than ``num_positions`` symbols, or one that the network lacks.
         TrtforgeError : the network failed.
         """
         end = int(positions.max()) + tokens.shape[1]
@@ -234,6 +234,12 @@ class RowDecoder:
     def _feeds(
         self, tokens: NDArray[np.int32], positions: NDArray[np.int32], choices: Sequence[Choice]
     ) -> dict[str, Any]:
+        num_symbols = self.signature.num_symbols
+        if not 0 <= int(tokens.min()) <= int(tokens.max()) < num_symbols:
+            raise InputError(
+                f"symbols lie in 0 to {num_symbols - 1}, got {int(tokens.min())} to {int(tokens.max())}",
+                hint="are tokenizer and network of the same checkpoint?",
+            )
         feeds: dict[str, Any] = {
             "tokens": np.ascontiguousarray(tokens, np.int32),
             "positions": np.maximum(positions, 0).astype(np.int32),

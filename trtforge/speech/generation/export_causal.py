@@ -55,7 +55,7 @@ def export_causal(
     MissingExtraError : PyTorch or `transformers` is not installed.
     ConfigError : ``num_masks`` or ``max_positions`` is below 1.
     ModelError : the weights are not FP32, the checkpoint is of an architecture whose attention cannot be
-        given a cache, or PyTorch cannot trace it.
+        given a cache, it chooses among experts by what it reads, or PyTorch cannot trace it.
     """
     for name, size in (("num_masks", num_masks), ("max_positions", max_positions)):
         if size < 1:
@@ -73,6 +73,14 @@ def export_causal(
         raise ModelError(
             f"a checkpoint in FP32 was expected, got one with weights of {', '.join(sorted(dtypes))}",
             hint="load it with dtype=torch.float32, or call its float()",
+        )
+    experts = max((int(getattr(part, "num_experts", 0) or 0) for part in model.modules()), default=0)
+    if experts > 1 and getattr(model.config, "_experts_implementation", None) != "batched_mm":
+        raise ModelError(
+            f"checkpoints of kind {kind!r} choose among {experts} experts by what they read, and a trace "
+            "would hold what was chosen while tracing",
+            hint="model.set_experts_implementation('batched_mm') makes the choice a part of the network, "
+            "which then gathers an expert's weights for every symbol",
         )
     positions = min([max_positions, *row_limits(model.config)])
     try:
@@ -96,7 +104,10 @@ def export_causal(
             name = f"self_{part}_{layer}"
             examples[name] = torch.zeros(batch, heads, cached, width, dtype=getattr(torch, kv_dtype))
             dynamic[name] = (0, 2)
-    return CausalNetwork(export_traced(module, examples, dynamic, _OUTPUTS), positions)
+    try:
+        return CausalNetwork(export_traced(module, examples, dynamic, _OUTPUTS), positions)
+    except ModelError as error:
+        raise ModelError(f"checkpoints of kind {kind!r} cannot be traced: {error.message}") from error
 
 
 def _with_cache(

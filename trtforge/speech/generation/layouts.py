@@ -26,6 +26,7 @@ class StackLayout:
     first_position : row of the table for position 0.
     has_last_norm : whether a ``layer_norm`` follows the last layer.
     embedding_norm : module that normalizes embeddings and positions together, or None.
+    padding : symbol that has the row of its own number wherever it stands, or None.
     """
 
     stack: Any
@@ -34,6 +35,7 @@ class StackLayout:
     first_position: int
     has_last_norm: bool
     embedding_norm: Any = None
+    padding: int | None = None
 
     @property
     def num_positions(self) -> int:
@@ -87,13 +89,14 @@ def layout_of(model: Any) -> CheckpointLayout:
     encoder, decoder = model.model.encoder, model.model.decoder
 
     def stack_of(stack: Any) -> StackLayout:
-        if kind == "m2m_100":
-            table, first = stack.embed_positions.weights, stack.embed_positions.padding_idx + 1
-        else:
+        padding = int(stack.embed_positions.padding_idx) if kind == "m2m_100" else None
+        if padding is None:
             table, first = stack.embed_positions.weight, getattr(stack.embed_positions, "offset", 0)
+        else:
+            table, first = stack.embed_positions.weights, padding + 1
         scale = float(stack.embed_scale) if kind in _SCALING else 1.0
         norm = getattr(stack, "layernorm_embedding", None)
-        return StackLayout(stack, scale, table, first, has_last_norm=kind not in _AFTER, embedding_norm=norm)
+        return StackLayout(stack, scale, table, first, kind not in _AFTER, norm, padding)
 
     return CheckpointLayout(
         kind,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isnan
 from typing import Any
 
 import numpy as np
 
+from trtforge.errors import ExecutionError
 from trtforge.speech.generation.decoder import RowDecoder, Scored
 from trtforge.speech.generation.requests import Generated, Request
 from trtforge.speech.generation.rules import Choice
@@ -85,7 +87,8 @@ def generate(
 
     Raises
     ------
-    InputError : an input does not fit the rows.
+    InputError : an input does not fit the rows, or has a symbol that the network lacks.
+    ExecutionError : no symbol of a row has a probability.
     TrtforgeError : the network failed.
     """
     waiting = iter(seats)
@@ -132,6 +135,12 @@ def _take(row: _Row, scored: Scored, index: int, num_positions: int) -> Generate
     """Add the next symbol to a row; return what it gave if that was the last."""
     request = row.request
     token, log_probability = int(scored.token[index]), float(scored.log_probability[index])
+    if isnan(log_probability):
+        raise ExecutionError(
+            f"after {len(row.tokens)} symbols no symbol has a probability: the network gave NaN, or all "
+            "symbols are forbidden",
+            hint="are the weights finite, and do they fit the precision that the network runs in?",
+        )
     if request.pick is not None:
         scores = scored.scores[index]
         token = request.pick(scores, row.tokens)

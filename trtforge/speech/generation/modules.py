@@ -134,6 +134,8 @@ class CachedDecoder(_DecoderLayers):
         part = self.layout.decoder
         places = torch.arange(tokens.shape[1], device=tokens.device)
         rows = positions[:, None] + places[None, :] + part.first_position
+        if part.padding is not None:
+            rows = torch.where(tokens == part.padding, part.padding, rows)
         hidden = self.stack.embed_tokens(tokens) * part.embed_scale + part.position_table[rows]
         hidden = _normalized(hidden, part)
         cached = rest[-1].shape[2]

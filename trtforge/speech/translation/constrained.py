@@ -9,6 +9,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from trtforge.errors import ConfigError
+
 Tokens: TypeAlias = tuple[int, ...]
 # Takes translations so far, all of one length; returns log-probabilities of the next symbol, [rows, symbols].
 Scorer: TypeAlias = Callable[[Sequence[Tokens]], NDArray[np.float32]]
@@ -20,12 +22,20 @@ class Constraint:
 
     Parameters
     ----------
-    tokens : their symbols.
+    tokens : their symbols, one or more.
     tokens_at_start : their symbols where they begin the translation; None where they are the same.
+
+    Raises
+    ------
+    ConfigError : there are no symbols.
     """
 
     tokens: Tokens
     tokens_at_start: Tokens | None = None
+
+    def __post_init__(self) -> None:
+        if not self.tokens or self.tokens_at_start == ():
+            raise ConfigError("a constraint has one symbol or more")
 
 
 @dataclass(frozen=True)
@@ -157,7 +167,8 @@ def _follow(
 ) -> list[_Hypothesis]:
     """List what may become of one translation in one step."""
     if hypothesis.rest:
-        return [_within(hypothesis, row, hypothesis.rest, hypothesis.met)]
+        can_go_on = np.isfinite(row[hypothesis.rest[0]])
+        return [_within(hypothesis, row, hypothesis.rest, hypothesis.met)] if can_go_on else []
     lacking = [index for index in range(len(constraints)) if index not in hypothesis.met]
     following = []
     for index in lacking[:1] if in_order else lacking:

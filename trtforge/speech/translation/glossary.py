@@ -127,6 +127,8 @@ class Glossary:
     def find(self, sentence: str) -> tuple[Match, ...]:
         """Find terms at word boundaries, from the left; where several begin, the longest is taken.
 
+        Of two that are as long, one that asks for its letter case goes before one that does not.
+
         Returns
         -------
         Matches in order, none overlapping another.
@@ -147,7 +149,8 @@ class Glossary:
 
     @cached_property
     def _patterns(self) -> tuple[tuple[Term, re.Pattern[str]], ...]:
-        return tuple((term, word_pattern(term.source, match_case=term.asks_case)) for term in self.terms)
+        ordered = sorted(self.terms, key=lambda term: not term.asks_case)
+        return tuple((term, word_pattern(term.source, match_case=term.asks_case)) for term in ordered)
 
 
 def word_pattern(text: str, *, match_case: bool) -> re.Pattern[str]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trtforge._files import read_json
 from trtforge._optional import require
 from trtforge.errors import ConfigError, ModelError
 from trtforge.speech.generation import Suppress
-from trtforge.speech.generation.checkpoints import read_config_and_tokenizer
+from trtforge.speech.generation.checkpoints import (
+    read_config_and_tokenizer,
+    read_generation,
+    stop_symbols,
+)
 from trtforge.speech.translation.constrained import Constraint, Tokens
 from trtforge.speech.translation.terms import raise_first
 
@@ -67,29 +69,28 @@ class TextSide:
         ConfigError : a language is missing or unknown.
         ModelError : there is no such checkpoint, or it is of another kind.
         """
-        transformers = require("transformers", "read translation checkpoints")
         require("sentencepiece", "read and write the symbols of a translation checkpoint")
         config, tokenizer = read_config_and_tokenizer(checkpoint)
         if config.model_type not in ("marian", "m2m_100"):
             raise ModelError(
                 f"{checkpoint} is of kind {config.model_type!r}; translation takes Marian, M2M100 and NLLB",
             )
-        told = _told(transformers, checkpoint, config)
+        told = _told(checkpoint, config)
         start, end = told["decoder_start_token_id"], told["eos_token_id"]
         prompt, prefix = _languages(tokenizer, config.model_type, source_language, target_language)
         if config.model_type == "marian" and told["forced_bos_token_id"] is not None:
-            prompt = (int(told["forced_bos_token_id"]),)
+            prompt = (told["forced_bos_token_id"],)
         num_symbols = int(getattr(config, "decoder_vocab_size", None) or config.vocab_size)
-        wrong = [symbol for symbol in (start, *prompt) if not 0 <= symbol < num_symbols]
+        wrong = [one for one in (start, *prompt) if type(one) is not int or not 0 <= one < num_symbols]
         if wrong:
             raise ModelError(f"{checkpoint} begins with symbol {wrong[0]}, it has {num_symbols}")
         return cls(
             tokenizer,
             source_language or getattr(tokenizer, "source_lang", None),
             target_language or getattr(tokenizer, "target_lang", None),
-            (int(start), *prompt),
+            (start, *prompt),
             prefix,
-            frozenset(end if isinstance(end, list) else [int(end)]),
+            stop_symbols(end, checkpoint),
             _rules(told, checkpoint),
             num_symbols,
             tuple(getattr(config, _PLACEHOLDERS_KEY, None) or ()),
@@ -105,9 +106,14 @@ class TextSide:
         text: str = self.tokenizer.decode(list(tokens), skip_special_tokens=True)
         return text.strip()
 
-    def constraint(self, rendering: str) -> Constraint:
-        """Return the symbols of words that a translation must hold; raised where they may begin it."""
+    def constraint(self, rendering: str) -> Constraint | None:
+        """Return the symbols of words that a translation must hold; raised where they may begin it.
+
+        None where the vocabulary cannot write them.
+        """
         plain = self._target_symbols(rendering)
+        if plain is None:
+            return None
         raised = raise_first(rendering)
         if rendering != rendering.lower() or raised == rendering:
             return Constraint(plain)
@@ -125,10 +131,11 @@ class TextSide:
             ]
         )
 
-    def _target_symbols(self, text: str) -> Tokens:
+    def _target_symbols(self, text: str) -> Tokens | None:
         symbols = self.tokenizer(text_target=text, add_special_tokens=False)["input_ids"]
         special = set(self.tokenizer.all_special_ids)
-        return tuple(symbol for symbol in symbols if symbol not in special)
+        found = tuple(symbol for symbol in symbols if symbol not in special)
+        return None if not found or self.tokenizer.unk_token_id in symbols else found
 
 
 def rules_of(checkpoint: str) -> Suppress:
@@ -156,25 +163,16 @@ def told_of_generation(checkpoint: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"{checkpoint} cannot be read as a checkpoint of transformers: {reason}") from error
-    return _told(transformers, checkpoint, config)
+    return _told(checkpoint, config)
 
 
-def _told(transformers: Any, checkpoint: str, config: Any) -> dict[str, Any]:
+def _told(checkpoint: str, config: Any) -> dict[str, Any]:
     """Join what the checkpoint says of generation with its older place, the configuration."""
     names = (
         "decoder_start_token_id", "eos_token_id", "pad_token_id",
         "bad_words_ids", "suppress_tokens", "begin_suppress_tokens", "forced_bos_token_id",
     )  # fmt: skip
-    path = Path(checkpoint) / "generation_config.json"
-    if path.is_file():
-        generation = read_json(path, what="generation_config.json", error=ModelError)
-        if not isinstance(generation, dict):
-            raise ModelError(f"{path} is no generation_config.json: it holds no object")
-    else:
-        try:
-            generation = transformers.GenerationConfig.from_pretrained(checkpoint).to_dict()
-        except OSError:
-            generation = {}
+    generation = read_generation(checkpoint)
     told = {}
     for name in names:
         value = generation.get(name)

@@ -176,9 +176,13 @@ class Translator(Closing):
         if len(source) > self.sequences.max_source:
             return None
         required = _required(matches)
+        constraints = [self.text.constraint(rendering) for rendering in required]
+        wanted = [constraint for constraint in constraints if constraint is not None]
+        if len(wanted) < len(required):
+            return None
         found = self.sequences.translate_with(
             source,
-            [self.text.constraint(rendering) for rendering in required],
+            wanted,
             max_new_tokens=self._limit(len(source), max_new_tokens),
             continues_word=self.text.continues_word,
             in_order=glossary.keep_order,

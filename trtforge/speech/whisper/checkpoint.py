@@ -62,7 +62,9 @@ class WhisperDescription:
             wrong = [name for name, size in values.items() if type(size) is not int or size < 1]
             if wrong:
                 raise ModelError(f"{path} is no Whisper description: {', '.join(wrong)} must be 1 or more")
-            return cls(vocabulary, **values)
+            found = cls(vocabulary, **values)
+            vocabulary.check(found.num_symbols)
+            return found
         except (TypeError, KeyError) as error:
             raise ModelError(f"{path} is no Whisper description: {error}") from error
 
@@ -95,11 +97,14 @@ def export_whisper(
     settings = model.generation_config
     num_symbols = int(model.proj_out.weight.shape[0])
     vocabulary = WhisperVocabulary.of_checkpoint(tokenizer, settings, num_symbols)
+    heads = _alignment_heads(model.config, settings)
+    median_width = model.config.median_filter_width
+    if type(median_width) is not int or median_width < 1 or median_width % 2 == 0:
+        raise ModelError(f"the checkpoint's median_filter_width must be odd, got {median_width!r}")
     networks = export_networks(model, num_masks=NUM_MASKS, ranged=True, kv_dtype=kv_dtype)
-    heads = getattr(settings, "alignment_heads", None) or _later_heads(model.config)
     save_model(networks.encoder, folder / "encoder.onnx")
     save_model(networks.decoder, folder / "decoder.onnx")
-    aligner = export_aligner(model, [(int(a), int(b)) for a, b in heads], kv_dtype=kv_dtype)
+    aligner = export_aligner(model, heads, kv_dtype=kv_dtype)
     save_model(aligner, folder / "aligner.onnx")
     description = WhisperDescription(
         vocabulary,
@@ -107,7 +112,7 @@ def export_whisper(
         int(model.config.num_mel_bins),
         2 * int(model.config.max_source_positions),
         networks.num_positions,
-        int(model.config.median_filter_width),
+        median_width,
     )
     description.save(folder)
     return description
@@ -120,7 +125,21 @@ def _loaded(checkpoint: str | os.PathLike[str]) -> tuple[Any, Any]:
     return model, read_config_and_tokenizer(name)[1]
 
 
-def _later_heads(config: Any) -> list[tuple[int, int]]:
-    """Return all heads of the later half of the layers, where a checkpoint does not say which align."""
+def _alignment_heads(config: Any, settings: Any) -> list[tuple[int, int]]:
+    """Return the heads that align; all of the later half of the layers, where a checkpoint does not say."""
     layers, heads = int(config.decoder_layers), int(config.decoder_attention_heads)
-    return [(layer, head) for layer in range(layers // 2, layers) for head in range(heads)]
+    known = {(layer, head) for layer in range(layers) for head in range(heads)}
+    told = getattr(settings, "alignment_heads", None)
+    if not told:
+        return sorted(pair for pair in known if pair[0] >= layers // 2)
+    try:
+        found = [(layer, head) for layer, head in told]
+    except (TypeError, ValueError):
+        found = []
+    if not found or not known.issuperset(found):
+        raise ModelError(
+            f"the checkpoint's alignment_heads must be pairs of a layer below {layers} and a head below "
+            f"{heads}, got {str(told)[:80]}",
+            hint="take generation_config.json from the checkpoint that this one was made of",
+        )
+    return found

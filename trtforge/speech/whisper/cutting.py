@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,9 @@ class CutSettings:
     pause_seconds: float = 3.0
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not isfinite(value):
+                raise ConfigError(f"{name} must be finite, got {value}", settings=(name,))
         if not 0.1 <= self.search_seconds <= self.window_seconds:
             raise ConfigError(
                 f"search_seconds must lie in 0.1 to window_seconds, got {self.search_seconds} of "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from math import isfinite, isnan
 
 from trtforge.errors import ConfigError
 from trtforge.speech.generation import Generated
@@ -23,7 +24,7 @@ class Fallback:
 
     Raises
     ------
-    ConfigError : there are no temperatures, or one is negative.
+    ConfigError : there are no temperatures, one is negative or not finite, or a limit is NaN.
 
     References
     ----------
@@ -36,11 +37,14 @@ class Fallback:
     max_no_speech: float = 0.6
 
     def __post_init__(self) -> None:
-        if not self.temperatures or min(self.temperatures) < 0:
+        if not self.temperatures or not all(isfinite(one) and one >= 0 for one in self.temperatures):
             raise ConfigError(
-                f"temperatures must be one or more, none negative, got {self.temperatures}",
+                f"temperatures must be one or more, finite, none negative, got {self.temperatures}",
                 settings=("temperatures",),
             )
+        for name in ("max_compression_ratio", "min_log_probability", "max_no_speech"):
+            if isnan(getattr(self, name)):
+                raise ConfigError(f"{name} must be a number, got NaN", settings=(name,))
 
     def is_silence(self, found: Generated, no_speech_probability: float) -> bool:
         """Say whether what was found is to be taken for silence."""

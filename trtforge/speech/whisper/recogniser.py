@@ -313,7 +313,7 @@ class Whisper(Closing):
         task: Task = found.request.key
         if fallback.is_silence(found, task.no_speech_probability):
             return None
-        text = self.description.vocabulary.text(found.tokens)
+        text = self.description.vocabulary.text(found.tokens).strip()
         if fallback.is_good(found, text) or task.attempt + 1 == len(fallback.temperatures):
             return None
         task.attempt += 1

@@ -49,6 +49,16 @@ class WhisperVocabulary:
         """Whether languages and tasks can be chosen."""
         return bool(self.languages)
 
+    def check(self, num_symbols: int) -> None:
+        """Raise `ModelError` unless every symbol is one of a network's ``num_symbols``."""
+        symbols = {name: getattr(self, name) for name in ("start", "stop", "no_speech", "no_timestamps")}
+        for name, symbol in (symbols | dict(self.languages) | dict(self.tasks)).items():
+            if type(symbol) is not int or not 0 <= symbol < num_symbols:
+                raise ModelError(
+                    f"the checkpoint's symbol of {name!r} must lie in 0 to {num_symbols - 1}, got {symbol!r}",
+                    hint="are tokenizer, generation_config.json and weights those of the same checkpoint?",
+                )
+
     def prompt(self, language: str | None, task: str, *, timestamps: bool) -> tuple[int, ...]:
         """Return what the decoder begins with.
 
@@ -65,6 +75,10 @@ class WhisperVocabulary:
                 raise ConfigError(
                     f"the checkpoint has no language {language!r}; it has {known}",
                     settings=("language",),
+                )
+            if task not in self.tasks:
+                raise ConfigError(
+                    f"the checkpoint has no task {task!r}; it has {', '.join(self.tasks)}", settings=("task",)
                 )
             middle = self.languages[language], self.tasks[task]
         elif language not in (None, "en") or task != "transcribe":
@@ -159,7 +173,8 @@ class WhisperVocabulary:
 
         Raises
         ------
-        ModelError : the tokenizer is not Whisper's, or the settings do not say the languages.
+        ModelError : the tokenizer is not Whisper's, or the settings do not say the languages, or are not
+            written as Whisper's are.
         """
         symbols = tokenizer.get_vocab()
         stop, start, no_timestamps = (_symbol(symbols, name) for name in _NEEDED)
@@ -171,8 +186,10 @@ class WhisperVocabulary:
             raise _foreign("symbols that are no bytes") from None
         if no_timestamps >= num_symbols:
             raise _foreign(f"more symbols than the network, which has {num_symbols}")
-        languages = dict(getattr(settings, "lang_to_id", None) or {})
-        tasks = dict(getattr(settings, "task_to_id", None) or {})
+        languages, tasks = (_mapping(settings, name) for name in ("lang_to_id", "task_to_id"))
+        latest = getattr(settings, "max_initial_timestamp_index", None)
+        if latest is not None and (type(latest) is not int or latest < 0):
+            raise _malformed("max_initial_timestamp_index", latest)
         if bool(languages) != bool(tasks) or (
             not languages and getattr(settings, "is_multilingual", None) is not False
         ):
@@ -181,18 +198,20 @@ class WhisperVocabulary:
                 "task_to_id, or is_multilingual where it knows English alone",
                 hint="take generation_config.json from the checkpoint that this one was made of",
             )
-        return cls(
+        found = cls(
             pieces=pieces,
             start=start,
             stop=stop,
             no_speech=_symbol(symbols, "nospeech", "nocaptions"),
             no_timestamps=no_timestamps,
-            languages={name.strip("<|>"): int(token) for name, token in languages.items()},
-            tasks={name: int(token) for name, token in tasks.items()},
-            suppressed=_inside(settings.suppress_tokens, num_symbols),
-            suppressed_first=_inside(settings.begin_suppress_tokens, num_symbols),
-            max_initial_time=getattr(settings, "max_initial_timestamp_index", None),
+            languages={name.strip("<|>"): token for name, token in languages.items()},
+            tasks=tasks,
+            suppressed=_inside(settings, "suppress_tokens", num_symbols),
+            suppressed_first=_inside(settings, "begin_suppress_tokens", num_symbols),
+            max_initial_time=latest,
         )
+        found.check(num_symbols)
+        return found
 
 
 def _symbol(symbols: Mapping[str, int], *names: str) -> int:
@@ -211,8 +230,26 @@ def _foreign(what: str) -> ModelError:
     )
 
 
-def _inside(tokens: Sequence[int] | None, num_symbols: int) -> tuple[int, ...]:
-    return tuple(int(token) for token in tokens or () if 0 <= token < num_symbols)
+def _malformed(name: str, value: Any) -> ModelError:
+    return ModelError(
+        f"the checkpoint's generation_config.json has {name}: {str(value)[:80]!r}, which is not how "
+        "Whisper's are written",
+        hint="take generation_config.json from the checkpoint that this one was made of",
+    )
+
+
+def _mapping(settings: Any, name: str) -> dict[str, Any]:
+    value = getattr(settings, name, None) or {}
+    if not isinstance(value, dict):
+        raise _malformed(name, value)
+    return dict(value)
+
+
+def _inside(settings: Any, name: str, num_symbols: int) -> tuple[int, ...]:
+    value = getattr(settings, name, None) or ()
+    if not isinstance(value, list | tuple) or any(type(token) is not int for token in value):
+        raise _malformed(name, value)
+    return tuple(token for token in value if 0 <= token < num_symbols)
 
 
 def _letters_of_bytes() -> dict[int, str]:
