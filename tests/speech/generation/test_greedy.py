@@ -1,5 +1,6 @@
 """Greedy generation is that of transformers, token for token."""
 
+import copy
 import dataclasses
 import functools
 
@@ -13,7 +14,7 @@ pytest.importorskip("onnxruntime")
 from transformers.generation import GenerationMixin  # noqa: E402
 
 from tests.speech.generation import checkpoints  # noqa: E402
-from trtforge.errors import ExecutionError, InputError  # noqa: E402
+from trtforge.errors import ConfigError, ExecutionError, InputError, ModelError  # noqa: E402
 from trtforge.runtime import OnnxRunner  # noqa: E402
 from trtforge.speech.generation import Request, RowDecoder, Sample, Seat, Suppress, export_networks, generate  # noqa: E402
 
@@ -206,3 +207,11 @@ def test_a_symbol_that_the_network_lacks_is_refused(symbol):
     _, _, rows, memory = small_m2m100(0)
     with pytest.raises(InputError, match="symbols lie in 0 to 109, got"):
         list(generate(rows, [Seat(Request((symbol,), 4, frozenset()), memory, 0, 4)]))
+
+
+def test_types_that_are_not_taken_are_named():
+    with pytest.raises(ConfigError, match="kv_dtype must be float32 or float16, got 'int8'"):
+        export_networks(checkpoints.marian(0), kv_dtype="int8")
+    halves = copy.deepcopy(checkpoints.marian(0)).half()
+    with pytest.raises(ModelError, match="in FP32 was expected, got one with weights of float16"):
+        export_networks(halves)

@@ -73,3 +73,10 @@ def test_of_two_terms_as_long_the_one_in_its_own_case_is_taken():
         "memoria",
         "carnero",
     ]
+
+
+def test_terms_are_found_where_words_have_no_spaces():
+    glossary = Glossary.of({"引擎": "engine", "TensorRT": None, "エンジン": "engine"})
+    assert found(glossary, "我们用TensorRT构建引擎。エンジンです TensorRT8") == [
+        ("TensorRT", "TensorRT"), ("引擎", "engine"), ("エンジン", "engine"),
+    ]  # fmt: skip

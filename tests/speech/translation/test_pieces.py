@@ -39,3 +39,15 @@ def test_long_sentences_are_cut_at_marks_and_never_in_a_term():
 def test_a_word_that_does_not_fit_is_refused():
     with pytest.raises(InputError, match="a word is longer than the network takes: 'aaaaa"):
         parts_of("a" * 30, (), up_to_20)
+
+
+def test_text_without_spaces_is_parted_and_cut_too():
+    question, comma = "\uff1f", "\uff0c"
+    parts = ["我们构建引擎。", f"“对吗{question}{question}”", "是 的。"]
+    assert parts_of("".join(parts), (), always) == parts
+    halves = [f"一二三四五六七八九十{comma}", "一二三四五六七八九十。"]
+    assert parts_of("".join(halves), (), up_to_20) == halves
+    sentence = "一二三四五六七八九张量核心六七八九十一二"
+    assert parts_of(sentence, (), lambda text: len(text) <= 10) == [sentence[:10], sentence[10:]]
+    matches = Glossary.of(["张量核心"]).find(sentence)
+    assert parts_of(sentence, matches, lambda text: len(text) <= 12) == [sentence[:9], sentence[9:]]

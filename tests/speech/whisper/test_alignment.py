@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trtforge.errors import InputError
+from trtforge.errors import ExecutionError, InputError
 from trtforge.speech.whisper import token_starts
 
 pytest.importorskip("numba")
@@ -24,6 +24,11 @@ def test_empty_attention_is_refused(shape):
         token_starts(np.zeros(shape, np.float32))
     with pytest.raises(InputError, match="median_width must be odd, got 4"):
         token_starts(np.ones((1, 1, 5), np.float32), median_width=4)
+
+
+def test_attention_that_is_no_number_gives_no_times():
+    with pytest.raises(ExecutionError, match="the attention of the alignment heads has NaN"):
+        token_starts(np.full((1, 3, 5), np.nan, np.float32))
 
 
 @pytest.mark.parametrize("seed", range(5))

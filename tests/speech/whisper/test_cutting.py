@@ -60,6 +60,14 @@ def test_blocks_do_not_matter():
     assert spans(*parts, block=1_000) == spans(*parts, block=900_000)
 
 
+@pytest.mark.parametrize("block", [777, 20_011, 300_007])
+def test_blocks_that_end_within_a_step_do_not_matter_in_silence(block):
+    audio = np.concatenate([silence(50.01), noise(45.3), silence(9.99), noise(2)])
+    blocks = (audio[begin : begin + block] for begin in range(0, len(audio), block))
+    found = [(window.begin, len(window.audio)) for window in cut(blocks, CutSettings())]
+    assert found == [(window.begin, len(window.audio)) for window in cut([audio], CutSettings())]
+
+
 def test_memory_does_not_grow_with_the_recording():
     piece = noise(10)
 

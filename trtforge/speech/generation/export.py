@@ -5,11 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from trtforge._optional import require
 from trtforge.engine.exporting import export_module
-from trtforge.errors import ConfigError
+from trtforge.errors import ConfigError, ModelError
 from trtforge.profiles import OptimizationProfile, ShapeRange
 from trtforge.speech.generation.layouts import CheckpointLayout, layout_of
 
@@ -53,14 +53,16 @@ def export_networks(
     Raises
     ------
     MissingExtraError : PyTorch is not installed.
-    ConfigError : ``num_masks`` is below 1.
-    ModelError : the checkpoint is of another architecture, or PyTorch cannot trace it.
+    ConfigError : ``num_masks`` is below 1, or there is no such ``kv_dtype``.
+    ModelError : the checkpoint is of another architecture, its weights are not FP32, or PyTorch cannot trace
+        it.
     """
     if num_masks < 1:
         raise ConfigError(f"num_masks must be 1 or more, got {num_masks}", settings=("num_masks",))
     torch = require("torch", "export a checkpoint")
+    numbers = torch_dtype(kv_dtype)
     layout = layout_of(model)
-    numbers = getattr(torch, kv_dtype)
+    check_weights(model)
     encoder = _export_encoder(torch, model, layout, numbers)
     decoder = _export_decoder(torch, model, layout, numbers, num_masks, ranged)
     return Networks(encoder, decoder, layout.decoder.num_positions)
@@ -80,11 +82,14 @@ def export_aligner(
     Raises
     ------
     MissingExtraError : PyTorch is not installed.
-    ConfigError : no head is given, or the decoder has no such head.
-    ModelError : the checkpoint is of another architecture, or PyTorch cannot trace it.
+    ConfigError : no head is given, the decoder has no such head, or there is no such ``kv_dtype``.
+    ModelError : the checkpoint is of another architecture, its weights are not FP32, or PyTorch cannot trace
+        it.
     """
     torch = require("torch", "export a checkpoint")
+    numbers = torch_dtype(kv_dtype)
     layout = layout_of(model)
+    check_weights(model)
     num_layers = len(layout.decoder.stack.layers)
     wrong = [pair for pair in heads if not (0 <= pair[0] < num_layers and 0 <= pair[1] < layout.num_heads)]
     if not heads or wrong:
@@ -96,13 +101,34 @@ def export_aligner(
     from trtforge.speech.generation import modules
 
     examples = {
-        "states": torch.zeros(
-            2, layout.encoder.num_positions, int(model.config.d_model), dtype=getattr(torch, kv_dtype)
-        ),
+        "states": torch.zeros(2, layout.encoder.num_positions, int(model.config.d_model), dtype=numbers),
         "tokens": torch.ones(2, 3, dtype=torch.int32),
     }
-    module = modules.Aligner(layout, getattr(torch, kv_dtype), heads)
+    module = modules.Aligner(layout, numbers, heads)
     return export_traced(module, examples, {"states": (0,), "tokens": (0, 1)}, ["attention"])
+
+
+def torch_dtype(kv_dtype: str) -> Any:
+    """Return PyTorch's type for keys and values.
+
+    Raises
+    ------
+    ConfigError : they cannot be held in such a type.
+    """
+    if kv_dtype not in get_args(KvDtype):
+        known = " or ".join(get_args(KvDtype))
+        raise ConfigError(f"kv_dtype must be {known}, got {kv_dtype!r}", settings=("kv_dtype",))
+    return getattr(require("torch", "export a checkpoint"), kv_dtype)
+
+
+def check_weights(model: Any) -> None:
+    """Raise `ModelError` unless a checkpoint's weights are FP32."""
+    dtypes = {str(one.dtype).removeprefix("torch.") for one in model.parameters() if one.is_floating_point()}
+    if dtypes - {"float32"}:
+        raise ModelError(
+            f"a checkpoint in FP32 was expected, got one with weights of {', '.join(sorted(dtypes))}",
+            hint="load it with dtype=torch.float32, or call its float()",
+        )
 
 
 def _export_encoder(torch: Any, model: Any, layout: CheckpointLayout, numbers: Any) -> onnx.ModelProto:

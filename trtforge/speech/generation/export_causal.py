@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from trtforge._optional import require
 from trtforge.errors import ConfigError, ModelError
 from trtforge.speech.generation.causal_windows import row_limits, telling_length
-from trtforge.speech.generation.export import KvDtype, export_traced
+from trtforge.speech.generation.export import KvDtype, check_weights, export_traced, torch_dtype
 
 if TYPE_CHECKING:
     import onnx
@@ -53,7 +53,7 @@ def export_causal(
     Raises
     ------
     MissingExtraError : PyTorch or `transformers` is not installed.
-    ConfigError : ``num_masks`` or ``max_positions`` is below 1.
+    ConfigError : ``num_masks`` or ``max_positions`` is below 1, or there is no such ``kv_dtype``.
     ModelError : the weights are not FP32, the checkpoint is of an architecture whose attention cannot be
         given a cache, it chooses among experts by what it reads, or PyTorch cannot trace it.
     """
@@ -61,6 +61,7 @@ def export_causal(
         if size < 1:
             raise ConfigError(f"{name} must be 1 or more, got {size}", settings=(name,))
     torch = require("torch", "export a checkpoint")
+    numbers = torch_dtype(kv_dtype)
     require("transformers", "export a checkpoint")
     kind = getattr(model.config, "model_type", type(model).__name__)
     if getattr(model.config, "is_encoder_decoder", False) or not hasattr(model, "get_output_embeddings"):
@@ -68,12 +69,7 @@ def export_causal(
             f"a causal language model was expected, got a checkpoint of kind {kind!r}",
             hint="export_networks takes encoder-decoder checkpoints",
         )
-    dtypes = {str(one.dtype).removeprefix("torch.") for one in model.parameters() if one.is_floating_point()}
-    if dtypes - {"float32"}:
-        raise ModelError(
-            f"a checkpoint in FP32 was expected, got one with weights of {', '.join(sorted(dtypes))}",
-            hint="load it with dtype=torch.float32, or call its float()",
-        )
+    check_weights(model)
     experts = max((int(getattr(part, "num_experts", 0) or 0) for part in model.modules()), default=0)
     if experts > 1 and getattr(model.config, "_experts_implementation", None) != "batched_mm":
         raise ModelError(
@@ -84,7 +80,7 @@ def export_causal(
         )
     positions = min([max_positions, *row_limits(model.config)])
     try:
-        module, heads, width = _with_cache(torch, model, getattr(torch, kv_dtype), positions, num_masks)
+        module, heads, width = _with_cache(torch, model, numbers, positions, num_masks)
     except (TypeError, AttributeError, LookupError, RuntimeError, ValueError, AssertionError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(
@@ -102,7 +98,7 @@ def export_causal(
     for layer in range(module.num_layers):
         for part in ("key", "value"):
             name = f"self_{part}_{layer}"
-            examples[name] = torch.zeros(batch, heads, cached, width, dtype=getattr(torch, kv_dtype))
+            examples[name] = torch.zeros(batch, heads, cached, width, dtype=numbers)
             dynamic[name] = (0, 2)
     try:
         return CausalNetwork(export_traced(module, examples, dynamic, _OUTPUTS), positions)

@@ -11,6 +11,10 @@ from pathlib import Path
 
 from trtforge.errors import ConfigError
 
+# Letters of scripts without spaces between words: kana and ideographs; Thai and Lao, Burmese, Khmer.
+IDEOGRAPHS = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_UNSPACED = f"{IDEOGRAPHS}\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+
 
 @dataclass(frozen=True)
 class Term:
@@ -154,6 +158,11 @@ class Glossary:
 
 
 def word_pattern(text: str, *, match_case: bool) -> re.Pattern[str]:
-    """Compile a pattern of ``text`` at word boundaries; white space matches any white space."""
+    """Compile a pattern of ``text`` at word boundaries; white space matches any white space.
+
+    In scripts without spaces between words there is a boundary beside every letter.
+    """
     words = r"\s+".join(re.escape(word) for word in text.split())
-    return re.compile(rf"(?<!\w){words}(?!\w)", 0 if match_case else re.IGNORECASE)
+    return re.compile(
+        rf"(?<![^\W{_UNSPACED}]){words}(?![^\W{_UNSPACED}])", 0 if match_case else re.IGNORECASE
+    )

@@ -6,17 +6,21 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from trtforge.errors import InputError
-from trtforge.speech.translation.glossary import Match
+from trtforge.speech.translation.glossary import IDEOGRAPHS, Match
 
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"')»”]?(\s+)(?=[¿¡\"'(«“]?[^\W_a-z])")
+# The full-width stop, exclamation and question mark, comma, semicolon and colon among others.
+_WIDE_END = re.compile(r"(?<=[\u3002\uff01\uff1f])[”」』\uff09]*(\s*)(?![\u3002\uff01\uff1f])")
 _ABBREVIATION = re.compile(r"(?:^|\W)(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|No|vs|etc|Fig|e\.g|i\.e)\.$")
-_MARK, _SPACE = re.compile(r"(?<=[;:,.!?…])(\s+)"), re.compile(r"(\s+)")
+_MARK, _SPACE = re.compile(r"((?<=[;:,.!?…])\s+|(?<=[\u3001\uff0c\uff1b\uff1a])\s*)"), re.compile(r"(\s+)")
+_BETWEEN_IDEOGRAPHS = re.compile(rf"(?<=[{IDEOGRAPHS}])()(?=[{IDEOGRAPHS}])")
 
 
 def parts_of(text: str, matches: Sequence[Match], fits: Callable[[str], bool]) -> list[str]:
     """Part text into sentences, and those that do not fit in halves until they do.
 
-    A sentence is halved after a mark where there is one, else between words. No term is cut.
+    A sentence is halved after a mark where there is one, else between words, else between ideographs. No term
+    is cut.
 
     Parameters
     ----------
@@ -29,6 +33,7 @@ def parts_of(text: str, matches: Sequence[Match], fits: Callable[[str], bool]) -
     InputError : a single word does not fit.
     """
     ends = [gap for gap in _gaps(_SENTENCE_END, text, matches) if not _ABBREVIATION.search(text[: gap[0]])]
+    ends = sorted({*ends, *_gaps(_WIDE_END, text, matches)})
     begins = [0, *(stop for _, stop in ends)]
     stops = [*(start for start, _ in ends), len(text)]
     parts: list[str] = []
@@ -41,7 +46,7 @@ def _halved(sentence: str, matches: Sequence[Match], fits: Callable[[str], bool]
     if fits(sentence):
         return [sentence]
     middle = len(sentence) / 2
-    for pattern in (_MARK, _SPACE):
+    for pattern in (_MARK, _SPACE, _BETWEEN_IDEOGRAPHS):
         gaps = list(_gaps(pattern, sentence, matches))
         if gaps:
             start, stop = min(gaps, key=lambda gap: abs(gap[0] - middle))
@@ -54,7 +59,7 @@ def _halved(sentence: str, matches: Sequence[Match], fits: Callable[[str], bool]
 
 
 def _gaps(pattern: re.Pattern[str], text: str, matches: Sequence[Match]) -> Iterator[tuple[int, int]]:
-    """Find where text may be cut: white space with words on both sides, in no term."""
+    """Find where text may be cut: at a pattern's group with words on both sides, in no term."""
     for hit in pattern.finditer(text):
         start, stop = hit.span(1)
         is_inside = any(match.begin < stop and start < match.end for match in matches)

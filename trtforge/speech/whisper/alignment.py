@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trtforge._optional import require
-from trtforge.errors import InputError
+from trtforge.errors import ExecutionError, InputError
 
 # One step of the encoder's output, in seconds.
 STEP_SECONDS = 0.02
@@ -36,6 +36,7 @@ def token_starts(attention: NDArray[np.floating[Any]], *, median_width: int = 7)
     Raises
     ------
     InputError : an axis is empty, or the width is even.
+    ExecutionError : the attention has NaN.
     MissingExtraError : numba is not installed.
 
     References
@@ -48,6 +49,8 @@ def token_starts(attention: NDArray[np.floating[Any]], *, median_width: int = 7)
         raise InputError(f"attention must be [heads, symbols, steps], none empty, got {attention.shape}")
     if median_width < 1 or median_width % 2 == 0:
         raise InputError(f"median_width must be odd, got {median_width}")
+    if np.isnan(attention).any():
+        raise ExecutionError("the attention of the alignment heads has NaN; its words have no times")
     median, path = _kernels()
     weights = np.ascontiguousarray(attention, np.float32)
     spread = weights.std(axis=1, keepdims=True)

@@ -119,7 +119,7 @@ def _next_window(
     sounds = np.flatnonzero(levels >= settings.silence_db)
     padding = int(settings.padding_seconds * SAMPLING_RATE) // STEP
     if not sounds.size:
-        return 0, 0, len(audio) - (0 if is_over else padding * STEP)
+        return 0, 0, len(audio) if is_over else (len(audio) // STEP - padding) * STEP
     first = max(0, int(sounds[0]) - padding)
     if first and not is_over:
         return 0, 0, first * STEP  # what follows is read before it is said where the window ends
