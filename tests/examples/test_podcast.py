@@ -143,7 +143,7 @@ def test_a_damaged_result_is_made_again(result: Result, tmp_path: Path) -> None:
     ("name", "old", "new", "problem"),
     [
         ("feed.xml", b'length="', b'length="9', "length is 9"),
-        ("feed.xml", b"<title>", b"<title", "XMLSyntaxError"),
+        ("feed.xml", b"<title>", b"<title", "the feed feed.xml cannot be read"),
         ("transcript.en.vtt", b"WEBVTT", b"WEBVT", "MalformedFileError"),
         ("transcript.en.vtt", b"00:00:05.712 -->", b"00:00:05.500 -->", "overlaps the one before"),
         ("transcript.en.srt", b"-->", b"->", "SRTParseError"),
