@@ -52,6 +52,22 @@ def test_a_term_is_written_as_it_is_written_and_lasts_as_long_as_its_words() -> 
     assert (found.start, found.end) == (0.0, 4.0)
 
 
+def test_a_term_keeps_its_case_and_the_marks_around_it() -> None:
+    terms = {"iOS": ("i o s",), "tensor core": (), "INT8": ("int eight",), ".NET": ()}
+
+    def written(text: str, *, punctuated: bool) -> list[str]:
+        passage = Passage(0.0, 9.0, words(text))
+        found = segment(transcript(passage, punctuated=punctuated), terms=terms, max_seconds=14)
+        return [one.text for one in found]
+
+    assert written("i o s is new", punctuated=False) == ["iOS is new."]
+    assert written("tensor core is new", punctuated=False) == ["Tensor core is new."]
+    assert written('Tensor Core and "Tensor Core" (INT eight), .net; int eight.', punctuated=True) == [
+        'Tensor core and "tensor core" (INT8), .NET; INT8.'
+    ]
+    assert written('"...', punctuated=True) == ['"...']
+
+
 def test_a_long_sentence_is_parted_at_its_longest_pause() -> None:
     spoken = (*words("one two three four"), *words("five six seven eight", start=3.0))
     found = segment(transcript(Passage(0.0, 5.0, spoken)), terms={}, max_seconds=4)
