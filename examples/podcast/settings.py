@@ -49,12 +49,12 @@ class Limits:
             raise ConfigError(
                 f"lines must have 16 to 65 characters, got {self.narrow_line_chars} and {self.line_chars}"
             )
-        if self.max_lines < 1 or self.gap_seconds < 0 or not 0 < self.min_seconds < self.max_seconds:
+        if self.max_lines < 1 or not self.gap_seconds >= 0 or not 0 < self.min_seconds < self.max_seconds:
             raise ConfigError(
                 "subtitles need at least one line, a gap of 0 s or more, and 0 < min_seconds < max_seconds; "
                 f"got {self.max_lines}, {self.gap_seconds}, {self.min_seconds}, {self.max_seconds}"
             )
-        if self.characters_per_second <= 0:
+        if not self.characters_per_second > 0:
             raise ConfigError(f"characters_per_second must be positive, got {self.characters_per_second}")
 
 
@@ -210,7 +210,7 @@ class Settings:
                 "pause_seconds must lie in 0.1 to 5 and max_sentence_seconds in 2 to 30, got "
                 f"{self.pause_seconds} and {self.max_sentence_seconds}"
             )
-        if self.min_chapter_seconds <= 0 or min(self.num_keywords, self.num_sentences) < 1:
+        if not self.min_chapter_seconds > 0 or min(self.num_keywords, self.num_sentences) < 1:
             raise ConfigError(
                 "min_chapter_seconds must be positive, num_keywords and num_sentences 1 or more, got "
                 f"{self.min_chapter_seconds}, {self.num_keywords} and {self.num_sentences}"
@@ -222,6 +222,8 @@ class Settings:
             )
         require_plain("title", self.title)
         require_plain("guid", self.guid)
+        if self.guid != self.guid.strip():
+            raise ConfigError(f"guid begins or ends with a space: {self.guid!r}", settings=("guid",))
         check_terms(self.terms)
         if self.published:
             try:
