@@ -73,6 +73,16 @@ def converted_file(work: Path) -> Path:
     return work / "converted.wav"
 
 
+def is_whole(path: Path) -> bool:
+    """Return whether a sound file is there and does not break off before its end."""
+    try:
+        with soundfile.SoundFile(os.fsencode(path)) as sound:
+            sound.seek(sound.frames - 1)
+            return len(sound.read(1)) == 1
+    except soundfile.LibsndfileError:
+        return False
+
+
 @contextmanager
 def new_sound(
     path: Path, sampling_rate: int, num_channels: int, **kind: Any

@@ -139,6 +139,20 @@ def test_a_damaged_result_is_made_again(result: Result, tmp_path: Path) -> None:
     assert again.episode.keywords == result.episode.keywords
 
 
+@pytest.mark.parametrize("left", [0, 20, 0.5, 0.99])
+def test_audio_that_breaks_off_is_decoded_again(result: Result, tmp_path: Path, left: float) -> None:
+    copy = shutil.copytree(result.folder, tmp_path / "copy")
+    (audio,) = (copy / ".stages").glob("audio-*.flac")
+    whole = audio.read_bytes()
+    audio.write_bytes(whole[: left if isinstance(left, int) else int(left * len(whole))])
+    for path in (copy / ".stages").glob("speech-*.json"):
+        path.unlink()
+    again = run(result.folder.parent / "part.wav", copy, settings=SETTINGS)
+    assert {"decode", "speech"}.isdisjoint(again.kept)
+    assert again.episode.segments == result.episode.segments
+    assert audio.read_bytes() == whole
+
+
 @pytest.mark.parametrize(
     ("name", "old", "new", "problem"),
     [
