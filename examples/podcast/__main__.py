@@ -34,6 +34,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--terms", type=Path, metavar="JSON", help="how terms are written")
     parser.add_argument("--title", default="", help="of the episode; made of its keywords by default")
     parser.add_argument("--published", default="", metavar="TIME", help="such as 2026-01-31T08:00:00+00:00")
+    parser.add_argument(
+        "--guid", default="", help="of an episode whose recording was changed since it was published"
+    )
+    parser.add_argument(
+        "--feed", type=Path, metavar="XML", help="the feed so far, whose other episodes are kept"
+    )
     parser.add_argument("--episode-number", type=int, default=0, metavar="N")
     parser.add_argument("--season", type=int, default=0, metavar="N")
     parser.add_argument(
@@ -97,6 +103,8 @@ def _interpreters(args: argparse.Namespace, stack: ExitStack) -> list[Interprete
     from trtforge.errors import ConfigError
 
     if not args.translate:
+        if args.to or args.glossary:
+            raise ConfigError("--to and --glossary are for --translate, which names the checkpoint")
         return []
     if not args.to:
         raise ConfigError("--translate needs --to, the language that it writes", hint="such as --to es")
@@ -117,6 +125,8 @@ def _run(args: argparse.Namespace, console: Console, stack: ExitStack) -> int:
     settings = Settings(
         title=args.title,
         published=args.published,
+        guid=args.guid,
+        earlier_feed=args.feed,
         episode=args.episode_number,
         season=args.season,
         terms=load_terms(args.terms) if args.terms else {},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,15 +47,22 @@ def write_bundle(
 
     Raises
     ------
-    ConfigError : the cover is missing, or not as Apple wants it.
+    ConfigError : the cover is missing, or not as Apple wants it; or the feed so far has no place for this
+        episode.
     """
     folder.mkdir(parents=True, exist_ok=True)
     before = _files_before(folder)
     slug = episode.summary.slug
     audio = folder / f"{slug}.mp3"
-    encoded = write_mp3(readable_file, audio, on_progress)
-    write_id3(audio, episode.chapters, title=episode.summary.title, author=show.author, show=show.title)
-    image = _copy_cover(show, folder)
+    unfinished = folder / KEPT / "unfinished.mp3"
+    try:
+        encoded = write_mp3(readable_file, unfinished, on_progress)
+        names = {"title": episode.summary.title, "author": show.author, "show": show.title}
+        write_id3(unfinished, episode.chapters, **names)
+        image = _copy_cover(show, folder)
+        unfinished.replace(audio)
+    finally:
+        unfinished.unlink(missing_ok=True)
     files, transcripts = _text_files(episode, subtitles)
     item = Item(
         title=episode.summary.title,
@@ -65,7 +71,7 @@ def write_bundle(
         audio=audio.name,
         num_bytes=audio.stat().st_size,
         duration=episode.source.duration,
-        guid=episode_guid(show.feed_url, episode.source.sha256),
+        guid=settings.guid or episode_guid(show.feed_url, episode.source.sha256),
         published=episode.published,
         transcripts=transcripts,
         chapters_file="chapters.json",
@@ -75,7 +81,7 @@ def write_bundle(
     )
     files["notes.md"] = markdown(episode, show).encode()
     files["description.txt"] = (item.description + "\n").encode()
-    files["feed.xml"] = make_feed(show, item, image=image)
+    files["feed.xml"] = make_feed(show, item, image=image, earlier=settings.earlier_feed)
     names = [name for name, _ in transcripts]
     page = player_page(episode, show, subtitles, audio=audio.name, image=image, transcripts=names)
     files["index.html"] = page.encode()
@@ -189,7 +195,7 @@ def _copy_cover(show: Show, folder: Path) -> str:
             settings=("image",),
         )
     name = "cover.png" if kind == "PNG" else "cover.jpg"
-    shutil.copyfile(path, folder / name)
+    write_bytes(folder / name, path.read_bytes())
     return name
 
 

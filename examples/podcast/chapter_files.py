@@ -12,6 +12,8 @@ from examples.podcast.records import Chapter
 
 PODLOVE = "http://podlove.org/simple-chapters"
 _MIN_LISTED = 3
+# Of an ID3 tag, and of each of its frames.
+_HEADER = 10
 
 
 def chapters_json(chapters: Sequence[Chapter], *, title: str) -> dict[str, Any]:
@@ -56,16 +58,23 @@ def chapter_lines(chapters: Sequence[Chapter]) -> str:
 def write_id3(audio: Path, chapters: Sequence[Chapter], *, title: str, author: str, show: str) -> None:
     """Write title, names and chapters into an MP3 file's ID3 tag, and keep what else stands there.
 
+    Raises
+    ------
+    OSError : the tag cannot be written, or the one that is there not be read.
+
     References
     ----------
-    ID3v2 Chapter Frame Addendum, version 1.0.
+    ID3v2.3.0 informal standard; ID3v2 Chapter Frame Addendum, version 1.0.
     """
+    from mutagen import MutagenError
     from mutagen.id3 import CHAP, CTOC, ID3, TALB, TIT2, TPE1, CTOCFlags, ID3NoHeaderError
 
     try:
         tags = ID3(audio)
     except ID3NoHeaderError:
         tags = ID3()
+    except MutagenError as error:
+        raise OSError(f"the ID3 tag of {audio.name}: {error}") from error
     for key in ("CHAP", "CTOC"):
         tags.delall(key)
     for frame in (TIT2(encoding=3, text=title), TPE1(encoding=3, text=author), TALB(encoding=3, text=show)):
@@ -90,7 +99,36 @@ def write_id3(audio: Path, chapters: Sequence[Chapter], *, title: str, author: s
             sub_frames=[TIT2(encoding=3, text="Chapters")],
         )
     )
-    tags.save(audio, v2_version=3)
+    try:
+        tags.save(audio, v2_version=3)
+    except MutagenError as error:
+        raise OSError(f"the ID3 tag of {audio.name}: {error}") from error
+    _sort_chapters(audio)
+
+
+def _sort_chapters(audio: Path) -> None:
+    """Put a tag's chapters in order of time, in which players show them; mutagen sorts frames by size."""
+    with audio.open("r+b") as file:
+        header = file.read(_HEADER)
+        size = int("".join(f"{byte:07b}" for byte in header[6:]), 2)
+        tag = file.read(size)
+        frames, at = [], 0
+        while tag[at : at + 4].strip(b"\0"):
+            end = at + _HEADER + int.from_bytes(tag[at + 4 : at + 8], "big")
+            frames.append(tag[at:end])
+            at = end
+        chapters = iter(sorted(filter(_is_chapter, frames), key=_chapter_start))
+        file.seek(_HEADER)
+        file.write(b"".join(next(chapters) if _is_chapter(frame) else frame for frame in frames))
+
+
+def _is_chapter(frame: bytes) -> bool:
+    return frame.startswith(b"CHAP")
+
+
+def _chapter_start(frame: bytes) -> int:
+    start = frame.index(b"\0", _HEADER) + 1
+    return int.from_bytes(frame[start : start + 4], "big")
 
 
 def clock(seconds: float, *, decimals: bool = False) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -14,6 +18,7 @@ from trtforge._files import file_sha256
 from trtforge._progress import OnProgress
 from trtforge.audio.decode import audio_blocks, probe_audio
 from trtforge.errors import ClipError
+from trtforge.units import format_bytes
 
 SAMPLING_RATE = 16_000
 _FULL_SCALE = 0.9995
@@ -68,6 +73,40 @@ def converted_file(work: Path) -> Path:
     return work / "converted.wav"
 
 
+def is_whole(path: Path) -> bool:
+    """Return whether a sound file is there and does not break off before its end."""
+    try:
+        with soundfile.SoundFile(os.fsencode(path)) as sound:
+            sound.seek(sound.frames - 1)
+            return len(sound.read(1)) == 1
+    except soundfile.LibsndfileError:
+        return False
+
+
+@contextmanager
+def new_sound(
+    path: Path, sampling_rate: int, num_channels: int, **kind: Any
+) -> Iterator[soundfile.SoundFile]:
+    """Open a sound file to write.
+
+    Parameters
+    ----------
+    path : of the file.
+    sampling_rate, num_channels : of its samples.
+    kind : format and encoding, as soundfile names them.
+
+    Raises
+    ------
+    OSError : it cannot be written, since the disk is full for example.
+    """
+    try:
+        with soundfile.SoundFile(os.fsencode(path), "w", sampling_rate, num_channels, **kind) as sound:
+            yield sound
+    except soundfile.LibsndfileError as error:
+        free = format_bytes(shutil.disk_usage(path.parent).free)
+        raise OSError(f"{path} cannot be written, {free} are free: {error.error_string}") from error
+
+
 def decode(episode: Path, readable_file: Path, output: Path, on_progress: OnProgress) -> Source:
     """Write the recording as 16 kHz mono FLAC and measure it on the way.
 
@@ -81,6 +120,7 @@ def decode(episode: Path, readable_file: Path, output: Path, on_progress: OnProg
     Raises
     ------
     ClipError : the recording is damaged, empty, or longer than four hours.
+    OSError : the output cannot be written.
     """
     info = probe_audio(readable_file, clip_id=episode.name)
     total = round(info.duration * SAMPLING_RATE)
@@ -89,7 +129,7 @@ def decode(episode: Path, readable_file: Path, output: Path, on_progress: OnProg
     output.parent.mkdir(parents=True, exist_ok=True)
     temporary = output.with_suffix(".part")
     try:
-        with soundfile.SoundFile(temporary, "w", SAMPLING_RATE, 1, "PCM_16", format="FLAC") as sound:
+        with new_sound(temporary, SAMPLING_RATE, 1, subtype="PCM_16", format="FLAC") as sound:
             for block in audio_blocks(readable_file, sampling_rate=SAMPLING_RATE, clip_id=episode.name):
                 magnitude = np.abs(block)
                 num_samples += len(block)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from email.utils import format_datetime
-from pathlib import PurePosixPath
+from datetime import datetime, timezone
+from email.utils import format_datetime, parsedate_to_datetime
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +16,7 @@ from lxml import etree
 from examples.podcast.chapter_files import PODLOVE, podlove
 from examples.podcast.records import Chapter
 from examples.podcast.settings import Show
+from trtforge.errors import ConfigError
 
 ITUNES = "http://www.itunes.com/dtds/podcast-1.0.dtd"
 PODCAST = "https://podcastindex.org/namespace/1.0"
@@ -75,18 +76,25 @@ def episode_guid(feed_url: str, audio_sha256: str) -> str:
     return str(uuid.uuid5(uuid.UUID(show_guid(feed_url)), audio_sha256))
 
 
-def make_feed(show: Show, item: Item, *, image: str) -> bytes:
-    """Write the feed of a show with one item.
+def make_feed(show: Show, item: Item, *, image: str, earlier: Path | None = None) -> bytes:
+    """Write the feed of a show.
 
     Parameters
     ----------
     show : the channel.
     item : the episode.
     image : file name of the cover; empty leaves it out, and Apple will refuse the feed.
+    earlier : the feed so far: its other episodes stay as they are, the newest first. One of the same guid
+        is replaced.
 
     Returns
     -------
     XML in UTF-8.
+
+    Raises
+    ------
+    ConfigError : the feed so far cannot be read, is that of another show, or another of its episodes has its
+        files where this one's would lie.
 
     References
     ----------
@@ -108,7 +116,7 @@ def make_feed(show: Show, item: Item, *, image: str) -> bytes:
     _add(channel, f"{{{ITUNES}}}type", "episodic")
     etree.SubElement(channel, f"{{{ITUNES}}}category", text=show.category)
     if image:
-        etree.SubElement(channel, f"{{{ITUNES}}}image", href=_url(show, image))
+        etree.SubElement(channel, f"{{{ITUNES}}}image", href=_url(show, item, image))
     if show.owner_email:
         owner = etree.SubElement(channel, f"{{{ITUNES}}}owner")
         _add(owner, f"{{{ITUNES}}}name", show.author)
@@ -117,7 +125,9 @@ def make_feed(show: Show, item: Item, *, image: str) -> bytes:
     _add(channel, f"{{{PODCAST}}}locked", "no")
     for name, role in show.people.items():
         _add(channel, f"{{{PODCAST}}}person", name[:_MAX_PERSON_CHARS], role=role)
-    _add_item(etree.SubElement(channel, "item"), show, item)
+    items = _others(earlier, show, item) if earlier else []
+    _add_item(element := etree.Element("item"), show, item)
+    channel.extend(sorted([element, *items], key=_published, reverse=True))
     return bytes(etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=True))
 
 
@@ -127,7 +137,7 @@ def _add_item(element: Any, show: Show, item: Item) -> None:
     encoded = etree.SubElement(element, f"{{{CONTENT}}}encoded")
     encoded.text = etree.CDATA(item.notes)
     etree.SubElement(
-        element, "enclosure", url=_url(show, item.audio), length=str(item.num_bytes), type="audio/mpeg"
+        element, "enclosure", url=_url(show, item, item.audio), length=str(item.num_bytes), type="audio/mpeg"
     )
     _add(element, "guid", item.guid, isPermaLink="false")
     _add(element, "pubDate", format_datetime(datetime.fromisoformat(item.published)))
@@ -144,23 +154,79 @@ def _add_item(element: Any, show: Show, item: Item) -> None:
         etree.SubElement(
             element,
             f"{{{PODCAST}}}transcript",
-            {"url": _url(show, file), "type": kind, "language": language} | extra,
+            {"url": _url(show, item, file), "type": kind, "language": language} | extra,
         )
     etree.SubElement(
         element,
         f"{{{PODCAST}}}chapters",
-        url=_url(show, item.chapters_file),
+        url=_url(show, item, item.chapters_file),
         type="application/json+chapters",
     )
     element.append(podlove(item.chapters))
+
+
+def read_feed(path: Path) -> Any:
+    """Read a feed as XML; nothing is fetched, no entity is expanded.
+
+    Raises
+    ------
+    ConfigError : it is missing, no XML, or has no channel.
+    """
+    try:
+        parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_blank_text=True)
+        channel = etree.fromstring(path.read_bytes(), parser).find("channel")
+    except (OSError, etree.XMLSyntaxError) as error:
+        raise ConfigError(
+            f"the feed {path.name} cannot be read: {error}", settings=("earlier_feed",)
+        ) from error
+    if channel is None:
+        raise ConfigError(f"{path.name} is no RSS feed: it has no channel", settings=("earlier_feed",))
+    return channel
+
+
+def item_of(channel: Any, guid: str) -> Any:
+    """Return the item of a guid; None where there is none."""
+    return next((one for one in channel.findall("item") if one.findtext("guid") == guid), None)
+
+
+def _others(earlier: Path, show: Show, item: Item) -> list[Any]:
+    """Return the items of the feed so far, save the one that is written anew."""
+    channel = read_feed(earlier)
+    told = channel.findtext(f"{{{PODCAST}}}guid")
+    if told and told.strip() != show_guid(show.feed_url):
+        raise ConfigError(
+            f"{earlier.name} is the feed of another show than that at {show.feed_url}",
+            settings=("earlier_feed",),
+        )
+    others = [one for one in channel.findall("item") if (one.findtext("guid") or "").strip() != item.guid]
+    files = [item.audio, item.chapters_file, *(file for file, _ in item.transcripts)]
+    ours = {_url(show, item, file) for file in files}
+    for one in others:
+        taken = ours.intersection(element.get("url") for element in one.iter())
+        if taken:
+            raise ConfigError(
+                f"{min(taken)} is a file of the episode {one.findtext('title')!r} in {earlier.name} already",
+                hint="give each episode a title of its own, and a folder by {slug} in media_url; a changed "
+                "recording keeps its episode by --guid",
+                settings=("media_url",),
+            )
+    return others
+
+
+def _published(item: Any) -> datetime:
+    try:
+        told = parsedate_to_datetime(item.findtext("pubDate") or "")
+    except (ValueError, TypeError):
+        return datetime.min.replace(tzinfo=timezone.utc)
+    return told if told.tzinfo else told.replace(tzinfo=timezone.utc)
 
 
 def _add(parent: Any, tag: str, text: str, **attributes: str) -> None:
     etree.SubElement(parent, tag, attributes).text = text
 
 
-def _url(show: Show, name: str) -> str:
-    return show.media_url + quote(name)
+def _url(show: Show, item: Item, name: str) -> str:
+    return show.media_url.replace("{slug}", PurePosixPath(item.audio).stem) + quote(name)
 
 
 def _cut(text: str) -> str:

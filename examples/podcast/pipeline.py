@@ -13,7 +13,7 @@ from rich.console import Console
 
 from examples.podcast.bundle import KEPT, check_folder, write_bundle
 from examples.podcast.chapters import find_chapters
-from examples.podcast.decoding import converted_file, decode, readable
+from examples.podcast.decoding import converted_file, decode, is_whole, readable
 from examples.podcast.episode import FORMAT, Episode
 from examples.podcast.keywords import find_keywords
 from examples.podcast.recognition import CtcRecognizer, Recognizer, transcribe
@@ -204,7 +204,7 @@ def _run(
 
 
 def _decoded(store: StageStore, recording: Path, digest: str) -> tuple[Source, Path]:
-    """Decode the recording, again where the decoded file of an earlier run is gone."""
+    """Decode the recording, again where the decoded file of an earlier run is gone or breaks off."""
     audio = store.folder / f"audio-{digest[:16]}.flac"
     sound = store.stage(
         "decode",
@@ -212,7 +212,7 @@ def _decoded(store: StageStore, recording: Path, digest: str) -> tuple[Source, P
         {"file": digest},
         lambda stage: decode(recording, readable(recording, store.folder), audio, stage),
         note=lambda found: f"{found.duration:.1f} s at {found.sampling_rate} Hz",
-        is_current=audio.is_file(),
+        is_current=is_whole(audio),
     )
     if sound.clipped_share > _MUCH_CLIPPED and store.stages.console is not None:
         store.stages.console.print(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import soundfile
 
+from examples.podcast.decoding import new_sound
 from trtforge._progress import OnProgress
 from trtforge.audio.decode import audio_blocks, probe_audio
 
@@ -30,8 +32,12 @@ def write_mp3(readable_file: Path, output: Path, on_progress: OnProgress) -> boo
     Returns
     -------
     Whether it was encoded anew.
+
+    Raises
+    ------
+    OSError : the MP3 file cannot be written.
     """
-    with soundfile.SoundFile(readable_file) as sound:
+    with soundfile.SoundFile(os.fsencode(readable_file)) as sound:
         if sound.format == "MP3":
             shutil.copyfile(readable_file, output)
             return False
@@ -39,18 +45,17 @@ def write_mp3(readable_file: Path, output: Path, on_progress: OnProgress) -> boo
     as_it_is = info.num_channels <= 2 and info.sampling_rate in _RATES
     rate = info.sampling_rate if as_it_is else 44100
     total, done = round(info.duration * rate), 0
-    with soundfile.SoundFile(
+    with new_sound(
         output,
-        "w",
         rate,
         info.num_channels if as_it_is else 1,
-        "MPEG_LAYER_III",
+        subtype="MPEG_LAYER_III",
         format="MP3",
         compression_level=_COMPRESSION,
         bitrate_mode="VARIABLE",
     ) as target:
         if as_it_is:
-            with soundfile.SoundFile(readable_file) as sound:
+            with soundfile.SoundFile(os.fsencode(readable_file)) as sound:
                 while len(block := sound.read(_BLOCK, dtype="float32", always_2d=True)):
                     target.write(block.clip(-1.0, 1.0))
                     done += len(block)

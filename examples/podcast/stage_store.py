@@ -15,7 +15,7 @@ from trtforge._progress import Stage, Stages
 T = TypeVar("T")
 
 # Raise it where a stage comes to give another result for the same inputs.
-_FORMAT = 3
+_FORMAT = 4
 
 
 class StageStore:

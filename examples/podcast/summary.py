@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Collection, Sequence
@@ -122,9 +123,16 @@ def central_sentences(texts: Sequence[str], limit: int) -> list[str]:
 
 
 def slug(text: str) -> str:
-    """Write a text for addresses: a to z, digits, hyphens; at most 60 characters, never empty."""
+    """Write a text for addresses: a to z, digits, hyphens; at most 60 characters.
+
+    A text without any Latin letter or digit is told from others by its digest.
+    """
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60].rstrip("-") or "episode"
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60].rstrip("-") or f"episode-{_digest(text)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _title(keywords: Sequence[Keyword]) -> str:

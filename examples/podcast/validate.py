@@ -19,7 +19,7 @@ from examples.podcast.bundle import MANIFEST, read_manifest
 from examples.podcast.chapter_files import PODLOVE
 from examples.podcast.complaints import status_of
 from examples.podcast.episode import SCHEMA as EPISODE_SCHEMA
-from examples.podcast.feed import ITUNES, PODCAST, show_guid
+from examples.podcast.feed import ITUNES, PODCAST, item_of, read_feed, show_guid
 from examples.podcast.settings import Limits
 from trtforge._files import file_sha256
 
@@ -127,10 +127,8 @@ def _chapters_follow(path: Path, seconds: float) -> str:
     return "" if abs(chapters[-1]["endTime"] - seconds) < 0.01 else "the last chapter ends too early or late"
 
 
-def _root(path: Path) -> Any:
-    from lxml import etree
-
-    return etree.fromstring(path.read_bytes(), etree.XMLParser(resolve_entities=False, no_network=True))
+def _guid(feed: Path) -> str:
+    return str(read_manifest(feed.parent)["guid"])
 
 
 def _feed_parses(path: Path) -> str:
@@ -139,19 +137,20 @@ def _feed_parses(path: Path) -> str:
     parsed = feedparser.parse(path.read_bytes())
     if parsed.bozo:
         return f"feedparser: {parsed.bozo_exception}"
-    if parsed.version != "rss20" or len(parsed.entries) != 1:
-        return f"feedparser finds {parsed.version} with {len(parsed.entries)} entries"
-    entry = parsed.entries[0]
+    entries = [entry for entry in parsed.entries if entry.get("id") == _guid(path)]
+    if parsed.version != "rss20" or len(entries) != 1:
+        return f"feedparser finds {parsed.version} with the episode {len(entries)} times"
+    (entry,) = entries
     wanted = (entry.title, entry.id, entry.published_parsed, entry.enclosures[0].href, entry.itunes_duration)
     return "" if all(wanted) else "an entry lacks title, guid, date, enclosure or duration"
 
 
 def _feed_complete(path: Path) -> str:
-    channel = _root(path).find("channel")
+    channel = read_feed(path)
     needed = ["title", "description", "link", "language"]
     needed += [f"{{{ITUNES}}}{name}" for name in ("author", "explicit", "category", "image")]
     missing = [name.rpartition("}")[2] for name in needed if channel.find(name) is None]
-    item = channel.find("item")
+    item = item_of(channel, _guid(path))
     missing += [name for name in ("title", "enclosure", "guid", "pubDate") if item.find(name) is None]
     if missing:
         return f"lacks {', '.join(missing)}; --show FILE tells what a show has"
@@ -160,7 +159,7 @@ def _feed_complete(path: Path) -> str:
 
 
 def _enclosure(path: Path, audio: str) -> str:
-    enclosure = _root(path).find("channel/item/enclosure")
+    enclosure = item_of(read_feed(path), _guid(path)).find("enclosure")
     size = (path.parent / audio).stat().st_size
     if enclosure.get("type") != "audio/mpeg" or not enclosure.get("url").endswith(f"/{audio}"):
         return f"the enclosure is {enclosure.get('url')}, {enclosure.get('type')}"
@@ -171,26 +170,28 @@ def _enclosure(path: Path, audio: str) -> str:
 def _feed_files(path: Path) -> str:
     from urllib.parse import unquote, urlsplit
 
-    root = _root(path)
+    channel = read_feed(path)
+    item = item_of(channel, _guid(path))
     tags = [f"{{{PODCAST}}}transcript", f"{{{PODCAST}}}chapters", "enclosure"]
-    addresses = [element.get("url") for tag in tags for element in root.iter(tag)]
-    addresses += [element.get("href") for element in root.iter(f"{{{ITUNES}}}image")]
+    addresses = [element.get("url") for tag in tags for element in item.iter(tag)]
+    addresses += [element.get("href") for element in channel.findall(f"{{{ITUNES}}}image")]
     names = [unquote(urlsplit(address).path).rpartition("/")[2] for address in addresses]
     missing = [name for name in names if not (path.parent / name).is_file()]
     return f"{', '.join(missing)} not in the folder" if missing else ""
 
 
 def _podcasting(path: Path) -> str:
-    channel = _root(path).find("channel")
+    channel = read_feed(path)
+    item = item_of(channel, _guid(path))
     link = channel.find("{http://www.w3.org/2005/Atom}link").get("href")
     if channel.findtext(f"{{{PODCAST}}}guid") != show_guid(link):
         return "podcast:guid is not that of the feed's address"
-    if channel.find("item/guid").get("isPermaLink") != "false":
+    if item.find("guid").get("isPermaLink") != "false":
         return "the item's guid claims to be an address"
-    kinds = [element.get("type") for element in channel.iter(f"{{{PODCAST}}}transcript")]
+    kinds = [element.get("type") for element in item.iter(f"{{{PODCAST}}}transcript")]
     if kinds[:3] != ["text/vtt", "application/x-subrip", "application/json"]:
         return f"transcripts are {kinds}, VTT must be first"
-    listed = [chapter.get("title") for chapter in channel.iter(f"{{{PODLOVE}}}chapter")]
+    listed = [chapter.get("title") for chapter in item.iter(f"{{{PODLOVE}}}chapter")]
     written = json.loads((path.parent / "chapters.json").read_text(encoding="utf-8"))["chapters"]
     return "" if listed == [chapter["title"] for chapter in written] else "Podlove has other chapters"
 

@@ -139,11 +139,25 @@ def test_a_damaged_result_is_made_again(result: Result, tmp_path: Path) -> None:
     assert again.episode.keywords == result.episode.keywords
 
 
+@pytest.mark.parametrize("left", [0, 20, 0.5, 0.99])
+def test_audio_that_breaks_off_is_decoded_again(result: Result, tmp_path: Path, left: float) -> None:
+    copy = shutil.copytree(result.folder, tmp_path / "copy")
+    (audio,) = (copy / ".stages").glob("audio-*.flac")
+    whole = audio.read_bytes()
+    audio.write_bytes(whole[: left if isinstance(left, int) else int(left * len(whole))])
+    for path in (copy / ".stages").glob("speech-*.json"):
+        path.unlink()
+    again = run(result.folder.parent / "part.wav", copy, settings=SETTINGS)
+    assert {"decode", "speech"}.isdisjoint(again.kept)
+    assert again.episode.segments == result.episode.segments
+    assert audio.read_bytes() == whole
+
+
 @pytest.mark.parametrize(
     ("name", "old", "new", "problem"),
     [
         ("feed.xml", b'length="', b'length="9', "length is 9"),
-        ("feed.xml", b"<title>", b"<title", "XMLSyntaxError"),
+        ("feed.xml", b"<title>", b"<title", "the feed feed.xml cannot be read"),
         ("transcript.en.vtt", b"WEBVTT", b"WEBVT", "MalformedFileError"),
         ("transcript.en.vtt", b"00:00:05.712 -->", b"00:00:05.500 -->", "overlaps the one before"),
         ("transcript.en.srt", b"-->", b"->", "SRTParseError"),

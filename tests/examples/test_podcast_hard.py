@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,13 +29,15 @@ pytest.importorskip("webvtt")
 import soundfile
 from filelock import FileLock
 from markdown_it import MarkdownIt
+from mutagen.id3 import ID3
 
 from examples.podcast import Settings, Show, Tools, run
 from examples.podcast.__main__ import main
 from examples.podcast.bundle import FORMAT
+from examples.podcast.chapter_files import write_id3
 from examples.podcast.content import _escaped
 from examples.podcast.plain_text import plain
-from examples.podcast.records import Passage, Segment, Transcript, Word
+from examples.podcast.records import Chapter, Passage, Segment, Transcript, Word
 from examples.podcast.segments import segment
 from examples.podcast.settings import Limits, check_languages, load_terms
 from examples.podcast.subtitles import make_subtitles, to_vtt
@@ -198,6 +206,133 @@ def test_terms_that_cannot_be_told_apart_or_are_empty_are_refused(tmp_path: Path
         Settings(episode=-1)
 
 
+def test_a_feed_keeps_its_other_episodes(recording: Path, tmp_path: Path) -> None:
+    import feedparser
+
+    show = replace(Show.load(DEMO / "show.json"), media_url="https://example.org/{slug}/")
+    told = feed = None
+    for number in (1, 3, 2):
+        settings = Settings(
+            title=f"Talk {number}",
+            guid=f"talk-{number}",
+            published=f"2026-01-0{number}T08:00:00+00:00",
+            earlier_feed=feed,
+        )
+        tools = Tools(recognizer=Says("Hello to all of you."))
+        told = run(recording, tmp_path / f"out{number}", show=show, settings=settings, tools=tools)
+        assert [check for check in told.checks if not check.passed] == []
+        feed = told.folder / "feed.xml"
+    assert told is not None
+    again = run(recording, told.folder, show=show, settings=settings, tools=tools)
+    entries = feedparser.parse((again.folder / "feed.xml").read_bytes()).entries
+    assert [(entry.title, entry.id) for entry in entries] == [
+        ("Talk 3", "talk-3"),
+        ("Talk 2", "talk-2"),
+        ("Talk 1", "talk-1"),
+    ]
+    assert entries[2].enclosures[0].href == "https://example.org/talk-1/talk-1.mp3"
+    assert [len(entry.psc_chapters.chapters) for entry in entries] == [1, 1, 1]
+
+
+def test_a_feed_that_has_no_place_for_an_episode_is_refused(recording: Path, tmp_path: Path) -> None:
+    show, tools = Show.load(DEMO / "show.json"), Tools(recognizer=Says("Hello to all of you."))
+    first = run(recording, tmp_path / "one", show=show, settings=Settings(title="One"), tools=tools)
+    feed = first.folder / "feed.xml"
+    wanted = r"media/chapters\.json is a file of the episode 'One' in feed\.xml already"
+    settings = Settings(title="Two", guid="2", earlier_feed=feed)
+    with pytest.raises(ConfigError, match=wanted):
+        run(recording, tmp_path / "two", show=show, settings=settings, tools=tools)
+    other = replace(show, feed_url="https://example.org/other.xml", media_url="https://example.org/{slug}/")
+    with pytest.raises(ConfigError, match=r"feed\.xml is the feed of another show than that at https://exam"):
+        run(recording, tmp_path / "two", show=other, settings=settings, tools=tools)
+    for text, wanted in (
+        ("<rss/>", "it has no channel"),
+        ("<rss", "cannot be read"),
+        (None, "cannot be read"),
+    ):
+        (tmp_path / "feed.xml").write_text(text) if text else (tmp_path / "feed.xml").unlink()
+        with pytest.raises(ConfigError, match=wanted):
+            run(
+                recording,
+                tmp_path / "two",
+                settings=Settings(earlier_feed=tmp_path / "feed.xml"),
+                tools=tools,
+            )
+    assert not list((tmp_path / "two").glob("*.xml"))
+
+
+def test_chapters_of_a_tag_stand_in_order_of_time(tmp_path: Path) -> None:
+    audio = tmp_path / "a.mp3"
+    soundfile.write(audio, demo_part(7.0, 11.0), SAMPLING_RATE, format="MP3")
+    frames = audio.read_bytes()
+    titles = ["A title that is long", "Short", "文 & 👩‍💻", "x" * 300, "y"]
+    chapters = [Chapter(at * 0.5, at * 0.5 + 0.5, title) for at, title in enumerate(titles)]
+    for _ in range(2):
+        write_id3(audio, chapters, title="Title", author="Author", show="Show")
+    data = audio.read_bytes()
+    found = re.findall(rb"CHAP.{6}chapter(\d)\0", data, re.DOTALL)
+    assert found == [b"0", b"1", b"2", b"3", b"4"]
+    assert [str(ID3(audio)[f"CHAP:chapter{at}"].sub_frames["TIT2"]) for at in range(5)] == titles
+    assert str(ID3(audio)["TIT2"]) == "Title"
+    assert soundfile.info(audio).frames == soundfile.info(io.BytesIO(frames)).frames
+    audio.write_bytes(b"ID3\x09\x00\x00\x00\x00\x00\x0a" + bytes(10) + frames)
+    with pytest.raises(OSError, match=r"the ID3 tag of a\.mp3: .*ID3v2\.9 not supported"):
+        write_id3(audio, chapters, title="Title", author="Author", show="Show")
+
+
+def test_a_show_that_would_make_a_wrong_feed_is_refused(tmp_path: Path) -> None:
+    for name, value, wanted in (
+        ("feedUrl", "https://a.org/feed.xml", "a show has no 'feedUrl'"),
+        ("category", "Technologie", "category must be one of Apple's, got 'Technologie'"),
+        ("language", "english please", "a language must be a tag such as en or pt-BR"),
+        ("title", " ", "title of the show is empty"),
+        ("media_url", "https://a.org/x y/", "media_url must be ASCII without spaces, got ' '"),
+        ("media_url", "https://a.org/x?to=/", "and have no query"),
+        ("owner_email", "a@b.org\x00", r"owner_email must be one line of text, got U\+0000"),
+    ):
+        (tmp_path / "show.json").write_text(json.dumps({name: value}))
+        with pytest.raises(ConfigError, match=wanted):
+            Show.load(tmp_path / "show.json")
+    (tmp_path / "show.json").write_bytes(b'\xef\xbb\xbf{"title": "Mine"}')
+    assert Show.load(tmp_path / "show.json").title == "Mine"
+    (tmp_path / "terms.json").write_bytes(b'\xef\xbb\xbf{"GPU": ["g p u"]}')
+    assert load_terms(tmp_path / "terms.json") == {"GPU": ("g p u",)}
+
+
+def test_a_name_that_is_no_text_is_read(tmp_path: Path) -> None:
+    recording = tmp_path / os.fsdecode(b"bad\xff.wav")
+    with recording.open("wb") as file:
+        soundfile.write(file, demo_part(7.0, 11.0), SAMPLING_RATE, format="WAV")
+    folder = tmp_path / os.fsdecode(b"out\xff")
+    found = run(recording, folder, tools=Tools(recognizer=Says("Hello to all of you.")))
+    assert [check.what for check in found.checks if not check.passed] == ["has what Apple asks for"]
+
+
+_FULL = """
+import resource, signal, sys
+from pathlib import Path
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+from examples.podcast.__main__ import main
+from examples.podcast.complaints import status_of
+from examples.podcast.publish_audio import write_mp3
+recording, output = sys.argv[1:]
+assert main([recording, "-o", output]) == 2
+assert status_of(lambda: write_mp3(Path(recording), Path(output, "a.mp3"), print)) == 2
+"""
+
+
+def test_a_full_disk_is_told(recording: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    told = subprocess.run(
+        [sys.executable, "-c", _FULL, recording, out], check=False, capture_output=True, text=True
+    )
+    assert told.returncode == 0, told.stderr
+    assert re.search(r"audio-\w+\.part cannot be written, .* are free", told.stderr)
+    assert re.search(r"a\.mp3 cannot be written, .* are free", told.stderr)
+    assert [path.name for path in (out / ".stages").iterdir()] == ["lock"]
+
+
 def test_commands_say_what_is_wrong(
     recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +346,8 @@ def test_commands_say_what_is_wrong(
     monkeypatch.setattr("sys.argv", ["wordpress", str(tmp_path), "https://example.org"])
     assert wordpress() == 2
     assert "episode.json" in capsys.readouterr().err
+    assert main([str(recording), "-o", str(tmp_path / "out"), "--to", "es"]) == 2
+    assert "--to and --glossary are for --translate" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
     assert main([str(recording), "-o", str(tmp_path / "file/out")]) == 2
     assert "a file cannot be read or written" in capsys.readouterr().err

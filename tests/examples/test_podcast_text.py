@@ -16,7 +16,7 @@ from examples.podcast.known_words import known_share
 from examples.podcast.records import Passage, Segment, Transcript, Word
 from examples.podcast.segments import segment
 from examples.podcast.sentiment import Lexicon
-from examples.podcast.settings import Limits
+from examples.podcast.settings import Limits, Settings
 from examples.podcast.subtitles import make_subtitles, to_srt, to_vtt, translated_subtitles, wrap
 from examples.podcast.summary import MAX_DESCRIPTION_CHARS, central_sentences, slug, summarise
 from tests.examples.podcast_clips import DEMO
@@ -50,6 +50,22 @@ def test_a_term_is_written_as_it_is_written_and_lasts_as_long_as_its_words() -> 
     assert found.text == "The TensorRT engine I like."
     assert found.words[1] == Word("TensorRT", 0.5, 1.9)
     assert (found.start, found.end) == (0.0, 4.0)
+
+
+def test_a_term_keeps_its_case_and_the_marks_around_it() -> None:
+    terms = {"iOS": ("i o s",), "tensor core": (), "INT8": ("int eight",), ".NET": ()}
+
+    def written(text: str, *, punctuated: bool) -> list[str]:
+        passage = Passage(0.0, 9.0, words(text))
+        found = segment(transcript(passage, punctuated=punctuated), terms=terms, max_seconds=14)
+        return [one.text for one in found]
+
+    assert written("i o s is new", punctuated=False) == ["iOS is new."]
+    assert written("tensor core is new", punctuated=False) == ["Tensor core is new."]
+    assert written('Tensor Core and "Tensor Core" (INT eight), .net; int eight.', punctuated=True) == [
+        'Tensor core and "tensor core" (INT8), .NET; INT8.'
+    ]
+    assert written('"...', punctuated=True) == ['"...']
 
 
 def test_a_long_sentence_is_parted_at_its_longest_pause() -> None:
@@ -128,7 +144,10 @@ def test_a_summary_keeps_the_order_and_repeats_nothing() -> None:
     assert found.description.endswith(".")  # of two sentences, and none is cut
 
 
-@pytest.mark.parametrize(("text", "wanted"), [("Ünïque: 8-bit!", "unique-8-bit"), ("…", "episode")])
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("Ünïque: 8-bit!", "unique-8-bit"), ("…", "episode-b4935894"), ("日本", "episode-cf2abf0c")],
+)
 def test_a_slug_is_plain(text: str, wanted: str) -> None:
     assert slug(text) == wanted
 
@@ -201,6 +220,13 @@ def test_srt_and_vtt_are_read_back_by_their_parsers() -> None:
 def test_limits_that_cannot_be_kept_are_refused() -> None:
     with pytest.raises(ConfigError, match="lines must have 16 to 65 characters, got 32 and 80"):
         Limits(line_chars=80)
+    for name in ("gap_seconds", "characters_per_second"):
+        with pytest.raises(ConfigError, match="nan"):
+            Limits(**{name: float("nan")})
+    with pytest.raises(ConfigError, match="min_chapter_seconds must be positive"):
+        Settings(min_chapter_seconds=float("nan"))
+    with pytest.raises(ConfigError, match="guid begins or ends with a space: ' 1'"):
+        Settings(guid=" 1")
 
 
 def test_there_are_no_more_chapters_than_a_tag_can_count() -> None:
