@@ -37,17 +37,19 @@ groups:
           summary: "{{{{ $labels.pipeline }}}} has run its lighter model for a quarter of an hour"
       - alert: TrtforgeDeviceLost
         expr: >-
-          sum by (pipeline) (increase(trtforge_requests_total{{outcome="device_lost"}}[5m])) > 0
-          or sum by (pipeline) (trtforge_requests_total{{outcome="device_lost"}}
+          sum by (instance) (increase(trtforge_process_ends_total{{reason="device_lost"}}[5m])) > 0
+          or sum by (instance) (increase(trtforge_requests_total{{outcome="device_lost"}}[5m])) > 0
+          or sum by (instance) (trtforge_requests_total{{outcome="device_lost"}}
           unless trtforge_requests_total{{outcome="device_lost"}} offset 5m) > 0
         labels: {{severity: page}}
         annotations:
-          summary: "a process of {{{{ $labels.pipeline }}}} lost its GPU"
+          summary: "a process of {{{{ $labels.instance }}}} lost its GPU"
       - alert: TrtforgeCorruptEngine
         expr: >-
           increase(trtforge_engine_cache_requests_total{{result="corrupt"}}[1h]) > 0
           or (trtforge_engine_cache_requests_total{{result="corrupt"}}
           unless trtforge_engine_cache_requests_total{{result="corrupt"}} offset 1h) > 0
+          or increase(trtforge_process_ends_total{{reason="corrupt_engine"}}[1h]) > 0
         labels: {{severity: page}}
         annotations:
           summary: "an engine file was altered: find out by whom"
