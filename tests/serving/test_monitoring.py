@@ -126,3 +126,18 @@ def test_what_cannot_be_watched_is_refused(tmp_path):
         export(tmp_path, deadline=0)
     with pytest.raises(ConfigError, match="target must be HOST:PORT, got 'worker'"):
         export(tmp_path, target="worker")
+    for target in (
+        "a b:80",
+        'a"b:80',
+        "worker:65536",
+        "worker:0",
+        "worker:\uff18\uff10",
+        "::1:80",
+        ":80",
+        "http://worker:80",
+    ):
+        with pytest.raises(ConfigError, match="target must be HOST:PORT, got"):
+            export(tmp_path, target=target)
+    for target in ("worker:65535", "[::1]:80", "10.0.0.1:80"):
+        export(tmp_path, target=target)
+        assert f'targets: ["{target}"]' in (tmp_path / "prometheus.yaml").read_text()

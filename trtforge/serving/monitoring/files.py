@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 from trtforge._files import write_json, write_text
 from trtforge.errors import ConfigError
+from trtforge.serving.http_server import whole_number
 from trtforge.serving.monitoring.panels import PANELS, Panel
 
+# A name or address, one of IPv6 in brackets.
+_HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _COLUMNS, _WIDTH, _HEIGHT = 2, 12, 8
 
 _RULES = """\
@@ -90,7 +94,8 @@ def export(folder: Path, *, deadline: float = 2.0, target: str = "127.0.0.1:8080
     host, separator, port = target.rpartition(":")
     if not 0 < deadline < math.inf:
         raise ConfigError(f"deadline must be positive, got {deadline}", settings=("deadline",))
-    if not (host and separator and port.isdigit()) or '"' in host:
+    number = whole_number(port)
+    if not separator or not _HOST.fullmatch(host) or number is None or not 0 < number < 1 << 16:
         raise ConfigError(f"target must be HOST:PORT, got {target!r}", settings=("target",))
     paths = tuple(folder / name for name in ("dashboard.json", "alerts.yaml", "prometheus.yaml"))
     write_json(paths[0], dashboard())
