@@ -71,6 +71,20 @@ def test_a_model_that_is_not_there_is_told(capfd, tmp_path):
     assert "✓" not in said.out
 
 
+def test_it_serves_on_ipv6_and_tells_the_address_as_urls_have_it():
+    command = [sys.executable, "-m", "trtforge", *START, "--host", "::1", "--num-threads", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            found = next(
+                (match for line in process.stdout if (match := re.search(r"http://(\S+)", line))), None
+            )
+            if found is None and "cannot listen" in process.stderr.read():
+                pytest.skip("no IPv6 here")
+            assert re.fullmatch(r"\[::1\]:\d+", found[1])
+        finally:
+            process.send_signal(signal.SIGTERM)
+
+
 def test_a_setting_out_of_range_is_told_with_its_option_and_nothing_is_started(capsys):
     assert main(["serve", "a=x.onnx", "--max-batch", "0"]) == 2
     said = capsys.readouterr()

@@ -183,6 +183,10 @@ def test_the_command_locks_and_checks(
     assert main(["lock", "--check", str(tmp_path / "none.json")]) == 2
     assert "no lock file at" in capsys.readouterr().err
     assert main(["lock", "--check", str(path), "--file", "asr.onnx"]) == 2
-    assert "--file and --constraints write a lock, and go without --check" in capsys.readouterr().err
+    assert (
+        "--output, --file and --constraints write a lock, and go without --check" in capsys.readouterr().err
+    )
+    assert main(["lock", "--check", "-o", str(path)]) == 2
+    assert "trtforge lock --check JSON checks another lock" in capsys.readouterr().err
     assert main(["lock", str(tmp_path / "asr.engine"), "--require-gpu"]) == 2
     assert "--require-gpu checks a lock, and goes with --check" in capsys.readouterr().err

@@ -4,16 +4,25 @@ import time
 from pathlib import Path
 
 from tests.serving.serving_models import doubler
-from trtforge.errors import ConfigError, DeviceLostError
+from trtforge.errors import ConfigError, DeviceLostError, EngineIntegrityError, OutOfMemoryError
 from trtforge.serving import Worker
 from trtforge.serving.metrics import PrometheusSink
 from trtforge.serving.service import Service
+
+LOAD_ERRORS = {
+    "corrupt": EngineIntegrityError("the plan is not the one that was built"),
+    "config": ConfigError("there is no such model"),
+    "memory": OutOfMemoryError("no room"),
+    "lost": DeviceLostError("lost"),
+}
 
 
 def make(settings, on_lost):
     """Serve a doubler that sleeps, and fails as by a sticky CUDA error while the file ``lose`` is there."""
     if settings.get("is_bad"):
         raise ConfigError("these settings are bad")
+    if "load_error" in settings:
+        raise LOAD_ERRORS[settings["load_error"]]
     folder = Path(settings["folder"])
 
     def before(rows):

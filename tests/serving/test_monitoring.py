@@ -7,7 +7,7 @@ import pytest
 
 from trtforge.cli import main
 from trtforge.errors import ConfigError
-from trtforge.serving.metrics import METRICS
+from trtforge.serving.metrics import METRICS, PROCESS_ENDS
 from trtforge.serving.monitoring import PANELS, dashboard, export
 
 
@@ -41,7 +41,11 @@ tests:
       - {series: 'trtforge_queue_oldest_age_seconds{pipeline="a",priority="standard"}', values: '3+0x30'}
       - {series: 'trtforge_queue_oldest_age_seconds{pipeline="a",priority="batch"}', values: '900+0x30'}
       - {series: 'trtforge_degrade_tier{pipeline="a"}', values: '1+0x80'}
-      - {series: 'trtforge_requests_total{pipeline="a",outcome="device_lost"}', values: '_x8 1+0x20'}
+      - {series: 'trtforge_requests_total{instance="w:1",outcome="device_lost"}', values: '_x8 1+0x20'}
+      - {series: 'trtforge_process_ends_total{instance="w:2",reason="device_lost"}', values: '0+0x8 1+0x20'}
+      - {series: 'trtforge_process_ends_total{instance="w:2",reason="killed"}', values: '0+9x20'}
+      - series: 'trtforge_process_ends_total{instance="w:2",reason="corrupt_engine"}'
+        values: '0+0x8 1+0x20'
       - {series: 'trtforge_engine_cache_requests_total{result="corrupt"}', values: '0+0x8 1+0x20'}
       - {series: 'trtforge_gpu_memory_used_bytes{gpu="0"}', values: '96+0x80'}
       - {series: 'trtforge_gpu_memory_total_bytes{gpu="0"}', values: '100+0x80'}
@@ -64,12 +68,16 @@ tests:
       - {eval_time: 1m, alertname: TrtforgeDeviceLost, exp_alerts: []}
       - eval_time: 2m15s
         alertname: TrtforgeDeviceLost
-        exp_alerts: [{exp_labels: {severity: page, pipeline: a},
-                      exp_annotations: {summary: 'a process of a lost its GPU'}}]
+        exp_alerts: [{exp_labels: {severity: page, instance: 'w:1'},
+                      exp_annotations: {summary: 'a process of w:1 lost its GPU'}},
+                     {exp_labels: {severity: page, instance: 'w:2'},
+                      exp_annotations: {summary: 'a process of w:2 lost its GPU'}}]
       - {eval_time: 1m, alertname: TrtforgeCorruptEngine, exp_alerts: []}
       - eval_time: 3m
         alertname: TrtforgeCorruptEngine
         exp_alerts: [{exp_labels: {severity: page, result: corrupt},
+                      exp_annotations: {summary: 'an engine file was altered: find out by whom'}},
+                     {exp_labels: {severity: page, reason: corrupt_engine, instance: 'w:2'},
                       exp_annotations: {summary: 'an engine file was altered: find out by whom'}}]
       - eval_time: 6m
         alertname: TrtforgeGpuMemory
@@ -88,12 +96,13 @@ def test_alerts_fire_when_they_should_and_not_before(tmp_path, promtool):
 
 
 def test_panels_ask_for_metrics_and_labels_that_there_are():
+    known = {**METRICS, PROCESS_ENDS.name: PROCESS_ENDS}
     asked = set()
     for panel in PANELS:
         for query in panel.queries:
             for name in re.findall(r"trtforge_(\w+)", query.expression):
                 base = re.sub(r"_(bucket|sum|count)$", "", name)
-                metric = METRICS.get(name) or METRICS[base]
+                metric = known.get(name) or known[base]
                 asked.add(metric.name)
             for label in re.findall(r"{{(\w+)}}", query.legend):
                 assert label in {each for metric in METRICS.values() for each in metric.labels} | {
@@ -101,7 +110,7 @@ def test_panels_ask_for_metrics_and_labels_that_there_are():
                     "deployment",
                     "model",
                 }
-    assert asked == set(METRICS)
+    assert asked == set(known)
 
 
 def test_no_two_panels_of_the_dashboard_lie_on_each_other():
@@ -117,3 +126,18 @@ def test_what_cannot_be_watched_is_refused(tmp_path):
         export(tmp_path, deadline=0)
     with pytest.raises(ConfigError, match="target must be HOST:PORT, got 'worker'"):
         export(tmp_path, target="worker")
+    for target in (
+        "a b:80",
+        'a"b:80',
+        "worker:65536",
+        "worker:0",
+        "worker:\uff18\uff10",
+        "::1:80",
+        ":80",
+        "http://worker:80",
+    ):
+        with pytest.raises(ConfigError, match="target must be HOST:PORT, got"):
+            export(tmp_path, target=target)
+    for target in ("worker:65535", "[::1]:80", "10.0.0.1:80"):
+        export(tmp_path, target=target)
+        assert f'targets: ["{target}"]' in (tmp_path / "prometheus.yaml").read_text()

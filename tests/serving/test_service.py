@@ -207,6 +207,96 @@ def test_connections_are_bounded():
     server.close()
 
 
+def test_bodies_are_bounded_together_by_what_has_arrived():
+    release = threading.Event()
+
+    def respond(request):
+        release.wait(10)
+        return Response(200, b"{}")
+
+    server = HttpServer(respond, ("127.0.0.1", 0), max_held_bytes=3_000_000)
+    server.start()
+    post = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n"
+    with socket.create_connection(server.address, timeout=10) as idle:
+        idle.sendall(post)  # what is only announced takes no room
+        with socket.create_connection(server.address, timeout=10) as first:
+            first.sendall(post + bytes(2_000_000))
+            time.sleep(0.3)
+            with socket.create_connection(server.address, timeout=10) as second:
+                second.sendall(post + bytes(1_100_000))
+                refused = second.recv(1000)
+            release.set()
+            assert first.recv(100).startswith(b"HTTP/1.1 200 ")
+            time.sleep(0.3)
+        head, _, told = refused.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nRetry-After: 1" in head
+        assert error(told) | {"hint": None} == {
+            "code": "unavailable",
+            "message": "the requests under way fill the memory set aside for them",
+            "hint": None,
+            "retryable": True,
+        }
+        idle.sendall(bytes(2_000_000))  # there is room again
+        assert idle.recv(100).startswith(b"HTTP/1.1 200 ")
+    server.close()
+
+
+def test_an_answer_that_is_under_way_leaves_before_the_end():
+    size, asked = 30_000_000, threading.Event()
+
+    def respond(request):
+        asked.set()
+        return Response(200, bytes(size))
+
+    server = HttpServer(respond, ("127.0.0.1", 0))
+    server.start()
+    with socket.create_connection(server.address, timeout=10) as slow:
+        slow.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert asked.wait(5)
+        closing = threading.Thread(target=server.close)
+        closing.start()
+        time.sleep(0.5)
+        assert closing.is_alive()
+        count = 0
+        while count < size:
+            part = slow.recv(1 << 20)
+            assert part
+            count += len(part)
+        closing.join(5)
+        assert not closing.is_alive()
+
+
+def test_the_end_does_not_wait_for_who_reads_nothing():
+    asked = threading.Event()
+
+    def respond(request):
+        asked.set()
+        return Response(200, bytes(30_000_000))
+
+    server = HttpServer(respond, ("127.0.0.1", 0))
+    server.start()
+    with socket.create_connection(server.address, timeout=10) as deaf:
+        deaf.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert asked.wait(5)
+        begin = time.monotonic()
+        server.close(timeout=0.2)
+        assert time.monotonic() - begin < 2
+
+
+def test_it_listens_on_ipv6_where_the_address_is_such_a_one():
+    try:
+        server = HttpServer(lambda request: Response(200, b"{}"), ("::1", 0))
+    except OSError as missing:
+        pytest.skip(f"no IPv6 here: {missing}")
+    server.start()
+    with socket.create_connection(server.address, timeout=10) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 200 ")
+    assert server.address[0] == "::1"
+    server.close()
+
+
 def test_where_no_thread_can_start_the_connection_is_refused_and_its_place_given_back():
     server = HttpServer(lambda request: Response(200, b"{}"), ("127.0.0.1", 0), max_connections=1)
     server.start()

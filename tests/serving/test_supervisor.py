@@ -11,7 +11,7 @@ import pytest
 
 from trtforge.errors import ConfigError
 from trtforge.serving.array_files import read_arrays, write_arrays
-from trtforge.serving.http_server import HttpServer
+from trtforge.serving.http_server import HttpServer, Request
 from trtforge.serving.supervisor import Supervisor
 
 FACTORY = "tests.serving.scripted_service:make"
@@ -101,6 +101,7 @@ def test_a_killed_worker_is_not_ready_within_a_second_and_serves_again(served, t
     wait_until(lambda: client("GET", "/ready")[0] == 200, 20)
     assert supervisor.process_id != first
     assert supervisor.num_restarts == 1
+    assert b'trtforge_process_ends_total{reason="killed"} 1.0' in client("GET", "/metrics")[2]
     status, headers, body = client("POST", "/v1/run", BODY)
     assert (status, headers["X-Trtforge-Tier"]) == (200, "full")
     np.testing.assert_array_equal(read_arrays(body)["y"][:, :5], 2 * np.ones((2, 5)))
@@ -125,6 +126,9 @@ def test_a_sticky_error_ends_the_process_and_another_takes_over(served, tmp_path
     wait_until(lambda: client("GET", "/ready")[0] == 200, 20)
     assert supervisor.process_id != first
     assert client("POST", "/v1/run", BODY)[0] == 200
+    page = client("GET", "/metrics")[2].decode()
+    assert 'trtforge_process_ends_total{reason="device_lost"} 1.0' in page.splitlines()
+    assert 'outcome="device_lost",pipeline="p",tier="full"} 0.0' in page  # it died with what counted it
 
 
 def test_what_a_path_takes_is_told_through_the_process_in_front(served):
@@ -165,6 +169,35 @@ def test_settings_that_a_worker_refuses_are_told_and_not_tried_again(tmp_path, c
     finally:
         supervisor.close()
     assert "error config  these settings are bad" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("corrupt", "corrupt_engine"), ("config", "settings"), ("memory", "load"), ("lost", "device_lost")],
+)
+def test_why_a_process_could_not_load_is_counted(tmp_path, kind, reason):
+    supervisor = Supervisor({"load_error": kind}, ["p"], factory=FACTORY)
+    supervisor.start()
+    try:
+        told = f'trtforge_process_ends_total{{reason="{reason}"}} 0.0'.encode()
+        ask = Request("GET", "/metrics", {}, b"")
+        assert told in supervisor(ask).body
+        wait_until(lambda: told not in supervisor(ask).body, 30)
+        hopeless = kind in ("corrupt", "config")
+        wait_until(lambda: (supervisor.failure is not None) is hopeless, 5)
+    finally:
+        supervisor.close()
+
+
+def test_a_folder_too_long_for_a_socket_is_told_before_anything_is_started(tmp_path, monkeypatch):
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(deep))
+    with pytest.raises(
+        ConfigError, match=r"worker.sock, has \d+ bytes; the system takes at most 107"
+    ) as caught:
+        Supervisor({}, ["p"])
+    assert caught.value.hint == "set TMPDIR to a folder with a shorter path"
 
 
 def test_times_that_are_none_are_told():

@@ -7,6 +7,7 @@ import pytest
 
 from tests.serving.serving_models import doubler
 from trtforge.errors import (
+    ConfigError,
     DeadlineError,
     DeviceLostError,
     InputError,
@@ -16,7 +17,7 @@ from trtforge.errors import (
 )
 from trtforge.serving import DegradeRule, Limits, Priority, Tier, Worker
 from trtforge.serving.admission import Ticket
-from trtforge.serving.metrics import PrometheusSink
+from trtforge.serving.metrics import NullSink, PrometheusSink
 from trtforge.serving.requests import Entry, WaitingRequests
 
 ROW = {"x": np.ones((2, 5), np.float32)}
@@ -46,6 +47,26 @@ def gate():
     gate = Gate()
     yield gate
     gate.open.set()
+
+
+@pytest.mark.parametrize("deadline", [0.0, -1.0, float("nan")])
+def test_a_deadline_that_is_none_is_refused(deadline):
+    with Worker("p", doubler()) as worker, pytest.raises(ConfigError, match="deadline must be positive, got"):
+        worker.submit(ROW, deadline=deadline)
+
+
+@pytest.mark.parametrize("metric", ["queue_wait_seconds", "request_duration_seconds"])
+def test_where_a_measurement_cannot_be_reported_nobody_waits_for_ever(metric):
+    class Broken(NullSink):
+        def observe(self, name, *values, value):
+            if name == metric:
+                raise RuntimeError("the collector is full")
+
+    with Worker("p", doubler(), sink=Broken()) as worker:
+        for _ in range(40):  # more than there are threads
+            with pytest.raises(RuntimeError, match="the collector is full"):
+                worker.submit(ROW).result(5)
+        assert worker.drain(5)
 
 
 def test_an_answer_tells_the_model_and_the_tier_that_made_it():

@@ -12,7 +12,7 @@ _DEFAULT = "trtforge.lock.json"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
     parser.add_argument("engines", nargs="*", metavar="ENGINE", help="engines to lock")
-    parser.add_argument("-o", "--output", default=_DEFAULT, metavar="JSON", help=f"default: {_DEFAULT}")
+    parser.add_argument("-o", "--output", metavar="JSON", help=f"default: {_DEFAULT}")
     parser.add_argument(
         "--file",
         action="append",
@@ -42,8 +42,11 @@ def run(args: argparse.Namespace) -> int:
             "give either engines to lock, or --check alone",
             hint="trtforge lock asr.engine --file asr.onnx, or trtforge lock --check",
         )
-    if args.check and (args.file or args.constraints):
-        raise ConfigError("--file and --constraints write a lock, and go without --check")
+    if args.check and (args.output or args.file or args.constraints):
+        raise ConfigError(
+            "--output, --file and --constraints write a lock, and go without --check",
+            hint="trtforge lock --check JSON checks another lock than the default one",
+        )
     if args.require_gpu and not args.check:
         raise ConfigError("--require-gpu checks a lock, and goes with --check")
     return _check(args.check, require_gpu=args.require_gpu) if args.check else _write(args)
@@ -57,12 +60,13 @@ def _write(args: argparse.Namespace) -> int:
     from trtforge._files import write_text
     from trtforge.locking import make_lock
 
-    lock = make_lock(args.engines, files=args.file, folder=Path(args.output).parent)
-    lock.save(args.output)
+    output = args.output or _DEFAULT
+    lock = make_lock(args.engines, files=args.file, folder=Path(output).parent)
+    lock.save(output)
     if args.constraints:
         write_text(args.constraints, lock.constraints())
     console = make_console()
-    console.print(f"[bold]wrote[/]  {escape(args.output)}", soft_wrap=True)
+    console.print(f"[bold]wrote[/]  {escape(output)}", soft_wrap=True)
     console.print(
         f"{len(lock.engines)} engines, {len(lock.files)} files, {len(lock.packages)} packages, "
         f"{lock.gpu or 'no GPU'}",

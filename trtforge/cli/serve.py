@@ -107,6 +107,7 @@ def run(args: argparse.Namespace) -> None:
     supervisor.start()
     server.start()
     host, port = server.address
+    host = f"[{host}]" if ":" in host else host
     try:
         with Stages(console).stage("load") as stage:
             while not supervisor.ready and supervisor.failure is None and not ending.wait(0.1):

@@ -11,12 +11,11 @@ import threading
 import time
 from pathlib import Path
 
-from trtforge.errors import TrtforgeError
+from trtforge.errors import DeviceLostError, EngineIntegrityError, TrtforgeError
 from trtforge.serving.assembly import load_factory
 from trtforge.serving.channel import ChannelServer
+from trtforge.serving.process_ends import BAD_SETTINGS, CORRUPT_ENGINE, LOST, NOT_NOW
 
-# As sysexits.h has them: EX_CONFIG where starting again would not help, EX_TEMPFAIL where it would.
-BAD_SETTINGS, LOST = 78, 75
 _LAST_ANSWERS_SECONDS = 0.5
 
 
@@ -40,7 +39,7 @@ def main() -> int:
         service = load_factory(args.factory)(json.loads(args.settings), lose)
     except TrtforgeError as error:
         print(f"error {error.code}  {error}", file=sys.stderr, flush=True)
-        return LOST if error.retryable else BAD_SETTINGS
+        return _status_of(error)
     except OSError as error:
         print(f"error  a file cannot be read: {error}", file=sys.stderr, flush=True)
         return BAD_SETTINGS
@@ -60,6 +59,15 @@ def main() -> int:
     for worker in service.workers.values():
         worker.close(0.0)
     return 0
+
+
+def _status_of(error: TrtforgeError) -> int:
+    """Return what to exit with where the models cannot be loaded."""
+    if isinstance(error, DeviceLostError):
+        return LOST
+    if isinstance(error, EngineIntegrityError):
+        return CORRUPT_ENGINE
+    return NOT_NOW if error.retryable else BAD_SETTINGS
 
 
 def _end_with_parent(ending: threading.Event) -> None:

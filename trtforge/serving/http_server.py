@@ -16,11 +16,15 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from trtforge.errors import TrtforgeError
+from trtforge.serving.body_memory import BodyLease, BodyMemory
 
 MAX_BODY_BYTES = 32 * 2**20
 MAX_CONNECTIONS = 256
-# Between two bytes, and for a whole request.
-_IDLE_SECONDS, _ARRIVAL_SECONDS = 30.0, 60.0
+MAX_HELD_BYTES = 2**30
+# What of a body is read before it is asked whether there is room for more.
+_PART_BYTES = 2**20
+# Between two bytes, and for a whole request; and for the last answers at the end.
+_IDLE_SECONDS, _ARRIVAL_SECONDS, _LAST_ANSWERS_SECONDS = 30.0, 60.0, 5.0
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ class HttpServer:
     max_body_bytes : longest body that is read.
     max_connections : connections beyond this, or beyond what threads can be started, are answered 503 and
         closed.
+    max_held_bytes : of all bodies together, from their arrival to the answer; what is beyond is answered 503.
     """
 
     def __init__(
@@ -100,10 +105,12 @@ class HttpServer:
         *,
         max_body_bytes: int = MAX_BODY_BYTES,
         max_connections: int = MAX_CONNECTIONS,
+        max_held_bytes: int = MAX_HELD_BYTES,
     ) -> None:
         self._server = _Server(address, _Handler)
         self._server.respond = respond
         self._server.max_body_bytes = max_body_bytes
+        self._server.memory = BodyMemory(max_held_bytes)
         self._server.places = threading.BoundedSemaphore(max_connections)
         self._thread = threading.Thread(
             target=self._server.serve_forever,
@@ -122,10 +129,16 @@ class HttpServer:
         """Serve from another thread."""
         self._thread.start()
 
-    def close(self) -> None:
-        """Take no more connections."""
+    def close(self, timeout: float = _LAST_ANSWERS_SECONDS) -> None:
+        """Take no more connections, and wait until the answers to requests have left.
+
+        Parameters
+        ----------
+        timeout : longest time to wait for clients that read slowly, in seconds.
+        """
         self._server.shutdown()
         self._server.server_close()
+        self._server.answering.wait_none(timeout)
 
 
 class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
@@ -136,6 +149,12 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     respond: Respond
     max_body_bytes: int
     places: threading.BoundedSemaphore
+    memory: BodyMemory
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self.answering = _Answering()
+        super().__init__(address, handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if self.places.acquire(blocking=False):
@@ -197,15 +216,20 @@ class _Handler(BaseHTTPRequestHandler):
             limit = self.server.max_body_bytes
             self._refuse(413, "too_large", f"the body has {length} bytes, at most {limit} are read")
             return
-        try:
-            body = self.rfile.read(length)
-        except TimeoutError:
-            self._refuse(408, "too_slow", f"the body's {length} bytes did not arrive in time")
-            return
-        if len(body) < length:
-            self._refuse(400, "cut_short", f"the body ended after {len(body)} of {length} bytes")
-            return
-        self._serve("POST", body)
+        with self.server.memory.lease() as lease:
+            try:
+                body = self._read(length, lease)
+            except TimeoutError:
+                self._refuse(408, "too_slow", f"the body's {length} bytes did not arrive in time")
+                return
+            except MemoryError:
+                full = "the requests under way fill the memory set aside for them"
+                self._refuse(503, "unavailable", full, retryable=True, retry_after=1.0)
+                return
+            if len(body) < length:
+                self._refuse(400, "cut_short", f"the body ended after {len(body)} of {length} bytes")
+                return
+            self._serve("POST", body)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Tell in JSON what the base class would tell in HTML, such as a method that there is not."""
@@ -222,11 +246,23 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in self.headers.items():
             before = headers.get(name.lower())
             headers[name.lower()] = value.strip() if before is None else f"{before}, {value.strip()}"
-        self._send(respond_to(Request(method, self.path, headers, body), self.server.respond))
+        with self.server.answering:
+            self._send(respond_to(Request(method, self.path, headers, body), self.server.respond))
 
-    def _refuse(self, status: int, code: str, message: str) -> None:
+    def _read(self, length: int, lease: BodyLease) -> bytes:
+        parts: list[bytes] = []
+        while length:
+            part = self.rfile.read(min(length, _PART_BYTES))
+            if not part:
+                break
+            lease.take(len(part))
+            parts.append(part)
+            length -= len(part)
+        return b"".join(parts)
+
+    def _refuse(self, status: int, code: str, message: str, **more: Any) -> None:
         self.close_connection = True  # the body was not read
-        self._send(error_response(status, code, message))
+        self._send(error_response(status, code, message, **more))
 
     def _send(self, response: Response) -> None:
         self.connection.settimeout(_IDLE_SECONDS)
@@ -258,3 +294,23 @@ class _Arriving(io.RawIOBase):
             raise TimeoutError("the request did not arrive in time")
         self._socket.settimeout(min(left, _IDLE_SECONDS))
         return self._socket.recv_into(buffer)
+
+
+class _Answering:
+    """Counts the requests that are being answered; enter it for each."""
+
+    def __init__(self) -> None:
+        self._changed, self._count = threading.Condition(), 0
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._count -= 1
+            self._changed.notify_all()
+
+    def wait_none(self, timeout: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._count == 0, timeout)

@@ -17,8 +17,8 @@ from typing import Any
 
 from trtforge.errors import ConfigError
 from trtforge.serving.channel import Channels
-from trtforge.serving.child import BAD_SETTINGS
 from trtforge.serving.http_server import Request, Response, error_response, json_response
+from trtforge.serving.process_ends import HOPELESS, ProcessEnds
 
 STANDARD_FACTORY = "trtforge.serving.assembly:assemble"
 
@@ -27,6 +27,8 @@ _PROBE_SECONDS, _PAGE_SECONDS = 1.0, 5.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0
 # A child that ran for so long counts as well, and what ends it then as new trouble.
 _WELL_SECONDS = 60.0
+# Of a Unix socket, in bytes; Linux has one for the zero at the end.
+_LONGEST_ADDRESS = 107
 _PASSED_ON = ("content-type", "x-trtforge-priority", "x-trtforge-deadline-ms", "x-trtforge-accept-lighter")
 
 
@@ -47,7 +49,8 @@ class Supervisor:
 
     Raises
     ------
-    ConfigError : one of the times is negative or no number.
+    ConfigError : one of the times is negative or no number, or the folder of temporary files has too long a
+        path.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Supervisor:
         self._child: subprocess.Popen[bytes] | None = None
         self._is_up, self._closing = False, threading.Event()
         self.num_restarts = 0
+        self._ends = ProcessEnds()
         self.failure: str | None = None
         self._thread = threading.Thread(target=self._watch, name="trtforge-supervisor", daemon=True)
 
@@ -130,11 +134,14 @@ class Supervisor:
             return self._unavailable("the worker is being started")
         timeout = None if request.method == "POST" else _PAGE_SECONDS
         try:
-            return self._pass_on(request, timeout)
+            response = self._pass_on(request, timeout)
         except OSError:
             if path == "/metrics":
                 return Response(200, self._own_metrics(), "text/plain; version=0.0.4; charset=utf-8")
             return self._unavailable("the worker ended before it answered, and is started again")
+        if path == "/metrics" and response.status == 200:
+            return replace(response, body=response.body + self._ends.page())
+        return response
 
     def _pass_on(self, request: Request, timeout: float | None) -> Response:
         headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
@@ -148,7 +155,7 @@ class Supervisor:
     def _own_metrics(self) -> bytes:
         lines = ["# HELP trtforge_ready 1 where requests are taken, else 0.", "# TYPE trtforge_ready gauge"]
         lines += [f'trtforge_ready{{pipeline="{name}"}} 0.0' for name in self._pipelines]
-        return ("\n".join(lines) + "\n").encode()
+        return ("\n".join(lines) + "\n").encode() + self._ends.page()
 
     def _probe(self, path: str) -> int | None:
         try:
@@ -163,7 +170,7 @@ class Supervisor:
             status = self._run_child()
             if self._closing.is_set():
                 return
-            if status == BAD_SETTINGS and self.num_restarts == 0:
+            if status in HOPELESS and self.num_restarts == 0:
                 self.failure = "the worker refused its settings"
                 return
             pause = (
@@ -175,6 +182,12 @@ class Supervisor:
     def _make_folder(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="trtforge-")
         self._socket = Path(self._folder.name) / "worker.sock"
+        if (size := len(os.fsencode(self._socket))) > _LONGEST_ADDRESS:
+            raise ConfigError(
+                f"the path of the worker's socket, {self._socket}, has {size} bytes; the system takes "
+                f"at most {_LONGEST_ADDRESS}",
+                hint="set TMPDIR to a folder with a shorter path",
+            )
         self._channels = Channels(self._socket)
 
     def _run_child(self) -> int | None:
@@ -185,7 +198,7 @@ class Supervisor:
         self._child = child = self._spawn()
         answered = time.monotonic()
         probed = 0.0
-        has_answered = False
+        has_answered = hung = False
         while (status := child.poll()) is None and not self._closing.wait(_POLL_SECONDS):
             now = time.monotonic()
             if now - probed < (_PROBE_SECONDS if self._is_up else _POLL_SECONDS):
@@ -194,10 +207,12 @@ class Supervisor:
             if self._socket.exists() and self._probe("/live") == 200:
                 answered, self._is_up, has_answered = now, True, True
             elif has_answered and now - answered > self._hang_seconds:
+                hung = True
                 child.kill()
         if status is not None:
             self._is_up = False
             self._channels.drop()
+            self._ends.note(status, hung=hung)
         return status
 
     def _spawn(self) -> subprocess.Popen[bytes]:

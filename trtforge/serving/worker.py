@@ -173,12 +173,15 @@ class Worker(Closing):
 
         Raises
         ------
+        ConfigError : ``deadline`` is not positive.
         RefusedError : it is not expected to be finished in time, or too many requests wait.
         UnavailableError : the worker does not take requests now.
         """
         is_batch = priority is Priority.BATCH
         if deadline is None and not is_batch:
             deadline = self.deadline
+        if deadline is not None and not deadline > 0:
+            raise ConfigError(f"deadline must be positive, got {deadline}", settings=("deadline",))
         now = time.monotonic()
         ticket = Ticket(
             next(self._numbers),
@@ -305,10 +308,15 @@ class Worker(Closing):
 
     def _handle(self) -> None:
         while (entry := self._next()) is not None:
-            self._answer(entry)
-            with self._changed:
-                del self._running[entry.ticket.number]
-                self._changed.notify_all()
+            try:
+                self._answer(entry)
+            except BaseException as error:  # a sink's, say: nobody may wait for ever because of it
+                if not entry.future.done():
+                    entry.future.set_exception(error)
+            finally:
+                with self._changed:
+                    del self._running[entry.ticket.number]
+                    self._changed.notify_all()
 
     def _next(self) -> Entry | None:
         """Wait for a request that may be worked on; None once the worker is closed or lost."""

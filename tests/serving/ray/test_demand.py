@@ -41,6 +41,15 @@ def test_refused_requests_count_and_cost_follows_full_service() -> None:
     assert demand.load() == pytest.approx(2 * before, rel=1e-4)
 
 
+def test_what_is_past_is_forgotten_where_nobody_asks() -> None:
+    clock = Clock()
+    demand = Demand(clock, window_seconds=10)
+    for _ in range(1000):
+        demand.arrive(1.0)
+        clock.now += 1.0
+    assert len(demand._arrivals) <= 11
+
+
 def test_replicas_carry_load_and_queue() -> None:
     def wanted(load: float, queued: float) -> int:
         return replicas_for(load, queued, target_utilization=0.7, requests_a_replica=16)

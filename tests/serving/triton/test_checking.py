@@ -58,10 +58,33 @@ def test_a_configuration_that_triton_completes_is_judged_after_its_defaults(mode
 def test_without_a_list_the_first_profile_alone_is_served(model: Path) -> None:
     found = change(model, '  profile: "0"\n  profile: "1"\n', "")
     assert found == [
-        f"warm-up (engine): 1/model.plan: warm-up 'profile_1_batch_{size}' has a shape that no served "
-        "profile takes"
-        for size in (1, 4)
+        *(
+            f"warm-up (engine): 1/model.plan: warm-up 'profile_1_batch_{size}' has a shape that no served "
+            "profile takes"
+            for size in (1, 4)
+        ),
+        *(
+            f"graph (engine): 1/model.plan: CUDA graph {number} has inputs or a shape that no served "
+            "profile takes"
+            for number in (2, 3)
+        ),
     ]
+
+
+def test_without_dynamic_batching_the_queue_has_no_end(model: Path) -> None:
+    text = (model / "config.pbtxt").read_text()
+    start, end = text.index("dynamic_batching {"), text.index("optimization {")
+    assert change(model, text[start:end], "") == [
+        "queue-size (trtforge): there is no dynamic_batching, so the queue grows without limit"
+    ]
+
+
+def test_files_beside_the_plans_may_be_named_where_they_are(model: Path) -> None:
+    (model / "labels.txt").write_text("a\n")
+    (model / "warmup").mkdir()
+    (model / "warmup/mel.bin").write_bytes(bytes(4 * 4 * 32))
+    assert change(model, '  name: "logits"\n', '  name: "logits"\n  label_filename: "labels.txt"\n') == []
+    assert change(model, "      zero_data: true\n", '      input_data_file: "mel.bin"\n') == []
 
 
 def test_an_altered_plan_is_found(model: Path) -> None:

@@ -135,5 +135,13 @@ _ALL = (
     ),
 )
 
+# Counted by the process in front, as no other outlives what it counts.
+PROCESS_ENDS = Metric(
+    "process_ends_total",
+    "counter",
+    ("reason",),
+    "Processes with models that ended: device_lost, corrupt_engine, settings, load, killed, hung, failed.",
+)
+
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _ALL}
 OUTCOMES = ("ok", "invalid", "shed", "timeout", "oom", "device_lost", "nonfinite", "error")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 from trtforge._files import write_json, write_text
 from trtforge.errors import ConfigError
+from trtforge.serving.http_server import whole_number
 from trtforge.serving.monitoring.panels import PANELS, Panel
 
+# A name or address, one of IPv6 in brackets.
+_HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _COLUMNS, _WIDTH, _HEIGHT = 2, 12, 8
 
 _RULES = """\
@@ -37,17 +41,19 @@ groups:
           summary: "{{{{ $labels.pipeline }}}} has run its lighter model for a quarter of an hour"
       - alert: TrtforgeDeviceLost
         expr: >-
-          sum by (pipeline) (increase(trtforge_requests_total{{outcome="device_lost"}}[5m])) > 0
-          or sum by (pipeline) (trtforge_requests_total{{outcome="device_lost"}}
+          sum by (instance) (increase(trtforge_process_ends_total{{reason="device_lost"}}[5m])) > 0
+          or sum by (instance) (increase(trtforge_requests_total{{outcome="device_lost"}}[5m])) > 0
+          or sum by (instance) (trtforge_requests_total{{outcome="device_lost"}}
           unless trtforge_requests_total{{outcome="device_lost"}} offset 5m) > 0
         labels: {{severity: page}}
         annotations:
-          summary: "a process of {{{{ $labels.pipeline }}}} lost its GPU"
+          summary: "a process of {{{{ $labels.instance }}}} lost its GPU"
       - alert: TrtforgeCorruptEngine
         expr: >-
           increase(trtforge_engine_cache_requests_total{{result="corrupt"}}[1h]) > 0
           or (trtforge_engine_cache_requests_total{{result="corrupt"}}
           unless trtforge_engine_cache_requests_total{{result="corrupt"}} offset 1h) > 0
+          or increase(trtforge_process_ends_total{{reason="corrupt_engine"}}[1h]) > 0
         labels: {{severity: page}}
         annotations:
           summary: "an engine file was altered: find out by whom"
@@ -88,7 +94,8 @@ def export(folder: Path, *, deadline: float = 2.0, target: str = "127.0.0.1:8080
     host, separator, port = target.rpartition(":")
     if not 0 < deadline < math.inf:
         raise ConfigError(f"deadline must be positive, got {deadline}", settings=("deadline",))
-    if not (host and separator and port.isdigit()) or '"' in host:
+    number = whole_number(port)
+    if not separator or not _HOST.fullmatch(host) or number is None or not 0 < number < 1 << 16:
         raise ConfigError(f"target must be HOST:PORT, got {target!r}", settings=("target",))
     paths = tuple(folder / name for name in ("dashboard.json", "alerts.yaml", "prometheus.yaml"))
     write_json(paths[0], dashboard())

@@ -177,9 +177,12 @@ PANELS = (
         "The mean time.",
     ),
     Panel(
-        "Errors of TensorRT and CUDA",
+        "Errors of TensorRT and CUDA, and processes that ended",
         "timeseries",
-        (Query(f"sum by (code) (increase(trtforge_trt_errors_total{_RATE}))", "{{code}}"),),
+        (
+            Query(f"sum by (code) (increase(trtforge_trt_errors_total{_RATE}))", "{{code}}"),
+            Query(f"sum by (reason) (increase(trtforge_process_ends_total{_RATE}))", "ended: {{reason}}"),
+        ),
     ),
     Panel(
         "Rejected audio and outputs that are not finite",

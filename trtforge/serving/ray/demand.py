@@ -44,6 +44,7 @@ class Demand:
     def arrive(self, audio_seconds: float) -> None:
         """Note that a request came."""
         self._arrivals.append((self._clock(), audio_seconds))
+        self._forget()  # nobody may ever ask for the load
 
     def served(self, audio_seconds: float, work_seconds: float) -> None:
         """Note what full service of some audio took; the latest tenth of it counts."""
@@ -52,11 +53,14 @@ class Demand:
 
     def load(self) -> float:
         """Return the work that arrives each second: 1.0 keeps one replica busy all the time."""
-        now = self._clock()
-        while self._arrivals and self._arrivals[0][0] < now - self._window:
-            self._arrivals.popleft()
-        span = min(self._window, max(1.0, now - self._begin))
+        self._forget()
+        span = min(self._window, max(1.0, self._clock() - self._begin))
         return self._cost * sum(audio for _, audio in self._arrivals) / span
+
+    def _forget(self) -> None:
+        begin = self._clock() - self._window
+        while self._arrivals and self._arrivals[0][0] < begin:
+            self._arrivals.popleft()
 
 
 def replicas_for(load: float, queued: float, *, target_utilization: float, requests_a_replica: float) -> int:

@@ -21,6 +21,10 @@ def _advice(config: Any) -> Iterator[Finding]:
                 yield Finding(
                     "queue-size", "max_queue_size is 0, so the queue grows without limit", "trtforge"
                 )
+    elif config.max_batch_size > 0:
+        yield Finding(
+            "queue-size", "there is no dynamic_batching, so the queue grows without limit", "trtforge"
+        )
     if not config.model_warmup:
         yield Finding(
             "warm-up", "there is no model_warmup, so the first requests wait for lazy loading", "trtforge"

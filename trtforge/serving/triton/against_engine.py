@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from trtforge.engine.manifest import Manifest
@@ -50,6 +51,8 @@ def _tensors(config: Any, manifest: Manifest) -> Iterator[tuple[str, str]]:
         ("output", config.output, manifest.outputs),
     ):
         have = {tensor.name: tensor for tensor in tensors}
+        if twice := [name for name, count in Counter(each.name for each in tensors).items() if count > 1]:
+            yield "repeated-tensor", f"{side} {twice[0]!r} is configured more than once"
         want = {spec.name: spec for spec in specs}
         if missing := sorted(want.keys() - have.keys()):
             yield "missing-tensor", f"{side} {missing[0]!r} of the engine is not in the configuration"
@@ -63,6 +66,10 @@ def _tensor(side: str, tensor: Any, spec: TensorSpec, *, has_batch: bool) -> Ite
     given = schema().DataType.Name(tensor.data_type)
     if given != DATA_TYPES.get(spec.dtype):
         yield "data-type", f"{side} {spec.name!r} is configured as {given}, the engine has {spec.dtype}"
+    if tensor.is_shape_tensor:
+        yield "shape-tensor", f"{side} {spec.name!r} is configured as a shape tensor, the engine has none"
+    if side == "input" and tensor.optional:
+        yield "optional", f"input {spec.name!r} is configured as optional, the engine needs it"
     shape = list(tensor.reshape.shape) if tensor.HasField("reshape") else list(tensor.dims)
     whole = [_ANY, *shape] if has_batch else shape
     if len(whole) != len(spec.shape):
@@ -113,9 +120,15 @@ def _shapes(config: Any, manifest: Manifest) -> Iterator[tuple[str, str]]:
                         f"input {tensor.name!r} fixes an axis at {size}, "
                         f"profile {index} takes {least} to {most}",
                     )
+    served = _served(config, manifest)
     for sample in config.model_warmup:
-        if not _fits_some(sample, manifest, _served(config, manifest), has_batch=batch > 0):
+        dims = {name: value.dims for name, value in sample.inputs.items()}
+        if not _fits_some(sample.batch_size, dims, manifest, served, has_batch=batch > 0):
             yield "warm-up", f"warm-up {sample.name!r} has a shape that no served profile takes"
+    for number, graph in enumerate(config.optimization.cuda.graph_spec):
+        dims = {name: value.dim for name, value in graph.input.items()}
+        if not _fits_some(graph.batch_size, dims, manifest, served, has_batch=batch > 0):
+            yield "graph", f"CUDA graph {number} has inputs or a shape that no served profile takes"
 
 
 def _served(config: Any, manifest: Manifest) -> Sequence[int]:
@@ -125,9 +138,13 @@ def _served(config: Any, manifest: Manifest) -> Sequence[int]:
     return [index for index in sorted(asked or {0}) if index in known]
 
 
-def _fits_some(sample: Any, manifest: Manifest, served: Sequence[int], *, has_batch: bool) -> bool:
-    shapes = {
-        name: (sample.batch_size, *value.dims) if has_batch else tuple(value.dims)
-        for name, value in sample.inputs.items()
-    }
+def _fits_some(
+    batch_size: int,
+    dims: Mapping[str, Sequence[int]],
+    manifest: Manifest,
+    served: Sequence[int],
+    *,
+    has_batch: bool,
+) -> bool:
+    shapes = {name: (batch_size, *sizes) if has_batch else tuple(sizes) for name, sizes in dims.items()}
     return not served or any(shapes in manifest.profiles[index] for index in served)

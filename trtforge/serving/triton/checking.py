@@ -73,7 +73,7 @@ def check_model(folder: str | os.PathLike[str]) -> tuple[Finding, ...]:
     if message is None:
         return findings
     config = with_defaults(message, model.name)
-    findings = check_rules(config, model.name)
+    findings = (*check_rules(config, model.name), *_files(config, model))
     if not findings:
         findings = tuple(_engines(config, model))
     return (*findings, *check_advice(config))
@@ -89,6 +89,26 @@ def served_versions(config: Any, model: Path) -> list[int]:
     if policy.HasField("latest"):
         return present[-max(1, policy.latest.num_versions) :]
     return present
+
+
+def _files(config: Any, model: Path) -> Iterator[Finding]:
+    """Return what the configuration names beside plans, and Triton would not find when it loads the model."""
+    for tensor in config.output:
+        if tensor.label_filename and not (model / tensor.label_filename).is_file():
+            yield Finding(
+                "labels",
+                f"output {tensor.name!r} has labels in {tensor.label_filename!r}, no such file",
+                "triton",
+            )
+    for sample in config.model_warmup:
+        for name, value in sample.inputs.items():
+            file = value.input_data_file
+            if file and not (model / "warmup" / file).is_file():
+                yield Finding(
+                    "warm-up",
+                    f"warm-up {sample.name!r} fills {name!r} from warmup/{file}, no such file",
+                    "triton",
+                )
 
 
 def _engines(config: Any, model: Path) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from trtforge.serving.triton.findings import Finding
+from trtforge.serving.triton.messages import schema
 
 _ANY = -1
 
@@ -148,7 +149,8 @@ def _instances(config: Any) -> Iterator[Finding]:
 
 
 def _warm_up(config: Any) -> Iterator[Finding]:
-    inputs = {tensor.name for tensor in config.input}
+    types = {tensor.name: tensor.data_type for tensor in config.input}
+    inputs = set(types)
     for sample in config.model_warmup:
         what = f"warm-up {sample.name!r}"
         most = max(1, config.max_batch_size)
@@ -159,5 +161,11 @@ def _warm_up(config: Any) -> Iterator[Finding]:
         for name, value in sample.inputs.items():
             if not value.data_type or not value.WhichOneof("input_data_type"):
                 yield _refused("warm-up", f"{what} does not say what {name!r} is filled with")
+            if value.data_type and value.data_type != types.get(name, value.data_type):
+                kinds = schema().DataType.Name
+                yield _refused(
+                    "warm-up",
+                    f"{what} gives {name!r} as {kinds(value.data_type)}, the input is {kinds(types[name])}",
+                )
             if not value.dims or any(size < 1 for size in value.dims):
                 yield _refused("warm-up", f"{what} has dims {list(value.dims)} for {name!r}, none may vary")
