@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +281,18 @@ def test_an_mp3_that_does_not_tell_its_length_is_published_with_it(tmp_path: Pat
     assert [check for check in found.checks if not check.passed] == []
     assert found.episode.source.duration == pytest.approx(15, abs=0.2)
     assert found.episode.segments[-1].end > 13
+
+
+def test_mp2_is_published_as_mp3(tmp_path: Path) -> None:
+    if not shutil.which("ffmpeg"):
+        pytest.skip("needs ffmpeg")
+    write(tmp_path / "part.wav", demo_part(7.0, 11.0))
+    subprocess.run(["ffmpeg", "-v", "error", "-i", tmp_path / "part.wav", tmp_path / "part.mp2"], check=True)
+    found = run(tmp_path / "part.mp2", tmp_path / "out", show=Show.load(DEMO / "show.json"))
+    assert [check for check in found.checks if not check.passed] == []
+    assert found.manifest["audio"]["encoded_anew"]
+    (audio,) = found.folder.glob("*.mp3")
+    assert soundfile.info(audio).subtype == "MPEG_LAYER_III"
 
 
 def test_a_wav_that_promises_more_than_it_holds_is_refused(

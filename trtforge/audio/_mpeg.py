@@ -36,11 +36,11 @@ class PrefixedFile:
         self._at = offset + (self._at if whence == io.SEEK_CUR else 0)
         return self._at
 
-    def read(self, num_bytes: int) -> bytes:
-        """Read on from the position."""
-        data = self._prefix[self._at : self._at + num_bytes]
+    def read(self, num_bytes: int = -1) -> bytes:
+        """Read on from the position, to the end where ``num_bytes`` is negative."""
+        data = self._prefix[self._at : None if num_bytes < 0 else self._at + num_bytes]
         self._file.seek(self._start + max(0, self._at + len(data) - len(self._prefix)))
-        data += self._file.read(num_bytes - len(data))
+        data += self._file.read(num_bytes if num_bytes < 0 else num_bytes - len(data))
         self._at += len(data)
         return data
 
