@@ -57,8 +57,9 @@ def write_bundle(
     unfinished = folder / KEPT / "unfinished.mp3"
     try:
         encoded = write_mp3(readable_file, unfinished, on_progress)
-        names = {"title": episode.summary.title, "author": show.author, "show": show.title}
-        write_id3(unfinished, episode.chapters, **names)
+        write_id3(
+            unfinished, episode.chapters, title=episode.summary.title, author=show.author, show=show.title
+        )
         image = _copy_cover(show, folder)
         unfinished.replace(audio)
     finally:

@@ -10,6 +10,7 @@ import soundfile
 
 from examples.podcast.decoding import new_sound
 from trtforge._progress import OnProgress
+from trtforge.audio._mpeg import with_length
 from trtforge.audio.decode import audio_blocks, probe_audio
 
 _RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
@@ -21,6 +22,7 @@ _COMPRESSION = 0.6
 def write_mp3(readable_file: Path, output: Path, on_progress: OnProgress) -> bool:
     """Copy an MP3 file, or encode anything else as MP3, a block at a time.
 
+    An MP3 file that does not tell its length gets a header that does, by which players show it.
     One or two channels at a rate that MP3 knows stay as they are; everything else becomes mono at 44.1 kHz.
 
     Parameters
@@ -38,8 +40,11 @@ def write_mp3(readable_file: Path, output: Path, on_progress: OnProgress) -> boo
     OSError : the MP3 file cannot be written.
     """
     with soundfile.SoundFile(os.fsencode(readable_file)) as sound:
-        if sound.format == "MP3":
-            shutil.copyfile(readable_file, output)
+        if (sound.format, sound.subtype) == ("MP3", "MPEG_LAYER_III"):
+            with readable_file.open("rb") as file, output.open("wb") as target:
+                told = with_length(file, readable_file.stat().st_size)
+                told.seek(0)
+                shutil.copyfileobj(told, target)
             return False
     info = probe_audio(readable_file)
     as_it_is = info.num_channels <= 2 and info.sampling_rate in _RATES

@@ -386,3 +386,34 @@ def test_missing_soundfile_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
         MissingExtraError, match=r"soundfile is needed to read audio files(?s:.*)trtforge\[speech\]"
     ):
         probe_audio(b"")
+
+
+def without_xing(mp3: bytes) -> bytes:
+    """Leave out the frame that tells an MP3 file's length."""
+    frames = mp3[mp3.index(b"\xff", 10) :] if mp3.startswith(b"ID3") else mp3
+    assert b"Info" in frames[:64] or b"Xing" in frames[:64]
+    return frames[frames.index(frames[:2], 4) :]
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100])
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("parts", [("noise", "silence"), ("silence", "noise")])
+def test_an_mp3_that_does_not_tell_its_length_is_read_to_its_end(
+    parts: tuple[str, str], channels: int, rate: int
+) -> None:
+    seconds = 4 * rate
+    noise = np.random.default_rng(0).normal(0, 0.2, (seconds, channels)).clip(-1, 1)
+    audio = np.concatenate([noise if part == "noise" else 0 * noise for part in parts])
+    told = io.BytesIO()
+    soundfile.write(told, audio, rate, format="MP3", compression_level=0.5, bitrate_mode="VARIABLE")
+    bare = without_xing(told.getvalue())
+    tag, old_tag = b"ID3\x03\x00\x00\x00\x00\x00\x0a" + bytes(10), b"TAG".ljust(128, b"\0")
+    for data in (bare, tag + bare, bare + old_tag, bare + bytes(99)):
+        found = decode_audio(data, sampling_rate=rate)
+        # Encoder and decoder pad by up to three frames.
+        assert 0 <= len(found) - 2 * seconds <= 3 * 1152
+        half = len(found) // 2
+        loud, quiet = (found[:half], found[half:]) if parts[0] == "noise" else (found[half:], found[:half])
+        assert np.sqrt(np.mean(loud**2)) > 10 * np.sqrt(np.mean(quiet**2))
+    with pytest.raises(ClipError, match="the file is truncated: its last frame is cut off"):
+        decode_audio(bare[:-5], sampling_rate=rate)

@@ -1,8 +1,10 @@
 """From a recording to a bundle, on a part of the demo episode and on recordings that have nothing to say."""
 
 import dataclasses
+import io
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +268,31 @@ def test_an_mp3_that_breaks_off_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ClipError, match=r"clip 'cut\.mp3': .* the file is truncated or damaged"):
         run(tmp_path / "cut.mp3", tmp_path / "out", settings=SETTINGS)
     assert not list((tmp_path / "out/.stages").glob("audio-*"))
+
+
+def test_an_mp3_that_does_not_tell_its_length_is_published_with_it(tmp_path: Path) -> None:
+    loud = np.random.default_rng(0).normal(0, 0.2, 4 * SAMPLING_RATE).clip(-1, 1).astype(np.float32)
+    told = io.BytesIO()
+    audio = np.concatenate([loud, demo_part(7.0, 18.0)])
+    soundfile.write(told, audio, SAMPLING_RATE, format="MP3", bitrate_mode="VARIABLE", compression_level=0.5)
+    data = told.getvalue()
+    (tmp_path / "bare.mp3").write_bytes(data[data.index(data[:2], 4) :])
+    found = run(tmp_path / "bare.mp3", tmp_path / "out", show=Show.load(DEMO / "show.json"))
+    assert [check for check in found.checks if not check.passed] == []
+    assert found.episode.source.duration == pytest.approx(15, abs=0.2)
+    assert found.episode.segments[-1].end > 13
+
+
+def test_mp2_is_published_as_mp3(tmp_path: Path) -> None:
+    if not shutil.which("ffmpeg"):
+        pytest.skip("needs ffmpeg")
+    write(tmp_path / "part.wav", demo_part(7.0, 11.0))
+    subprocess.run(["ffmpeg", "-v", "error", "-i", tmp_path / "part.wav", tmp_path / "part.mp2"], check=True)
+    found = run(tmp_path / "part.mp2", tmp_path / "out", show=Show.load(DEMO / "show.json"))
+    assert [check for check in found.checks if not check.passed] == []
+    assert found.manifest["audio"]["encoded_anew"]
+    (audio,) = found.folder.glob("*.mp3")
+    assert soundfile.info(audio).subtype == "MPEG_LAYER_III"
 
 
 def test_a_wav_that_promises_more_than_it_holds_is_refused(

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO, Literal
 
+from trtforge.audio._mpeg import PrefixedFile, with_length
+
 MAX_CHANNELS = 8
 MIN_SAMPLING_RATE = 8_000
 MAX_SAMPLING_RATE = 192_000
@@ -41,10 +43,11 @@ class MendedFile:
         return bytes(data)
 
 
-def check_header(file: BinaryIO, num_bytes: int) -> BinaryIO | MendedFile:
+def check_header(file: BinaryIO, num_bytes: int) -> BinaryIO | MendedFile | PrefixedFile:
     """Refuse files of unknown kind and headers that promise more than the file holds.
 
     A WAV that was written to a pipe says so by its lengths, and has all the samples that follow its header.
+    An MP3 file that does not tell its length has as many frames as it holds.
 
     Parameters
     ----------
@@ -53,7 +56,7 @@ def check_header(file: BinaryIO, num_bytes: int) -> BinaryIO | MendedFile:
 
     Returns
     -------
-    What to decode: the file, or one that differs in giving the length that a WAV's header leaves open.
+    What to decode: the file, or one that differs in giving the length that the file leaves open.
 
     Raises
     ------
@@ -75,7 +78,12 @@ def check_header(file: BinaryIO, num_bytes: int) -> BinaryIO | MendedFile:
         _check_aiff(file, num_bytes, head)
     elif head[:4] == b"OggS":
         _check_ogg(file, num_bytes)
-    elif not (head[:4] == b"fLaC" or head[:3] == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0")):
+    elif head[:3] == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0"):
+        try:
+            return with_length(file, num_bytes)
+        except EOFError as error:
+            raise HeaderError(f"the file is truncated: {error}") from None
+    elif head[:4] != b"fLaC":
         raise HeaderError(f"not WAV, FLAC, Ogg, MP3 or AIFF: the file begins with {head[:4]!r}")
     return file
 
