@@ -1,3 +1,5 @@
+import shutil
+
 import onnx
 import pytest
 
@@ -80,6 +82,22 @@ def test_networks_of_arrays_and_their_versions_are_served(double):
         assert 'trtforge_info{cuda="none",driver="none",opset="17",sm="none",trt="none"} 1.0' in page
     finally:
         worker.close()
+
+
+def test_models_of_one_file_name_are_told_apart(double, tmp_path):
+    (tmp_path / "small").mkdir()
+    lighter = str(shutil.copy(double, tmp_path / "small/double.onnx"))
+    other = shutil.copy(double, tmp_path / "other.onnx")
+    pipelines = (PipelineSettings("p", double, lighter), PipelineSettings("q", str(other)))
+    service = assemble(ServiceSettings(pipelines).to_json(), lambda: None)
+    try:
+        names = {
+            name: [each.name for each in worker.models.values()] for name, worker in service.workers.items()
+        }
+        assert names == {"p": ["double.p.full", "double.p.lighter"], "q": ["other", "other"]}
+    finally:
+        for worker in service.workers.values():
+            worker.close()
 
 
 def test_a_speech_network_takes_audio():

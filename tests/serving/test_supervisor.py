@@ -131,6 +131,28 @@ def test_a_sticky_error_ends_the_process_and_another_takes_over(served, tmp_path
     assert 'outcome="device_lost",pipeline="p",tier="full"} 0.0' in page  # it died with what counted it
 
 
+def test_a_process_that_stands_still_is_killed_and_its_requests_are_refused(tmp_path):
+    supervisor = Supervisor({"folder": str(tmp_path)}, ["p"], factory=FACTORY, hang_seconds=1.0)
+    server = HttpServer(supervisor, ("127.0.0.1", 0))
+    supervisor.start()
+    server.start()
+    client = Client(server.address[1])
+    try:
+        supervisor.wait_ready(30)
+        os.kill(supervisor.process_id, signal.SIGSTOP)
+        threads, answers = client.send_together(2)
+        for thread in threads:
+            thread.join(20)
+        assert [status for status, _, _ in answers] == [503, 503]
+        assert_each_answered_or_refused_as_retryable(answers)
+        supervisor.wait_ready(30)
+        assert b'trtforge_process_ends_total{reason="hung"} 1.0' in client("GET", "/metrics")[2]
+        assert client("POST", "/v1/run", BODY)[0] == 200
+    finally:
+        supervisor.close()
+        server.close()
+
+
 def test_what_a_path_takes_is_told_through_the_process_in_front(served):
     status, headers, _ = served[1]("GET", "/v1/run")
     assert (status, headers["Allow"]) == (405, "POST")

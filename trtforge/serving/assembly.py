@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from trtforge.runtime import BatchingRule, Bucket, OnnxRunner, Session, buckets_
 from trtforge.serving.gpu_watch import GpuWatch
 from trtforge.serving.metrics import MetricSink, PrometheusSink
 from trtforge.serving.models import ServedModel
+from trtforge.serving.policy import Tier
 from trtforge.serving.service import Service
 from trtforge.serving.settings import LIMITS, PipelineSettings, ServiceSettings
 from trtforge.serving.tasks import Arrays, Task, Transcription
@@ -40,10 +42,17 @@ def assemble(settings: Mapping[str, Any], on_lost: OnLost) -> Service:
     pipelines = ServiceSettings.from_json(settings).pipelines
     sink = PrometheusSink()
     watch = GpuWatch(sink)
+    stems = Counter(Path(path).stem for each in pipelines for path in (each.model, each.lighter) if path)
+
+    def load(each: PipelineSettings, path: str, tier: Tier) -> ServedModel:
+        stem = Path(path).stem
+        name = stem if stems[stem] == 1 else f"{stem}.{each.name}.{tier.label}"
+        return load_served(each, path, sink, name=name)
+
     workers = []
     for each in pipelines:
-        full = load_served(each, each.model, sink)
-        lighter = load_served(each, each.lighter, sink) if each.lighter else None
+        full = load(each, each.model, Tier.FULL)
+        lighter = load(each, each.lighter, Tier.LIGHTER) if each.lighter else None
         worker = Worker(
             each.name,
             full,
@@ -80,8 +89,10 @@ def load_factory(name: str) -> Callable[[Mapping[str, Any], OnLost], Service]:
     return found
 
 
-def load_served(settings: PipelineSettings, path: str, sink: MetricSink) -> ServedModel:
-    """Load a network or an engine to be served.
+def load_served(
+    settings: PipelineSettings, path: str, sink: MetricSink, *, name: str | None = None
+) -> ServedModel:
+    """Load a network or an engine to be served, by default under the name of its file.
 
     Raises
     ------
@@ -97,7 +108,8 @@ def load_served(settings: PipelineSettings, path: str, sink: MetricSink) -> Serv
     else:
         buckets = buckets_of(runner.profiles, task.input_name)
     rule = BatchingRule(buckets, max_wait=settings.max_wait)
-    return ServedModel(Path(path).stem, runner, task, rule, sink=sink, layer_samples=settings.layer_samples)
+    called = name or Path(path).stem
+    return ServedModel(called, runner, task, rule, sink=sink, layer_samples=settings.layer_samples)
 
 
 def _open(path: str, settings: PipelineSettings, sink: MetricSink) -> Session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,25 @@ from trtforge.audio import LogMel
 from trtforge.errors import ClipSetError, ConfigError
 from trtforge.serving.ray import ListedClip, ManySettings, list_clips, read_results
 from trtforge.serving.ray.attempts import Attempts
+from trtforge.serving.ray.cluster import ray_here
 from trtforge.serving.ray.decoding import decode_rows, digest_files
 from trtforge.serving.ray.results import ResultsFile
 
 
 def row(digest: str, *ids: str, retryable: bool = False) -> dict[str, object]:
     return {"digest": digest, "ids": list(ids), "text": "", "error_code": "", "retryable": retryable}
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_a_cluster_that_is_not_there_is_told_at_once(scheme: str) -> None:
+    ray = pytest.importorskip("ray")
+    if ray.is_initialized():
+        pytest.skip("this process is part of a cluster")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # nothing listens there
+        address = f"{scheme}127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(ConfigError, match=f"no Ray cluster answers at {address}: .*refused"):
+            ray_here("test", address=address)
 
 
 def test_attempts_count_what_never_ended() -> None:

@@ -58,6 +58,7 @@ def test_what_the_queue_has_no_room_for_is_refused_at_once_and_load_brings_a_sec
     address: str,
 ) -> None:
     assert num_replicas() == 1
+    assert post(address)[0] == 200  # from now on the proxy knows the replica, and its queue holds what waits
     with ThreadPoolExecutor(16) as threads:
         answers = list(threads.map(lambda _: post(address), range(16)))
     statuses = Counter(status for status, _ in answers)

@@ -122,12 +122,12 @@ def _shapes(config: Any, manifest: Manifest) -> Iterator[tuple[str, str]]:
                     )
     served = _served(config, manifest)
     for sample in config.model_warmup:
-        dims = {name: value.dims for name, value in sample.inputs.items()}
-        if not _fits_some(sample.batch_size, dims, manifest, served, has_batch=batch > 0):
+        given = {name: value.dims for name, value in sample.inputs.items()}
+        if not _fits_some(sample.batch_size, given, manifest, served, has_batch=batch > 0):
             yield "warm-up", f"warm-up {sample.name!r} has a shape that no served profile takes"
     for number, graph in enumerate(config.optimization.cuda.graph_spec):
-        dims = {name: value.dim for name, value in graph.input.items()}
-        if not _fits_some(graph.batch_size, dims, manifest, served, has_batch=batch > 0):
+        given = {name: value.dim for name, value in graph.input.items()}
+        if not _fits_some(graph.batch_size, given, manifest, served, has_batch=batch > 0):
             yield "graph", f"CUDA graph {number} has inputs or a shape that no served profile takes"
 
 
