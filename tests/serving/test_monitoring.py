@@ -23,7 +23,7 @@ def test_the_command_writes_files_that_prometheus_accepts(tmp_path, promtool, ca
     assert main(["monitoring", "--export", str(tmp_path), "--deadline", "1.5", "--target", "worker:80"]) == 0
     assert "alerts.yaml" in capsys.readouterr().out
     said = subprocess.run([promtool, "check", "rules", "alerts.yaml"], cwd=tmp_path, capture_output=True)
-    assert (said.returncode, b"6 rules found" in said.stdout) == (0, True)
+    assert (said.returncode, b"7 rules found" in said.stdout) == (0, True)
     said = subprocess.run([promtool, "check", "config", "prometheus.yaml"], cwd=tmp_path, capture_output=True)
     assert said.returncode == 0, said
     assert "> 1.5\n        for: 2m" in (tmp_path / "alerts.yaml").read_text()
@@ -38,6 +38,9 @@ tests:
   - interval: 15s
     input_series:
       - {series: 'trtforge_ready{pipeline="a"}', values: '1+0x4 0+0x20'}
+      - {series: 'trtforge_ready{pipeline="b",job="j",instance="w:3"}', values: '1+0x4 stale'}
+      - {series: 'up{job="j",instance="w:3"}', values: '1+0x4 0+0x20'}
+      - {series: 'up{job="j",instance="db:1"}', values: '0+0x20'}
       - {series: 'trtforge_queue_oldest_age_seconds{pipeline="a",priority="standard"}', values: '3+0x30'}
       - {series: 'trtforge_queue_oldest_age_seconds{pipeline="a",priority="batch"}', values: '900+0x30'}
       - {series: 'trtforge_degrade_tier{pipeline="a"}', values: '1+0x80'}
@@ -55,6 +58,11 @@ tests:
         alertname: TrtforgeNotReady
         exp_alerts: [{exp_labels: {severity: page, pipeline: a},
                       exp_annotations: {summary: 'pipeline a takes no requests'}}]
+      - {eval_time: 1m, alertname: TrtforgeUnreachable, exp_alerts: []}
+      - eval_time: 3m
+        alertname: TrtforgeUnreachable
+        exp_alerts: [{exp_labels: {severity: page, job: j, instance: 'w:3'},
+                      exp_annotations: {summary: 'w:3 does not answer'}}]
       - {eval_time: 1m, alertname: TrtforgeQueueTooOld, exp_alerts: []}
       - eval_time: 3m
         alertname: TrtforgeQueueTooOld

@@ -27,6 +27,12 @@ groups:
         labels: {{severity: page}}
         annotations:
           summary: "pipeline {{{{ $labels.pipeline }}}} takes no requests"
+      - alert: TrtforgeUnreachable
+        expr: up == 0 and on (job, instance) last_over_time(trtforge_ready[1d])
+        for: 1m
+        labels: {{severity: page}}
+        annotations:
+          summary: "{{{{ $labels.instance }}}} does not answer"
       - alert: TrtforgeQueueTooOld
         expr: max by (pipeline) (trtforge_queue_oldest_age_seconds{{priority!="batch"}}) > {seconds}
         for: 2m
