@@ -140,11 +140,24 @@ def test_evaluation_names_them_too(quiet_clips, tmp_path, capsys):
         "'changed-5' (nothing but zeros). Silence says nothing of how speech is recognised"
     )
     words = ["--clips", str(quiet_clips), "-o", str(tmp_path / "report.json")]
+    shutil.copy(MODEL, tmp_path / "candidate.onnx")
     assert main(["evaluate", str(MODEL), *words]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert f"note: {named}" in said
     assert " vs " not in said
     report = AccuracyReport.load(tmp_path / "report.json")
     assert report.quiet == {"changed-2": pytest.approx(1e-4, rel=1e-3), "changed-5": 0.0}
+    baseline = tmp_path / "baseline.json"
+    checked = [
+        "--reference",
+        str(MODEL),
+        "--clips",
+        str(quiet_clips),
+        "--baseline",
+        str(baseline),
+        "--update",
+    ]
+    assert main(["check", str(tmp_path / "candidate.onnx"), *checked]) == 0
+    assert f"note: {named}" in " ".join(capsys.readouterr().out.split())
     result = trtforge.compile(MODEL, precision="float32", evaluate=quiet_clips, flavor="tensorrt_rtx")
     assert [remark for remark in result.remarks if remark.startswith(named)]

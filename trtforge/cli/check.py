@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from trtforge.cli._options import make_console, print_path
+from trtforge.cli._options import make_console, print_notes, print_path
 from trtforge.cli._outputs import check_outputs
 
 # What a budget of the library is called here, and how many of its units make one of ours.
@@ -74,7 +74,9 @@ def run(args: argparse.Namespace) -> int:
     from trtforge.checks.decision import MIN_RUNS
     from trtforge.errors import BaselineError, ConfigError
     from trtforge.pipeline import evaluate_candidate, measure_baseline, time_candidate
+    from trtforge.pipeline.remarks import remark_quiet
     from trtforge.pipeline.reporting import environment
+    from trtforge.report.formatting import plural
 
     values = vars(args)
     config = CheckConfig(
@@ -116,7 +118,8 @@ def run(args: argparse.Namespace) -> int:
             report = evaluate_candidate(
                 args.candidate, reference=args.reference, clips=args.clips, name=name, on_progress=stage
             )
-            stage.note(f"{report.num_clips} clips")
+            stage.note(plural(report.num_clips, "clip"))
+        print_notes(console, remark_quiet(report.quiet, report.num_clips, "evaluated"))
     if args.time is not None:
         with Stages(console).stage("time") as stage:
             timings = time_candidate(

@@ -26,6 +26,7 @@ def run(args: argparse.Namespace) -> None:
     from trtforge.errors import ConfigError
     from trtforge.pipeline import evaluate
     from trtforge.pipeline.remarks import remark_quiet
+    from trtforge.report.formatting import plural
 
     paths = [args.reference, *args.candidates]
     names = [Path(path).name for path in paths]
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
     with Stages(console).stage("evaluate") as stage:
         clips = ClipSet.load(args.clips)
         report = evaluate(dict(zip(names, paths, strict=True)), clips, on_progress=stage)
-        stage.note(f"{report.num_clips} clips")
+        stage.note(plural(report.num_clips, "clip"))
     console.print(report)
     print_notes(console, remark_quiet(report.quiet, report.num_clips, "evaluated"))
     if args.output:

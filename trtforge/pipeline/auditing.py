@@ -24,6 +24,7 @@ from trtforge.errors import ConfigError
 from trtforge.graph import prepare, tensors_to_observe
 from trtforge.model import ModelSource, load_model, model_digest
 from trtforge.pipeline.clips import as_clip_set
+from trtforge.report.formatting import plural
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -142,7 +143,7 @@ def audit(
             activation_bytes=activation_bytes,
             on_progress=stage,
         )
-        stage.note(f"{len(observed.tensors)} tensors on {len(observed)} clips")
+        stage.note(f"{plural(len(observed.tensors), 'tensor')} on {plural(len(observed), 'clip')}")
     with stages.stage("audit") as stage:
         report = audit_observations(
             observed,
