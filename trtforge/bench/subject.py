@@ -148,7 +148,7 @@ class Subject:
             if not np.issubdtype(np.dtype(spec.dtype), np.floating):
                 raise ConfigError(
                     f"input {spec} is not of floating point, and noise is no input for it",
-                    hint="from Python, Subject(rows=...) takes input that the network knows",
+                    hint="give input that the network knows; from Python, as Subject(rows=...)",
                     settings=("rows",),
                 )
         return {

@@ -18,6 +18,8 @@ OPTIONS = {
     "contenders": ("--contenders",),
     "pythons": ("--torch-python",),
     "constructor": ("--torch",),
+    "inputs": ("--inputs",),
+    "rows": ("--inputs",),
     "anyway": ("--anyway",),
 }
 
@@ -54,6 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--clips",
         metavar="DIR",
         help="clips with texts, whose word errors are counted; the longest --frames must hold them",
+    )
+    parser.add_argument(
+        "--inputs",
+        metavar="NPZ",
+        help="rows of input, an array of each input's name (default: noise); longer ones are cut to --frames",
     )
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns of each (default: 5)")
     parser.add_argument(
@@ -117,6 +124,10 @@ def run(args: argparse.Namespace) -> int:
             "--int8 is the quantized form of one network, and there are several",
             hint="measure them one by one, or give --calibration-set",
         )
+    if args.inputs and len(args.models) > 1:
+        raise ConfigError(
+            "--inputs is for one network, and there are several", hint="measure them one by one"
+        )
     for model in args.models:
         check_outputs({"MODEL": model, "--output": args.output, "--html": args.html}, read={"MODEL"})
     return _measure(args, console)
@@ -173,8 +184,9 @@ def _subject(
     from trtforge._progress import Stages
     from trtforge.audio import ClipSet, features_for_model
     from trtforge.bench import Case, Subject
+    from trtforge.bench.input_file import rows_from_file
     from trtforge.external_data import save_model
-    from trtforge.model import load_model
+    from trtforge.model import load_model, model_inputs
     from trtforge.pipeline import calibrate, quantize
 
     network, path = load_model(model), Path(model)
@@ -186,6 +198,12 @@ def _subject(
         quantized = folder / f"{path.stem}.int8.onnx"
         save_model(quantize(network, scales, rest="float32"), quantized)
         scales.save(folder / f"{path.stem}.scales.json")
+    given: dict[str, Any] = {}
+    if args.inputs:
+        given = {
+            "rows": rows_from_file(args.inputs, model_inputs(network)),
+            "inputs_are": f"rows of {Path(args.inputs).name}",
+        }
     return Subject(
         name=path.stem,
         model=path,
@@ -194,5 +212,6 @@ def _subject(
         scales=None if args.int8 or not args.calibration_set else folder / f"{path.stem}.scales.json",
         constructor=args.torch,
         paths=tuple(args.torch_path or [str(Path.cwd())]),
+        **given,
         clips=ClipSet.load(args.clips) if args.clips else None,
     )
