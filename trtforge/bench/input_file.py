@@ -49,7 +49,7 @@ def rows_from_file(
     if given != wanted:
         raise ConfigError(
             f"{path} has {_listed(given) or 'no array'}, and the network's inputs are {_listed(wanted)}",
-            hint="numpy.savez(path, name=array, ...), with each input's name and dtype",
+            hint="write it by numpy.savez, with each input's name and dtype",
             settings=settings,
         )
 
@@ -63,7 +63,8 @@ def rows_from_file(
                     f"{list(shape[1:])}",
                     settings=settings,
                 )
-            cut[spec.name] = array[(slice(None), *map(slice, shape[1:]))]
+            window = (slice(None), *map(slice, shape[1:]))
+            cut[spec.name] = array[window]
         return cut
 
     return rows
