@@ -184,7 +184,7 @@ def check_all(asked):
     assert (target["health"], target["lastError"]) == ("up", "")
     [group] = asked.get("/api/v1/rules")["groups"]
     assert {rule["health"] for rule in group["rules"]} <= {"ok", "unknown"}
-    assert len(group["rules"]) == 6
+    assert len(group["rules"]) == 7
     for panel in PANELS:
         for query in panel.queries:
             expression = query.expression.replace("$__rate_interval", "1m").replace("$pipeline", ".*")
