@@ -64,6 +64,17 @@ def make_checkpoint(shape: str, seed: int = 0) -> Any:
     return transformers.WhisperForConditionalGeneration(config).eval()
 
 
+def speed_options(description: str | None) -> argparse.ArgumentParser:
+    """Make the options that all share who are timed on a checkpoint."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--shape", choices=tuple(SHAPES), default="large-v3")
+    parser.add_argument("--windows", type=int, default=120)
+    parser.add_argument("--symbols", type=int, default=100)
+    parser.add_argument("--batches", type=int, nargs="+", default=[16, 32, 64, 120])
+    parser.add_argument("--repeats", type=int, default=1)
+    return parser
+
+
 def main() -> None:
     """Write the networks and the description."""
     parser = argparse.ArgumentParser(description=__doc__)

@@ -9,7 +9,6 @@ Prints JSON: seconds for all windows by type and batch, the best, and the memory
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 import time
@@ -19,7 +18,7 @@ import ctranslate2
 import torch
 from ctranslate2.converters.transformers import WhisperLoader
 
-from benchmarks.whisper.checkpoint import SHAPES, START, STOP, make_checkpoint
+from benchmarks.whisper.checkpoint import SHAPES, START, STOP, make_checkpoint, speed_options
 
 
 def convert(shape: str, folder: str) -> tuple[int, int]:
@@ -50,9 +49,8 @@ def run(model: Any, features: Any, num_symbols: int, batch: int, no_times: int) 
             ctranslate2.StorageView.from_array(part),
             [[START, START, START, no_times]] * len(part),
             beam_size=1,
-            max_length=max(
-                2 * num_symbols, num_symbols + 4
-            ),  # half of it, or what the prompt leaves, is written
+            # Half of it, or what the prompt leaves, is written.
+            max_length=max(2 * num_symbols, num_symbols + 4),
             suppress_blank=False,
             suppress_tokens=[STOP],
         )
@@ -62,14 +60,9 @@ def run(model: Any, features: Any, num_symbols: int, batch: int, no_times: int) 
 
 def main() -> None:
     """Measure every type and batch that fits."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shape", choices=tuple(SHAPES), default="large-v3")
-    parser.add_argument("--windows", type=int, default=120)
-    parser.add_argument("--symbols", type=int, default=100)
-    parser.add_argument("--batches", type=int, nargs="+", default=[16, 32, 64, 120])
+    parser = speed_options(__doc__)
     parser.add_argument("--types", nargs="+", default=["float16", "int8_float16"])
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda")
-    parser.add_argument("--repeats", type=int, default=1)
     options = parser.parse_args()
     found: list[dict[str, Any]] = []
     on_gpu = options.device == "cuda"

@@ -7,7 +7,6 @@ Prints JSON: seconds for all windows by batch, the best of them, and the GPU's m
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from typing import Any
@@ -16,7 +15,7 @@ import torch
 import transformers
 from transformers.generation import GenerationMixin
 
-from benchmarks.whisper.checkpoint import SHAPES, START, make_checkpoint
+from benchmarks.whisper.checkpoint import START, make_checkpoint, speed_options
 
 
 def time_batch(model: Any, num_windows: int, num_symbols: int, batch: int, repeats: int) -> dict[str, Any]:
@@ -52,13 +51,7 @@ def time_batch(model: Any, num_windows: int, num_symbols: int, batch: int, repea
 
 def main() -> None:
     """Measure every batch that fits."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shape", choices=tuple(SHAPES), default="large-v3")
-    parser.add_argument("--windows", type=int, default=120)
-    parser.add_argument("--symbols", type=int, default=100)
-    parser.add_argument("--batches", type=int, nargs="+", default=[16, 32, 64, 120])
-    parser.add_argument("--repeats", type=int, default=1)
-    options = parser.parse_args()
+    options = speed_options(__doc__).parse_args()
     model = make_checkpoint(options.shape).half().cuda()
     found: list[dict[str, Any]] = []
     with torch.no_grad():

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol
 
 from examples.podcast.digests import checkpoint_digest
 from examples.podcast.grounding import MIN_SAID, said_share, said_words
 from examples.podcast.records import Segment
+from trtforge._closing import Closing
 from trtforge._optional import require
 from trtforge.errors import ConfigError, ModelError
 from trtforge.speech.causal import LanguageModel, Message
@@ -24,7 +24,7 @@ _MAX_NEW_TOKENS = 142
 _NO_REPEAT = 3
 
 
-class SummaryCheckpoint:
+class SummaryCheckpoint(Closing):
     """Summarises with a checkpoint of `transformers`, exported by trtforge, run by ONNX Runtime.
 
     What does not fit the network at once is summarised in parts, and the parts' summaries once more where
@@ -50,14 +50,6 @@ class SummaryCheckpoint:
         kind = _EncoderDecoder if config.is_encoder_decoder else _Causal
         self._writer: _Writer = kind(folder, max_new_tokens)
         self.digest = checkpoint_digest(folder, max_new_tokens)
-
-    def __enter__(self) -> SummaryCheckpoint:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Give the networks back; closing twice does nothing."""

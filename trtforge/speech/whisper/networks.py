@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 
 from trtforge.errors import ConfigError, ModelError
 from trtforge.runtime import OnnxRunner, Session
+from trtforge.speech.generation.checkpoints import STEP_GRAPHS
 from trtforge.speech.whisper.checkpoint import PARTS
 
 Device = Literal["cpu", "gpu"]
-
-# Shapes and addresses of a step come again and again; those of two outputs in turn, for each cache size.
-_STEP_GRAPHS = 8
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ def open_networks(folder: Path, device: Device) -> WhisperNetworks:
             network: Any = (
                 OnnxRunner(path)
                 if device == "cpu"
-                else Session(path, max_contexts=1, cuda_graphs=_STEP_GRAPHS if part == "decoder" else 0)
+                else Session(path, max_contexts=1, cuda_graphs=STEP_GRAPHS if part == "decoder" else 0)
             )
             opened.append(stack.enter_context(network))
         return WhisperNetworks(opened[0], opened[1], opened[2], stack.pop_all())
