@@ -190,7 +190,7 @@ def test_an_operator_that_the_library_lacks_is_told_from_a_custom_one():
     with pytest.raises(PluginMissingError, match="plugin Spare is not registered") as caught:
         build(one_op_net("Spare", domain="my.ops"), flavor="tensorrt_rtx")
     assert caught.value.hint == (
-        "name the library that holds it in plugins, or replace the operator by standard ones"
+        "name the library that holds it in plugins (to run, or in TRTFORGE_PLUGINS), or replace the operator"
     )
 
 

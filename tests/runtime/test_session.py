@@ -1,4 +1,5 @@
 import dataclasses
+import os
 import threading
 
 import numpy as np
@@ -356,6 +357,29 @@ def test_plugins_are_loaded_before_the_plan_and_held_to_the_digest_of_the_build(
     with pytest.raises(PluginMissingError, match="plugin Spare version 1 is not registered") as caught:
         Session(engine)
     assert caught.value.settings == ("plugins",)
+
+
+def test_plugins_of_the_build_are_found_by_the_environment(machine, tmp_path, monkeypatch):
+    library, path, other = machine[0], tmp_path / "libfound.so", tmp_path / "libunused.so"
+    for file in (path, other):
+        file.write_bytes(b"code")
+    engine = Engine(
+        fake_gpu.PLAN, dataclasses.replace(fake_gpu.MANIFEST, plugins_sha256={"libfound.so": sha256(b"code")})
+    )
+    monkeypatch.setenv("TRTFORGE_PLUGINS", os.pathsep.join((str(other), str(path))))
+    with Session(engine):
+        assert str(path) in library.plugins
+        assert str(other) not in library.plugins
+    with Session(fake_gpu.ENGINE):
+        assert str(other) not in library.plugins
+    path.write_bytes(b"another build")
+    with pytest.raises(
+        ConfigError, match=r"libfound.so has SHA-256 [0-9a-f]{12}, [0-9a-f]{12} was asked for"
+    ):
+        Session(engine)
+    monkeypatch.setenv("TRTFORGE_PLUGINS", "libfound.so")
+    with pytest.raises(ConfigError, match=r"plugins wants absolute paths, got 'libfound\.so'"):
+        Session(engine)
 
 
 @pytest.mark.skipif(bool(gpus()), reason="there is a GPU")

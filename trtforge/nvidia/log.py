@@ -26,7 +26,7 @@ _BLAMED = (
 # What helps where a plugin is missing: for an operator of ONNX's own, and for any other.
 _LACKING = "this library lacks the operator: replace it, or build with another library", ("flavor",)
 _UNREGISTERED = (
-    "name the library that holds it in plugins, or replace the operator by standard ones",
+    "name the library that holds it in plugins (to run, or in TRTFORGE_PLUGINS), or replace the operator",
     ("plugins",),
 )
 # A name that stands for itself in a message must be long enough not to be a word of it.

@@ -66,7 +66,8 @@ class Session(Closing):
     on_nonfinite : what to do where an output given as NumPy array holds NaN or infinity: ``pass`` it on,
         ``raise`` ExecutionError, or ``mask`` by 0 and count in `counts`.
     plugins : shared libraries with custom operators that the engine needs, as `BuildConfig` takes them; where
-        no digest is stated, that of the build holds.
+        no digest is stated, that of the build holds. Those of the build that are not named are looked for
+        among the paths in the environment's ``TRTFORGE_PLUGINS``.
 
     Attributes
     ----------

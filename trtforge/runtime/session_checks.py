@@ -18,6 +18,9 @@ from trtforge.nvidia.plugins import Plugin
 from trtforge.profiles import OptimizationProfile
 from trtforge.runtime.nonfinite import OnNonfinite
 
+# Libraries for the engines that were built with them, where a program cannot name them itself.
+PLUGINS_VARIABLE = "TRTFORGE_PLUGINS"
+
 
 def check_settings(max_contexts: int, cuda_graphs: int, on_nonfinite: str) -> None:
     """Raise ConfigError where a setting of `Session` is out of range."""
@@ -35,14 +38,20 @@ def check_settings(max_contexts: int, cuda_graphs: int, on_nonfinite: str) -> No
 def plugins_for(manifest: Manifest, plugins: Sequence[str | os.PathLike[str] | Plugin]) -> tuple[Plugin, ...]:
     """Return the plugins to load, held to the digests that the engine was built with where none is stated.
 
+    What the engine was built with and ``plugins`` does not name is looked for, by its file name, among the
+    paths in the environment's ``TRTFORGE_PLUGINS``, separated as in ``PATH``.
+
     Raises
     ------
     ConfigError : they are no sequence, or a path is not absolute.
     """
     if isinstance(plugins, str | os.PathLike | Plugin):
         raise ConfigError(f"plugins must be a tuple of paths, got {plugins!r}", settings=("plugins",))
-    wanted = (plugin if isinstance(plugin, Plugin) else Plugin(plugin) for plugin in plugins)
+    wanted = [plugin if isinstance(plugin, Plugin) else Plugin(plugin) for plugin in plugins]
     built_with = manifest.plugins_sha256
+    missing = built_with.keys() - {plugin.name for plugin in wanted}
+    at_hand = (Plugin(path) for path in os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep) if path)
+    wanted += [plugin for plugin in at_hand if plugin.name in missing]
     return tuple(Plugin(plugin.path, plugin.sha256 or built_with.get(plugin.name)) for plugin in wanted)
 
 
