@@ -14,15 +14,15 @@ from trtforge._progress import Stages
 from trtforge.accuracy import AccuracyReport
 from trtforge.assignment import Assignment
 from trtforge.audio import ClipSet, features_for_model
-from trtforge.calibration import Method, Observations, choose
+from trtforge.calibration import Method, choose
 from trtforge.calibration.collect import DEFAULT_ACTIVATION_BYTES
 from trtforge.engine import BuildConfig, Engine, build
 from trtforge.engine.attempts import describe_way
 from trtforge.engine.narrow_types import WEIGHT_ONLY, check_library, runs_by_type, targets_of
 from trtforge.engine.store import EngineStore, open_store
-from trtforge.graph import Attention, KeepFloat, describe, multiplies_activations, prepare
+from trtforge.graph import Attention, KeepFloat, multiplies_activations, prepare
 from trtforge.model import ModelSource, load_model, model_digest, model_inputs
-from trtforge.nvidia import Flavor, select
+from trtforge.nvidia import select
 from trtforge.nvidia.options import check_options
 from trtforge.pipeline.artifacts import Compilation
 from trtforge.pipeline.calibration import (
@@ -47,8 +47,8 @@ from trtforge.pipeline.compile_request import (
 from trtforge.pipeline.engine_timing import require_timing_gpu
 from trtforge.pipeline.evaluation import Contender, can_run, check_texts, evaluate
 from trtforge.pipeline.fastest import ONE_PRECISION, build_fastest
-from trtforge.pipeline.lowering import lower
-from trtforge.pipeline.quantization import check_has_layers, quantize, quantize_weights, rest_for
+from trtforge.pipeline.network_form import count_layers, network_for
+from trtforge.pipeline.quantization import check_has_layers
 from trtforge.pipeline.remarks import (
     remark_clips_in_both,
     remark_clips_outside,
@@ -60,7 +60,6 @@ from trtforge.pipeline.reporting import make_report
 from trtforge.pipeline.smoothing import smooth as smooth_network
 from trtforge.profiles import OptimizationProfile
 from trtforge.report.formatting import precision_name
-from trtforge.scales import Scales
 from trtforge.speech import CtcDecoder
 from trtforge.units import format_bytes
 
@@ -246,10 +245,10 @@ def compile(  # noqa: A001 - the word users look for
             remarks += remark_ranges(observations, scales, source, exclude=exclude, attention=attention)
     if not fastest:
         with stages.stage("quantize" if scales or precision in WEIGHT_ONLY else "prepare") as stage:
-            network = _network_for(
+            network = network_for(
                 source, scales, observations, settings, chosen, exclude, keep_float, attention, keep_float32
             )
-            stage.note(_count_layers(network))
+            stage.note(count_layers(network))
     if profiles is None:
         sets = [clips for clips in (calibration_set, test_set) if clips is not None]
         profiles = plan_for_clips(source, features, sets, max_batch=max_batch)
@@ -322,55 +321,6 @@ def _count_clips(calibration_set: ClipSet | None, test_set: ClipSet | None) -> s
             left_out = f" ({len(clips.rejected)} left out)" if clips.rejected else ""
             parts.append(f"{len(clips)} clips to {purpose}{left_out}")
     return ", ".join(parts)
-
-
-def _network_for(
-    source: onnx.ModelProto,
-    scales: Scales | None,
-    observations: Observations | None,
-    config: BuildConfig,
-    flavor: Flavor,
-    exclude: Sequence[str],
-    keep_float: KeepFloat,
-    attention: Attention,
-    keep_float32: Sequence[str],
-) -> onnx.ModelProto:
-    """Write the network in the form that the library wants for this precision."""
-    precision = str(config.precision)
-    if precision in WEIGHT_ONLY:
-        return quantize_weights(
-            source,
-            WEIGHT_ONLY[precision],
-            block_size=config.weight_block_size,
-            exclude=exclude,
-            keep_float32=keep_float32,
-            observations=observations,
-        )
-    if scales is not None:
-        rest = rest_for(flavor)
-        return quantize(
-            source,
-            scales,
-            rest=rest,
-            exclude=exclude,
-            keep_float=keep_float,
-            attention=attention,
-            keep_float32=keep_float32,
-            observations=observations if rest == "float16" else None,
-            to="float8" if precision == "float8" else "int8",
-        )
-    if flavor.strongly_typed_only and precision == "float16":
-        return lower(source, "float16", keep_float32=keep_float32, observations=observations)
-    if flavor.strongly_typed_only and precision == "bfloat16":
-        return lower(source, "bfloat16", keep_float32=keep_float32)
-    return prepare(source)
-
-
-def _count_layers(network: onnx.ModelProto) -> str:
-    found = describe(network)
-    text = ", ".join(f"{n} layers {precision_name(kind)}" for kind, n in found.counts.items())
-    narrow = [f"{n} with weights in {precision_name(kind)}" for kind, n in found.stored_narrow.items()]
-    return ", ".join([text, *narrow])
 
 
 def _describe_engine(engine: Engine) -> str:
