@@ -37,10 +37,10 @@ from trtforge.nvidia.cuda import Event, free_memory_bytes, set_device
 from trtforge.runtime.collection_plan import plan_collection
 from trtforge.runtime.device_collection import (
     CollectingPrecision,
-    DeviceCollector,
     build_observed,
     require_collecting_gpu,
 )
+from trtforge.runtime.device_collector import DeviceCollector
 
 MODULE = "benchmarks.bench_device_collection"
 FORMAT = "trtforge.bench.device_collection/1"

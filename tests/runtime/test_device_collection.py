@@ -16,7 +16,7 @@ from trtforge.errors import CalibrationError, ConfigError, NoGpuError, OutOfMemo
 from trtforge.feeds import ArrayFeeds, Feed
 from trtforge.nvidia import gpus
 from trtforge.nvidia.building import BuiltPlan
-from trtforge.runtime import collect_on_gpu, device_collection
+from trtforge.runtime import collect_on_gpu, device_collection, device_collector
 
 NAMES = ("mel", "doubled", "mixed", "table")
 needs_compiler = pytest.mark.skipif(host_kernels.COMPILER is None, reason="g++ is not installed")
@@ -204,8 +204,8 @@ def test_clips_on_another_axis_than_the_first_are_refused():
     values = np.zeros((9, 1, 4), np.float32)
     parts = [Part(0, values, 1), Part(1, values[:4], 1)]
     with pytest.raises(CalibrationError, match="'steps' has the clips of a batch on axis 1; the GPU counts"):
-        device_collection.shares("steps", parts)
-    assert device_collection.shares("steps", parts[:1]) == ((0, (9, 1, 4)),)
+        device_collector.shares("steps", parts)
+    assert device_collector.shares("steps", parts[:1]) == ((0, (9, 1, 4)),)
 
 
 def test_settings_are_checked_first():
