@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "trtforge"
 ROOT = {
-    "errors", "units", "feeds", "scales", "model", "precisions", "ratios", "__init__",
+    "errors", "units", "feeds", "scales", "model", "precisions", "ratios", "__init__", "_ahead",
     "_closing", "_files", "_optional", "_ort", "_ort_rounding", "_progress", "_tables", "external_data",
 }  # fmt: skip
 LEAVES = {"nvidia", "audio", "calibration", "graph", "profiles"}

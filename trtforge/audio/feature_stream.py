@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trtforge._ahead import ahead
 from trtforge.audio.features import LogMel
 from trtforge.errors import InputError
 
@@ -98,7 +99,17 @@ def feature_blocks(
 def _log_power_blocks(
     blocks: Iterable[NDArray[np.floating[Any]]], features: LogMel
 ) -> Iterator[NDArray[np.float64]]:
-    """Yield float64 [num_mels, frames] as soon as frames are complete; zeros stand around the recording."""
+    """Yield float64 [num_mels, frames] as soon as frames are complete; zeros stand around the recording.
+
+    Blocks are read, and frames computed, in threads ahead of what is taken.
+    """
+    return ahead(_whole_frames(blocks, features), features.log_power)
+
+
+def _whole_frames(
+    blocks: Iterable[NDArray[np.floating[Any]]], features: LogMel
+) -> Iterator[NDArray[np.float64]]:
+    """Yield the samples of one or more whole frames at a time, those that frames share again."""
     edge = np.zeros(features.n_fft // 2)
     held, num_samples, skipped = edge, 0, 0
     for block in blocks:
@@ -110,14 +121,14 @@ def _log_power_blocks(
         num_samples += len(block)
         held = np.concatenate([held, block[skipped:].astype(np.float64)])
         skipped = max(0, skipped - len(block))
-        mel = features.log_power(held)
-        if mel.shape[1]:
-            start = mel.shape[1] * features.hop_length
+        num_frames = features.num_whole_frames(len(held))
+        if num_frames:
+            yield held
+            start = num_frames * features.hop_length
             skipped = max(0, start - len(held))  # a hop may be longer than the transform
             held = held[start:]
-            yield mel
     if not num_samples:
         raise InputError("features take at least one sample, got none")
-    mel = features.log_power(np.concatenate([held, edge[skipped:]]))
-    if mel.shape[1]:
-        yield mel
+    held = np.concatenate([held, edge[skipped:]])
+    if features.num_whole_frames(len(held)):
+        yield held

@@ -103,6 +103,10 @@ class LogMel:
         """Return the number of frames that a clip of ``num_samples`` gives."""
         return 1 + num_samples // self.hop_length
 
+    def num_whole_frames(self, num_samples: int) -> int:
+        """Return the number of frames that lie wholly in ``num_samples``, where nothing is padded."""
+        return max(0, 1 + (num_samples - self.n_fft) // self.hop_length)
+
     def __call__(self, audio: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """Compute the features of one clip, in float64 inside.
 
@@ -171,7 +175,7 @@ class LogMel:
         """Compute what `log_power` takes the logarithm of; it takes, returns and raises the same."""
         librosa = require("librosa", "compute log-mel features")
         filters = _mel_filters(self.sampling_rate, self.n_fft, self.num_mels, self.f_min, self.f_max)
-        num_frames = max(0, 1 + (len(padded) - self.n_fft) // self.hop_length)
+        num_frames = self.num_whole_frames(len(padded))
         mel = np.empty((self.num_mels, num_frames), np.float64)
         for first in range(0, num_frames, _BLOCK_FRAMES):
             last = min(first + _BLOCK_FRAMES, num_frames)

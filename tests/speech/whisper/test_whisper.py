@@ -206,7 +206,8 @@ def test_few_windows_of_a_long_recording_are_held(folder, monkeypatch, tmp_path)
     with Whisper.load(folder, num_rows=3, encoder_batch=2) as whisper:
         transcript = whisper.transcribe(tmp_path / "long.wav", dataclasses.replace(GREEDY, max_new_tokens=6))
     assert len(transcript.segments) > 12
-    assert max(most) <= 3 + 2 * 2 + 1
+    # Those in rows, two batches whose rows are not all done, two that are read ahead, and the one being cut.
+    assert max(most) <= 3 + 2 * 2 + 2 * 2 + 1
 
 
 def test_engines_of_every_part_are_built(folder, tmp_path):

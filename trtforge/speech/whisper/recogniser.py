@@ -7,13 +7,15 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import Any, overload
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trtforge._ahead import ahead
 from trtforge._closing import Closing
 from trtforge._progress import OnProgress
 from trtforge.audio.decode import MAX_DURATION, AudioSource
@@ -31,6 +33,8 @@ from trtforge.speech.whisper.rules import NOTHING_FORBIDDEN, WhisperRules
 from trtforge.speech.whisper.settings import TranscribeSettings
 from trtforge.speech.whisper.windows_of_files import Recording, windows_of
 from trtforge.units import Seconds
+
+_Prepared: TypeAlias = tuple[Recording, AudioWindow, NDArray[np.float32]]
 
 
 class Whisper(Closing):
@@ -150,7 +154,8 @@ class Whisper(Closing):
     ) -> Transcript | list[Transcript | ClipError]:
         """Transcribe one recording, or several in the same rows.
 
-        Recordings are read as their windows are needed, so that memory follows the rows and not their length.
+        Recordings are read, in threads, a little before their windows are needed, so that memory follows the
+        rows and not their length.
         Silence is left out before anything is decoded; what the network takes for silence and is not sure of
         is left out after.
 
@@ -206,9 +211,14 @@ class Whisper(Closing):
             if on_progress is not None:
                 on_progress(*counts)
 
+        def prepared(found: tuple[Recording, AudioWindow]) -> _Prepared:
+            recording, window = found
+            return recording, window, self._features(window)
+
         def seats(decoder: RowDecoder) -> Iterator[Seat]:
-            windows = windows_of(recordings, settings.cut, max_duration)
-            while batch := [pair for _, pair in zip(range(self._encoder_batch), windows, strict=False)]:
+            found = windows_of(recordings, settings.cut, max_duration)
+            windows = ahead(found, prepared, num_ahead=2 * self._encoder_batch)
+            while batch := list(islice(windows, self._encoder_batch)):
                 progress(0, len(batch))
                 yield from self._encoded(decoder, batch, settings, rules)
 
@@ -260,27 +270,25 @@ class Whisper(Closing):
     def _window_samples(self) -> int:
         return self.description.num_frames // 2 * STEP
 
+    def _features(self, window: AudioWindow) -> NDArray[np.float32]:
+        known = self.description
+        return whisper_features(window.audio, num_mels=known.num_mels, num_frames=known.num_frames)
+
     def _encoded(
         self,
         decoder: RowDecoder,
-        batch: Sequence[tuple[Recording, AudioWindow]],
+        batch: Sequence[_Prepared],
         settings: TranscribeSettings,
         rules: WhisperRules,
     ) -> Iterator[Seat]:
         known = self.description
-        features = np.stack(
-            [
-                whisper_features(window.audio, num_mels=known.num_mels, num_frames=known.num_frames)
-                for _, window in batch
-            ]
-        )
-        memory = self._networks.encode(features)
+        memory = self._networks.encode(np.stack([features for _, _, features in batch]))
         starts = np.full((len(batch), 1), known.vocabulary.start, np.int32)
         first = decoder.look(memory, starts, mask=NOTHING_FORBIDDEN).scores
         group = Group(memory["states"])
         limit = settings.max_new_tokens or self._num_positions // 2
         requests = []
-        for index, (recording, window) in enumerate(batch):
+        for index, (recording, window, _) in enumerate(batch):
             if recording.language is None:
                 recording.language, recording.language_probability = self._language(first[index])
             silence = float(np.exp(first[index, known.vocabulary.no_speech]))
