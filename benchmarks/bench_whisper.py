@@ -3,12 +3,13 @@
     python -m benchmarks.bench_whisper --work out/whisper --torch-python /path/to/python
     python -m benchmarks.bench_whisper --work out/whisper --shape tiny --windows 4 --device cpu
 
-Windows of noise, each with so many forced symbols: no symbol ends a row. Stages: ``features`` on the host,
-``encode``, ``look`` (what language and silence are read from), ``seat`` (an input's keys and values into its
-row), ``decode``, ``align`` (the aligner), ``warp`` (word times on the host). Every stage is timed to its end,
-so that none hides behind another; the decoder's steps are timed too, and the first pass is told apart. The
-networks are written by the interpreter that has PyTorch, once; it times ``transformers`` in FP16 in the same
-run, and with ``--ctranslate2`` what faster-whisper runs on.
+Windows of noise, each with so many forced symbols: no symbol ends a row. Stages: ``features`` (the wait for
+what threads on the host compute ahead), ``encode``, ``look`` (what language and silence are read from),
+``seat`` (an input's keys and values into its row), ``decode``, ``align`` (the aligner), ``warp`` (word times
+on the host). Every stage is timed to its end, so that none hides behind another; the decoder's steps are
+timed too, and the first pass is told apart. The networks are written by the interpreter that has PyTorch,
+once; it times ``transformers`` in FP16 in the same run, and with ``--ctranslate2`` what faster-whisper runs
+on.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from numpy.typing import NDArray
 from benchmarks.apart import in_torch
 from benchmarks.environment import describe_run
 from benchmarks.pages import to_text
+from trtforge._ahead import ahead
 from trtforge._files import write_text
 from trtforge.engine import BuildConfig
 from trtforge.nvidia import gpus
@@ -122,10 +125,11 @@ def one_pass(
         began = time.perf_counter()
 
         def seats() -> Iterator[Seat]:
+            prepared = ahead(range(options.windows), features_of, num_ahead=2 * batch)
             for first in range(0, options.windows, batch):
                 indices = range(first, min(first + batch, options.windows))
                 with clock.stage("features"):
-                    features = np.stack(list(threads.map(features_of, indices)))
+                    features = np.stack(list(islice(prepared, len(indices))))
                 with clock.stage("encode"):
                     memory = networks.encode(features)
                 with clock.stage("look"):
