@@ -27,7 +27,7 @@ _PACKAGES = ("numpy", "onnx", "onnxruntime", "numba", "librosa", "tensorrt", "te
 def readme_command() -> list[str]:
     """Return the words of the README's first command after ``trtforge``, up to where it writes."""
     block = README.read_text(encoding="utf-8").split("<!-- command: try -->")[1].split("```")[1]
-    words = shlex.split(block.partition(".venv/bin/trtforge")[2])
+    words = shlex.split(block.partition(".venv/bin/trtforge")[2].replace("\\\n", " "))
     return words[: words.index("-o")]
 
 
