@@ -20,6 +20,7 @@ from trtforge.speech.generation import (  # noqa: E402
     Generated,
     Request,
     RowDecoder,
+    kept_rows,
 )
 from trtforge.speech.whisper import (  # noqa: E402
     Fallback,
@@ -27,7 +28,6 @@ from trtforge.speech.whisper import (  # noqa: E402
     build_whisper,
     cut,
     export_whisper,
-    recogniser,
     whisper_features,
     windows_of_files,
 )
@@ -230,10 +230,10 @@ def test_rows_of_an_engine_are_kept_until_they_grow(folder, recordings, monkeypa
             super().__init__(*args, **more, bucket=bucket)
             rows.append(self)
 
-    monkeypatch.setattr(recogniser, "RowDecoder", Rows)
+    monkeypatch.setattr(kept_rows, "RowDecoder", Rows)
     with Whisper.load(folder, num_rows=3, encoder_batch=2) as whisper:
         # What keeps its rows is known by its type: to `RowDecoder` it is ONNX Runtime's still.
-        monkeypatch.setattr(recogniser, "Session", type(whisper._networks.decoder))
+        monkeypatch.setattr(kept_rows, "Session", type(whisper._networks.decoder))
         found = [
             whisper.transcribe(recordings / f"{name}.wav", settings)
             for name, settings in (

@@ -4,6 +4,7 @@ from trtforge.speech.generation.decoder import RowDecoder, Scored
 from trtforge.speech.generation.engine_profiles import cache_sizes, decoder_profiles
 from trtforge.speech.generation.export import Networks, export_aligner, export_networks
 from trtforge.speech.generation.export_causal import CausalNetwork, export_causal
+from trtforge.speech.generation.kept_rows import KeptRows
 from trtforge.speech.generation.loop import Seat, generate
 from trtforge.speech.generation.repeats import NoRepeat
 from trtforge.speech.generation.requests import Generated, Pick, Request, Sample
@@ -16,6 +17,7 @@ __all__ = [
     "Choice",
     "DecoderSignature",
     "Generated",
+    "KeptRows",
     "Networks",
     "NoRepeat",
     "Pick",

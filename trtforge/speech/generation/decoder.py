@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from trtforge._closing import Closing
 from trtforge.errors import ConfigError, InputError
 from trtforge.model import TensorSpec
 from trtforge.runtime import Session
@@ -73,7 +74,7 @@ class Scored:
         return self._cache.to_host(self._scores)
 
 
-class RowDecoder:
+class RowDecoder(Closing):
     """A decoder network and the keys and values of its rows.
 
     Rows are independent: each has an input, a position and rules of its own, and can be given the next input

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from trtforge._progress import OnProgress
 from trtforge.errors import ConfigError, InputError
 from trtforge.runtime import Session
-from trtforge.speech.generation import Generated, Pick, Request, RowDecoder, Seat, Suppress, generate
+from trtforge.speech.generation import (
+    Generated,
+    KeptRows,
+    Pick,
+    Request,
+    RowDecoder,
+    Seat,
+    Suppress,
+    generate,
+)
 from trtforge.speech.generation.decoder import Network
 from trtforge.speech.generation.engine_profiles import largest_size
 from trtforge.speech.generation.loop import common_prefix
@@ -57,7 +66,7 @@ class SequenceTranslator:
         self.prompt, self.stop, self.rules = prompt, stop, rules or Suppress()
         self.max_batch, self.padding, self.num_positions = max_batch, padding, num_positions
         self.max_source = num_positions
-        self._rows: RowDecoder | None = None
+        self._rows = KeptRows(decoder)
         if isinstance(decoder, Session):
             self.max_batch = largest_size(decoder.profiles, "tokens", 0)
             self.num_positions = largest_size(decoder.profiles, "self_key_0", 2)
@@ -70,9 +79,7 @@ class SequenceTranslator:
 
     def close(self) -> None:
         """Give back the memory of the rows; the networks stay open."""
-        if self._rows is not None:
-            self._rows.close()
-            self._rows = None
+        self._rows.close()
 
     def translate(
         self,
@@ -149,23 +156,11 @@ class SequenceTranslator:
                 accept=accept,
             )
 
-    @contextmanager
-    def _decoder(self, num_rows: int, memory_length: int) -> Iterator[RowDecoder]:
-        """Give rows for a while; an engine's are made once, since they are as it was built for."""
+    def _decoder(self, num_rows: int, memory_length: int) -> AbstractContextManager[RowDecoder]:
+        """Give rows for a while; an engine's are as many and as long as it was built for."""
         if isinstance(self.decoder, Session):
-            if self._rows is None:
-                self._rows = self._new_rows(self.max_batch, self.max_source)
-            yield self._rows
-            return
-        rows = self._new_rows(num_rows, memory_length)
-        try:
-            yield rows
-        finally:
-            rows.close()
-
-    def _new_rows(self, num_rows: int, memory_length: int) -> RowDecoder:
-        return RowDecoder(
-            self.decoder,
+            num_rows, memory_length = self.max_batch, self.max_source
+        return self._rows.lend(
             num_rows=num_rows,
             num_positions=self.num_positions,
             rules=self.rules,

@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from threading import Lock
 from typing import Any, TypeAlias, overload
 
 import numpy as np
@@ -20,8 +18,7 @@ from trtforge._closing import Closing
 from trtforge._progress import OnProgress
 from trtforge.audio.decode import MAX_DURATION, AudioSource
 from trtforge.errors import ClipError, ConfigError, ModelError
-from trtforge.runtime import Session
-from trtforge.speech.generation import Generated, Request, RowDecoder, Sample, Seat, generate
+from trtforge.speech.generation import Generated, KeptRows, Request, RowDecoder, Sample, Seat, generate
 from trtforge.speech.transcript import Transcript
 from trtforge.speech.whisper.checkpoint import DESCRIPTION, WhisperDescription, export_whisper
 from trtforge.speech.whisper.cutting import STEP, AudioWindow
@@ -66,8 +63,7 @@ class Whisper(Closing):
         self.description, self._networks = description, networks
         self.num_rows, self._encoder_batch = num_rows, encoder_batch
         self._num_positions = networks.limit("decoder", "self_key_0", 2) or description.num_positions
-        self._rows: RowDecoder | None = None
-        self._rows_lock = Lock()
+        self._rows = KeptRows(networks.decoder)
 
     @classmethod
     def load(
@@ -119,9 +115,7 @@ class Whisper(Closing):
 
     def close(self) -> None:
         """Give back what rows and networks hold."""
-        if self._rows is not None:
-            self._rows.close()
-            self._rows = None
+        self._rows.close()
         self._networks.close()
 
     @overload
@@ -225,7 +219,10 @@ class Whisper(Closing):
         def retry(found: Generated) -> Request | None:
             return self._again(found, settings.fallback)
 
-        with self._decoder(rules) as decoder:
+        # All rules have the same masks, whether times are written or not.
+        with self._rows.lend(
+            num_rows=self.num_rows, num_positions=self._num_positions, rules=rules
+        ) as decoder:
             for found in generate(decoder, seats(decoder), retry=retry):
                 task: Task = found.request.key
                 task.found = found
@@ -233,38 +230,6 @@ class Whisper(Closing):
                 if task.group.is_done():
                     finish(task.group, known, self._networks, settings)
         return [_result(recording, known.vocabulary.is_multilingual) for recording in recordings]
-
-    @contextmanager
-    def _decoder(self, rules: WhisperRules) -> Iterator[RowDecoder]:
-        """Give rows for a while; an engine's are kept, with the CUDA graphs over them, until they grow.
-
-        All rules have the same masks, whether times are written or not.
-        """
-
-        def make() -> RowDecoder:
-            return RowDecoder(
-                self._networks.decoder,
-                num_rows=self.num_rows,
-                num_positions=self._num_positions,
-                rules=rules,
-            )
-
-        if not isinstance(self._networks.decoder, Session):
-            rows = make()
-            try:
-                yield rows
-            finally:
-                rows.close()
-            return
-        with self._rows_lock:
-            if self._rows is None:
-                self._rows = make()
-            try:
-                yield self._rows
-            finally:
-                if self._rows.has_grown:
-                    self._rows.close()
-                    self._rows = None
 
     @property
     def _window_samples(self) -> int:
