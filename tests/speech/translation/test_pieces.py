@@ -2,7 +2,7 @@ import pytest
 
 from trtforge.errors import InputError
 from trtforge.speech.translation import Glossary
-from trtforge.speech.translation.pieces import parts_of
+from trtforge.speech.translation.pieces import join_parts, parts_of
 
 
 def always(text):
@@ -51,3 +51,20 @@ def test_text_without_spaces_is_parted_and_cut_too():
     assert parts_of(sentence, (), lambda text: len(text) <= 10) == [sentence[:10], sentence[10:]]
     matches = Glossary.of(["张量核心"]).find(sentence)
     assert parts_of(sentence, matches, lambda text: len(text) <= 12) == [sentence[:9], sentence[9:]]
+
+
+@pytest.mark.parametrize(
+    ("texts", "joined"),
+    [
+        (["Uno.", "Dos."], "Uno. Dos."),
+        (["一。", "二。"], "一。二。"),
+        (["「はい」", "カメラ。"], "「はい」カメラ。"),
+        (["一。", "TensorRT 8.6"], "一。 TensorRT 8.6"),
+        (["หนึ่ง", "สอง"], "หนึ่ง สอง"),
+        (["하나.", "둘."], "하나. 둘."),
+        (["", "Dos.", ""], "Dos."),
+        ([], ""),
+    ],
+)
+def test_parts_are_joined_as_their_script_is_written(texts, joined):
+    assert join_parts(texts) == joined

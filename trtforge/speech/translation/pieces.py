@@ -13,6 +13,8 @@ _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"')»”]?(\s+)(?=[¿¡\"'(«“]?[^
 _WIDE_END = re.compile(r"(?<=[\u3002\uff01\uff1f])[”」』\uff09]*(\s*)(?![\u3002\uff01\uff1f])")
 _ABBREVIATION = re.compile(r"(?:^|\W)(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|No|vs|etc|Fig|e\.g|i\.e)\.$")
 _MARK, _SPACE = re.compile(r"((?<=[;:,.!?…])\s+|(?<=[\u3001\uff0c\uff1b\uff1a])\s*)"), re.compile(r"(\s+)")
+# Ideographs and kana, full-width marks and brackets: no space stands between two of them.
+_WIDE = re.compile(rf"[{IDEOGRAPHS}\u3001-\u301f\uff01-\uff65]")
 _BETWEEN_IDEOGRAPHS = re.compile(rf"(?<=[{IDEOGRAPHS}])()(?=[{IDEOGRAPHS}])")
 
 
@@ -40,6 +42,15 @@ def parts_of(text: str, matches: Sequence[Match], fits: Callable[[str], bool]) -
     for begin, stop in zip(begins, stops, strict=True):
         parts += _halved(text[begin:stop], _within(matches, begin, stop), fits)
     return parts
+
+
+def join_parts(texts: Sequence[str]) -> str:
+    """Join translations of parts by spaces, but where two meet whose script has none between sentences."""
+    joined = ""
+    for text in filter(None, texts):
+        meets_wide = joined and _WIDE.match(joined[-1]) and _WIDE.match(text[0])
+        joined += text if meets_wide or not joined else f" {text}"
+    return joined
 
 
 def _halved(sentence: str, matches: Sequence[Match], fits: Callable[[str], bool]) -> list[str]:

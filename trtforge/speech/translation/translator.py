@@ -12,7 +12,7 @@ from trtforge.errors import InputError
 from trtforge.speech.generation import Generated
 from trtforge.speech.translation.glossary import Glossary, Match
 from trtforge.speech.translation.networks import Device, open_networks
-from trtforge.speech.translation.pieces import parts_of
+from trtforge.speech.translation.pieces import join_parts, parts_of
 from trtforge.speech.translation.placeholders import Masked, mask
 from trtforge.speech.translation.sequences import SequenceTranslator
 from trtforge.speech.translation.terms import check_terms, restore_case
@@ -164,7 +164,7 @@ class Translator(Closing):
         scores = [value for part in parts for value in part.log_probabilities]
         return Translation(
             sentence,
-            " ".join(self.text.decode(part.tokens) for part in parts),
+            join_parts([self.text.decode(part.tokens) for part in parts]),
             sum(scores) / len(scores) if scores else 0.0,
             is_complete=all(part.stopped for part in parts),
         )
