@@ -162,7 +162,7 @@ def test_a_reference_that_is_not_finite_fails_and_makes_no_baseline():
 
 def test_junit_xml_counts_and_holds_any_text():
     found = judge(ACCEPTED, report_of(worse(20, by=2)))
-    root = ElementTree.fromstring(junit_xml(replace(found, candidate="a<b>&\x00\x1b[0m")))  # noqa: S314 - our own
+    root = ElementTree.fromstring(junit_xml(replace(found, candidate="a<b>&\x00\x1b[0m\ufffe\uffff\ud800")))  # noqa: S314 - our own
     suite = root.find("testsuite")
     assert {key: suite.get(key) for key in ("tests", "failures", "errors")} == {
         "tests": "2", "failures": "1", "errors": "0",
@@ -186,11 +186,11 @@ def test_annotations_are_single_lines_of_escaped_text():
 
 def test_the_summary_is_a_table_that_hypotheses_cannot_break():
     found = judge(ACCEPTED, report_of(worse(20, by=2)))
-    clip = replace(found.worse_clips[0], hypothesis="a | <b> `c`")
+    clip = replace(found.worse_clips[0], reference="$5 to $10", hypothesis="a | <b> `c` ~~d~~")
     text = markdown_summary(replace(found, worse_clips=(clip,)))
     assert "### int8: FAIL" in text
     assert "| WER | **FAIL** | 23.04 % | 21.38 % | 1.67 points | 0.00 points | 0.50 points | 240 |" in text
-    assert r"| said | a \| &lt;b> \`c\` |" in text
+    assert r"| <span>$</span>5 to <span>$</span>10 | a \| &lt;b> \`c\` \~\~d\~\~ |" in text
     assert "At most 1 % of checks fail where nothing exceeds its budget" in text
 
 

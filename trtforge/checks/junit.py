@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from xml.etree import ElementTree
 
 from trtforge.checks.result import CheckResult, describe
+
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit_xml(result: CheckResult) -> str:
@@ -40,9 +43,5 @@ def junit_xml(result: CheckResult) -> str:
 
 
 def _clean(text: str) -> str:
-    """Leave out what XML 1.0 cannot hold: control characters and lone surrogates."""
-    return "".join(
-        letter
-        for letter in text
-        if letter in "\t\n\r" or (letter >= " " and not "\ud800" <= letter <= "\udfff")
-    )
+    """Leave out what XML 1.0 cannot hold: control characters, lone surrogates, U+FFFE and U+FFFF."""
+    return _NO_XML.sub("", text)

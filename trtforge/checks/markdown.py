@@ -45,8 +45,9 @@ def markdown_summary(result: CheckResult) -> str:
 
 
 def _cell(text: str) -> str:
-    """Keep text from being read as a table's edge, as a tag or as emphasis."""
+    """Keep text from being read as a table's edge, as a tag, as emphasis or as mathematics."""
     text = " ".join(text.split())
-    for letter in "\\`*_|[]":
+    for letter in "\\`*_~|[]":
         text = text.replace(letter, "\\" + letter)
-    return text.replace("&", "&amp;").replace("<", "&lt;")
+    # GitHub takes what lies between two dollars for a formula, escaped or not.
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("$", "<span>$</span>")
