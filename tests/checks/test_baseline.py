@@ -62,6 +62,42 @@ def test_a_damaged_baseline_is_refused(key, value):
         Baseline.from_json({**whole, key: value})
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"snr_db": {}}, "clip-001 and the first clip differ in outputs: logits"),
+        ({"snr_db": {"logits": 20.0, "other": 20.0}}, "differ in outputs: other"),
+        ({"snr_db": {"logits": -1e300}}, "an SNR of clip-001 is not within 120 dB"),
+        ({"errors": 1.7}, "a count of clip-001 is no whole number"),
+        ({"errors": True}, "a count of clip-001 is no whole number"),
+    ],
+)
+def test_a_clip_that_was_edited_is_refused(changed, message):
+    whole = Baseline.from_report(report_of([0, 1, 0])).to_json()
+    whole["clips"][1] |= changed
+    with pytest.raises(BaselineError, match=message):
+        Baseline.from_json(whole)
+
+
+@pytest.mark.parametrize("edited", [slice(1, 2), slice(None)])
+def test_clips_whose_words_were_taken_out_are_refused(edited):
+    whole = Baseline.from_report(report_of([0, 1, 0])).to_json()
+    for row in whole["clips"][edited]:
+        del row["words"], row["errors"]
+    with pytest.raises(BaselineError, match="lacks words, and texts_sha256 says otherwise"):
+        Baseline.from_json(whole)
+
+
+def test_an_output_that_only_some_clips_have_is_left_out():
+    report = report_of([0, 1])
+    first, second = report.clip_outputs
+    metrics = first.outputs["int8"]["logits"]
+    more = replace(first, outputs={"int8": {"state": metrics, "logits": metrics}})
+    baseline = Baseline.from_report(replace(report, clip_outputs=(more, second)))
+    assert baseline.outputs == ("logits",)
+    assert Baseline.from_json(baseline.to_json()) == baseline
+
+
 def test_timings_come_back_and_damaged_ones_are_refused(tmp_path):
     TIMINGS.save(tmp_path / "t.json")
     assert Timings.load(tmp_path / "t.json") == TIMINGS

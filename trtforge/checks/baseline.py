@@ -104,6 +104,8 @@ class Baseline:
                 f"the report says nothing of single clips for {name}",
                 hint="evaluate a candidate beside its reference, on feeds that name their clips",
             )
+        # An output whose rows are not clips may yet have as many of them as some feeds have clips.
+        judged = set.intersection(*(set(outputs.get(clip_id, {})) for clip_id in ids))
         return cls(
             runner=name,
             reference=report.reference,
@@ -111,7 +113,11 @@ class Baseline:
                 clip_id: BaselineClip(
                     texts[clip_id].num_reference if clip_id in texts else None,
                     texts[clip_id].num_errors if clip_id in texts else None,
-                    {output: _snr(metrics) for output, metrics in outputs.get(clip_id, {}).items()},
+                    {
+                        output: _snr(metrics)
+                        for output, metrics in outputs.get(clip_id, {}).items()
+                        if output in judged
+                    },
                 )
                 for clip_id in ids
             },
@@ -125,11 +131,8 @@ class Baseline:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of the outputs that every clip has an SNR of."""
-        first = next(iter(self.clips.values()))
-        return tuple(
-            name for name in first.snr_db if all(name in clip.snr_db for clip in self.clips.values())
-        )
+        """Names of the outputs that the clips have an SNR of."""
+        return tuple(next(iter(self.clips.values())).snr_db)
 
     def metrics(self) -> dict[str, Any]:
         """Return what the clips sum up to, with its spread: what a reviewer reads."""
@@ -195,6 +198,7 @@ class Baseline:
             clips = {str(row["id"]): _clip(row) for row in value["clips"]}
             if not clips or len(clips) != len(value["clips"]):
                 raise ValueError("no clips, or one twice")
+            _check_alike(clips, has_texts=bool(value["measured_on"]["texts_sha256"]))
             ratios = tuple(float(ratio) for ratio in value["ratios"])
             if not all(math.isfinite(ratio) and ratio > 0 for ratio in ratios):
                 raise ValueError("a ratio of times is not positive")
@@ -236,14 +240,28 @@ def _snr(metrics: OutputMetrics) -> float:
 
 def _clip(row: Mapping[str, Any]) -> BaselineClip:
     snr_db = {str(name): float(number) for name, number in row.get("snr_db", {}).items()}
-    if not all(map(math.isfinite, snr_db.values())):
-        raise ValueError(f"an SNR of {row['id']} is not finite")
-    if "words" not in row:
+    if not all(abs(number) <= _MAX_SNR_DB for number in snr_db.values()):
+        raise ValueError(f"an SNR of {row['id']} is not within {_MAX_SNR_DB:g} dB")
+    if "words" not in row and "errors" not in row:
         return BaselineClip(snr_db=snr_db)
-    words, errors = int(row["words"]), int(row["errors"])
-    if not (0 <= words <= _MOST_WORDS and 0 <= errors <= _MOST_WORDS):
-        raise ValueError(f"a count of {row['id']} is negative, or more than any clip has")
+    words, errors = row["words"], row["errors"]
+    if not all(type(count) is int and 0 <= count <= _MOST_WORDS for count in (words, errors)):
+        raise ValueError(f"a count of {row['id']} is no whole number, negative, or more than any clip has")
     return BaselineClip(words, errors, snr_db)
+
+
+def _check_alike(clips: Mapping[str, BaselineClip], *, has_texts: bool) -> None:
+    """Refuse clips that lack what others have: it would be judged of none, or taken for no errors."""
+    outputs = set(next(iter(clips.values())).snr_db)
+    for clip_id, clip in clips.items():
+        if (clip.words is not None) != has_texts:
+            raise ValueError(
+                f"{clip_id} {'lacks' if has_texts else 'has'} words, and texts_sha256 says otherwise"
+            )
+        if differing := outputs ^ set(clip.snr_db):
+            raise ValueError(
+                f"{clip_id} and the first clip differ in outputs: {', '.join(sorted(differing))}"
+            )
 
 
 def _spread(values: np.ndarray[Any, np.dtype[np.float64]], digits: int) -> dict[str, float]:
