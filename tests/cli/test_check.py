@@ -88,6 +88,18 @@ def test_a_baseline_of_a_report_made_elsewhere_names_no_machine(
     assert "onnxruntime" in measure_baseline(report_of([1] * 20)).environment
 
 
+@pytest.mark.parametrize("option", ["--junit", "--summary", "-o"])
+def test_what_is_read_is_not_written_over(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, option: str
+) -> None:
+    report, baseline = saved(tmp_path)
+    before = baseline.read_bytes()
+    status, _, err = run(capsys, "check", report, "--baseline", baseline, option, baseline)
+    assert status == 2
+    assert f"--baseline and {'--output' if option == '-o' else option} are one file" in err
+    assert baseline.read_bytes() == before
+
+
 def test_an_update_says_what_it_did_not_write(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     report, baseline = saved(tmp_path)
     junit = tmp_path / "check.xml"

@@ -160,7 +160,7 @@ def judge_snr(
 
     Both hypotheses are tested by swapping then and now clip by clip (`permutation_test`). That takes losses
     to lie as far above their mean as below it; where a few clips lose much more or much less than most, a set
-    of few clips fails more often than stated.
+    of few clips fails, and passes, more often than stated.
 
     Parameters
     ----------

@@ -129,7 +129,8 @@ def run(args: argparse.Namespace) -> int:
             "--inputs is for one network, and there are several", hint="measure them one by one"
         )
     for model in args.models:
-        check_outputs({"MODEL": model, "--output": args.output, "--html": args.html}, read={"MODEL"})
+        read = {"MODEL": model, "--int8": args.int8, "--inputs": args.inputs}
+        check_outputs({**read, "--output": args.output, "--html": args.html}, read=read)
     return _measure(args, console)
 
 

@@ -103,13 +103,19 @@ def run(args: argparse.Namespace) -> int:
     baseline = None if args.update else Baseline.load(args.baseline)
     timings = Timings.load(args.timings) if args.timings else None
     summary = None if args.update else args.summary or os.environ.get("GITHUB_STEP_SUMMARY")
-    written = (
-        {"--baseline": args.baseline} if args.update else {"--output": args.output, "--junit": args.junit}
-    )
-    check_outputs({"MODEL": args.candidate, **written}, read={"MODEL"})
     if summary:
         Path(summary).parent.mkdir(parents=True, exist_ok=True)
-        Path(summary).open("a", encoding="utf-8").close()
+    read = {"MODEL": args.candidate, "--reference": args.reference, "--timings": args.timings}
+    if args.update:
+        written = {"--baseline": args.baseline}
+    else:
+        read["--baseline"] = args.baseline
+        written = {
+            "--output": args.output,
+            "--junit": args.junit,
+            "--summary" if args.summary else "$GITHUB_STEP_SUMMARY": summary,
+        }
+    check_outputs({**read, **written}, read=read)
     console, name = make_console(), Path(args.candidate).name
     if is_report:
         report = AccuracyReport.load(args.candidate)
