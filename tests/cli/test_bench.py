@@ -82,6 +82,23 @@ def test_two_results_are_compared_and_unlike_ones_refused(
     assert "+25.0 %" in capsys.readouterr().out
 
 
+def test_what_failed_or_is_missing_in_one_result_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    other = {"contender": "tensorrt-int8"}
+    failed = {key: make_row(**other)[key] for key in ("run", "network", "contender", "batch", "frames")}
+    save_result(make_result(make_row(), make_row(**other)), tmp_path / "a.json")
+    save_result(
+        make_result(make_row(), make_row(batch=8), {**failed, "failed": "killed"}), tmp_path / "b.json"
+    )
+    status, out, _ = run(capsys, "bench", "--compare", tmp_path / "a.json", tmp_path / "b.json")
+    assert status == 0
+    assert [line for line in out.splitlines() if line.startswith("not compared")] == [
+        "not compared: net, TensorRT INT8, batch 1, 100 frames: failed after",
+        "not compared: net, TensorRT FP16, batch 8, 100 frames: was not measured before",
+    ]
+
+
 def test_wrong_requests_are_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     model = small_network(tmp_path)
     for words, message in (

@@ -100,6 +100,14 @@ def test_what_is_read_is_not_written_over(
     assert baseline.read_bytes() == before
 
 
+def test_the_summary_may_go_where_no_file_can_be_made(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    report, baseline = saved(tmp_path)
+    words = ("check", report, "--baseline", baseline, "--summary", "/proc/self/fd/1")
+    assert run(capsys, *words)[0] == 1
+
+
 def test_an_update_says_what_it_did_not_write(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     report, baseline = saved(tmp_path)
     junit = tmp_path / "check.xml"

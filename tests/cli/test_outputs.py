@@ -11,6 +11,8 @@ from trtforge.cli import main
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        ("bench net.onnx --int8 o -o o", "--int8 and --output are one file, o"),
+        ("bench net.onnx --inputs o --html o", "--inputs and --html are one file, o"),
         ("lower net.onnx -o ./net.onnx", "MODEL and --output are one file, ./net.onnx"),
         ("lower net.onnx --observations o -o o", "--observations and --output are one file, o"),
         ("smooth net.onnx --calibration-set clips -o net.onnx", "MODEL and --output are one file, net.onnx"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from trtforge.bench import wording
 from trtforge.bench.result import unlike_machines
 from trtforge.errors import ReportError
 
@@ -69,6 +70,21 @@ def compare_results(
     if not pairs:
         raise ReportError("the two results have no network, contender and shape in common")
     return tuple(_compare(*pair) for pair in pairs)
+
+
+def uncompared(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Return in words what was timed in one result alone: it failed in the other, or took no part."""
+    results = {"before": before, "after": after}
+    rows = {name: {_key(row): row for row in result["rows"]} for name, result in results.items()}
+    found = []
+    for here, there in (("before", "after"), ("after", "before")):
+        for key, row in rows[here].items():
+            other = rows[there].get(key)
+            if "failed" not in row and (other is None or "failed" in other):
+                what = "was not measured" if other is None else "failed"
+                name = f"{row['network']}, {wording.title(row['contender'])}, {wording.shape(row)}"
+                found.append(f"{name}: {what} {there}")
+    return found
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

@@ -8,13 +8,16 @@ from pathlib import Path
 from trtforge.cli._options import check_writable
 
 
-def check_outputs(files: Mapping[str, str | None], *, read: Collection[str]) -> None:
+def check_outputs(
+    files: Mapping[str, str | None], *, read: Collection[str], appended: Collection[str] = ()
+) -> None:
     """Refuse files that would be written over each other or over one that is read, or cannot be written.
 
     Parameters
     ----------
     files : how each is known to the user, such as ``--output``, to its path; None where it was not asked for.
     read : those among them that are read.
+    appended : those that are added to, which devices such as ``/dev/stdout`` may be; made where missing.
 
     Raises
     ------
@@ -31,5 +34,8 @@ def check_outputs(files: Mapping[str, str | None], *, read: Collection[str]) -> 
         if other != name and not {other, name} <= set(read):
             raise ConfigError(f"{other} and {name} are one file, {path}", hint="name a file for each")
     for name, path in files.items():
-        if path and name not in read:
+        if path and name in appended:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).open("a", encoding="utf-8").close()
+        elif path and name not in read:
             check_writable(path)

@@ -108,12 +108,17 @@ def run(args: argparse.Namespace) -> int:
             console.print(f"{name:<22} {contender.title}{', needs a GPU' if contender.needs_gpu else ''}")
         return 0
     if args.compare:
+        from rich.markup import escape
+
+        from trtforge.bench.compare import uncompared
         from trtforge.bench.table import comparison_table
 
         if args.models:
             raise ConfigError(f"--compare measures nothing, and {args.models[0]} was given to be measured")
         before, after = (load_result(path) for path in args.compare)
         console.print(comparison_table(compare_results(before, after, anyway=args.anyway)))
+        for text in uncompared(before, after):
+            console.print(f"[yellow]not compared: {escape(text)}[/]", soft_wrap=True)
         return 0
     if not args.models:
         raise ConfigError(

@@ -103,19 +103,14 @@ def run(args: argparse.Namespace) -> int:
     baseline = None if args.update else Baseline.load(args.baseline)
     timings = Timings.load(args.timings) if args.timings else None
     summary = None if args.update else args.summary or os.environ.get("GITHUB_STEP_SUMMARY")
-    if summary:
-        Path(summary).parent.mkdir(parents=True, exist_ok=True)
+    summary_name = "--summary" if args.summary else "$GITHUB_STEP_SUMMARY"
     read = {"MODEL": args.candidate, "--reference": args.reference, "--timings": args.timings}
     if args.update:
         written = {"--baseline": args.baseline}
     else:
         read["--baseline"] = args.baseline
-        written = {
-            "--output": args.output,
-            "--junit": args.junit,
-            "--summary" if args.summary else "$GITHUB_STEP_SUMMARY": summary,
-        }
-    check_outputs({**read, **written}, read=read)
+        written = {"--output": args.output, "--junit": args.junit, summary_name: summary}
+    check_outputs({**read, **written}, read=read, appended={summary_name})
     console, name = make_console(), Path(args.candidate).name
     if is_report:
         report = AccuracyReport.load(args.candidate)
