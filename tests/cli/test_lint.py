@@ -29,6 +29,16 @@ def test_a_warning_is_explained_and_ends_well(capsys: pytest.CaptureFixture[str]
     assert "0 errors, 1 warnings for tensorrt_rtx 1.7" in out
 
 
+def test_a_release_stands_for_its_first_version(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    onnx.save(spoilt(), tmp_path / "net.onnx")
+    said = {
+        version: run(capsys, tmp_path / "net.onnx", "--for", "tensorrt", version)
+        for version in ("11", "11.0")
+    }
+    assert said["11"] == said["11.0"]
+    assert "for tensorrt 11.0" in said["11"][1]
+
+
 def test_an_error_ends_with_status_1(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     onnx.save(spoilt(x={"zero_point": 3}), tmp_path / "net.onnx")
     status, out, _ = run(capsys, tmp_path / "net.onnx", "--for", "tensorrt", "8.6.0")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from trtforge.graph.float16_range import MagnitudesByTensor, float16_fault
 from trtforge.graph.half_types import BFLOAT16, FLOAT16, HalfType
 from trtforge.graph.index import QUANTIZERS, GraphIndex
+from trtforge.graph.infinities import infinite_tensors
 from trtforge.graph.opset import opset_of
 from trtforge.graph.rules.reshape import RESHAPES
 from trtforge.graph.tensor_types import ValueType, infer_types
@@ -120,7 +121,7 @@ def tensors_for_float16(model: onnx.ModelProto) -> tuple[str, ...]:
     """Return the tensors of which it should be observed whether FP16 can hold them.
 
     These are the FP32 tensors that nodes would make or read in FP16. Those that only rearrange another are
-    left out: its values are theirs.
+    left out: its values are theirs. So are those that the network writes infinities into, which FP16 has too.
 
     Parameters
     ----------
@@ -132,12 +133,13 @@ def tensors_for_float16(model: onnx.ModelProto) -> tuple[str, ...]:
     """
     types, index = infer_types(model), GraphIndex(model.graph)
     kept = float32_nodes(model, index, types, asked=set())
+    unseen = {*index.initializers, *infinite_tensors(index)}
     names: dict[str, None] = {}
     for position, node in enumerate(index.nodes):
         if position not in kept:
             touched = [*_variables(node, index, types), *filter(None, node.output)]
             names.update((_origin(name, index), None) for name in touched if is_float32(types.get(name)))
-    return tuple(name for name in names if name not in index.initializers)
+    return tuple(name for name in names if name not in unseen)
 
 
 def takes_half(node: onnx.NodeProto, opset: int, types: Types, half: HalfType = FLOAT16) -> bool:

@@ -21,6 +21,8 @@ from trtforge.graph import (
     tensors_for_float16,
     tensors_to_observe,
 )
+from trtforge.graph.index import GraphIndex
+from trtforge.graph.infinities import infinite_tensors
 from trtforge.graph.names import first_reasons
 from trtforge.model import ModelSource, load_model, model_digest, model_inputs
 from trtforge.pipeline.remarks import remark_quiet
@@ -115,8 +117,13 @@ def _to_observe(
             f"the network has no tensor to observe for {tensors!r}{first_reasons(plan.left_alone)}",
             hint="networks are observed in FP32, before they are typed or quantized",
         )
-    covered = cache_tensors(prepared) if tensors == "cache" else ()
+    covered = _covered(prepared) if tensors == "cache" else ()
     return tuple(dict.fromkeys([*quantized, *halved, *covered]))
+
+
+def _covered(prepared: onnx.ModelProto) -> tuple[str, ...]:
+    infinite = infinite_tensors(GraphIndex(prepared.graph))
+    return tuple(name for name in cache_tensors(prepared) if name not in infinite)
 
 
 def scales_from(

@@ -30,7 +30,7 @@ def lint(
     ----------
     model : path of an ``.onnx`` file, or a network in memory, with Q/DQ pairs from whatever tool.
     library : ``tensorrt`` or ``tensorrt_rtx``; by default the installed one, or else TensorRT-RTX 1.7.
-    version : its version, such as ``8.6``; needed with ``library``.
+    version : its version, such as ``8.6``, or ``11`` for 11.0; needed with ``library``.
 
     Returns
     -------
@@ -71,12 +71,12 @@ def library_for(library: str | None, version: str | None) -> Flavor:
         raise ConfigError(
             f"library must be 'tensorrt' or 'tensorrt_rtx', got {library!r}", settings=("library",)
         )
-    if not re.fullmatch(r"\d+(\.\d+)+", version):
+    if not re.fullmatch(r"\d+(\.\d+)*", version):
         raise ConfigError(
             f"version must be numbers with points between, such as 8.6, got {version!r}",
             settings=("version",),
         )
-    return flavor_for(name, version)
+    return flavor_for(name, version if "." in version else f"{version}.0")
 
 
 def lint_target(flavor: Flavor) -> Target:
