@@ -245,6 +245,65 @@ def test_two_types_meet_in_no_layer():
     assert ("mixed-types", "error", "y") in found(graph)
 
 
+def product(types, *moves):
+    """Multiply an input by a weight, both quantized, with operators before the weight's dequantizer."""
+    numbers = {TensorProto.INT8: 5, TensorProto.INT4: 5, TensorProto.FLOAT8E4M3FN: 0.5}
+    graph = Graph()
+    zero = helper.make_tensor("z", types[0], [], [0])
+    stored = helper.make_tensor("w", types[1], [16, 16], [numbers[types[1]]] * 256)
+    graph.constants += [zero, stored]
+    parts = [graph.constant("s", np.float32(0.1)), "z"]
+    x = graph.node("DequantizeLinear", [graph.node("QuantizeLinear", ["x", *parts], "x.q"), *parts], "x.d")
+    last = "w"
+    for number, (operator, *constants) in enumerate(moves):
+        names = [graph.constant(f"k{number}", np.asarray(value)) for value in constants]
+        last = graph.node(operator, [last, *names], f"n{number}")
+    weight = graph.node(
+        "DequantizeLinear", [last, graph.constant("w.s", np.full(16, 0.1, np.float32))], "w.d"
+    )
+    graph.node("MatMul", [x, weight], "y")
+    model = graph.model(opset=21)
+    for value, size in zip(model.graph.input[0].type.tensor_type.shape.dim, (1, 2, 8, 16), strict=True):
+        value.dim_value = size
+    return model
+
+
+@pytest.mark.parametrize(
+    ("activation", "weight"),
+    [
+        (TensorProto.INT8, TensorProto.FLOAT8E4M3FN),
+        (TensorProto.FLOAT8E4M3FN, TensorProto.INT8),
+        (TensorProto.FLOAT8E4M3FN, TensorProto.INT4),
+    ],
+)
+def test_two_quantized_types_meet_in_no_layer(activation, weight):
+    model = product((activation, weight))
+    names = [TensorProto.DataType.Name(kind) for kind in (activation, weight)]
+    (finding,) = lint(model)
+    assert (finding.rule, finding.severity, finding.node) == ("mixed-types", "error", "y")
+    assert finding.message == f"the input of 'y' is quantized to {names[0]} and its weight to {names[1]}"
+    with pytest.raises(AssertionError, match="built nothing"):
+        build_rtx(model)
+
+
+@pytest.mark.parametrize("kind", [TensorProto.INT8, TensorProto.INT4])
+def test_one_type_or_weights_of_four_bits_build(kind):
+    model = product((TensorProto.INT8, kind))
+    assert lint(model) == ()
+    assert build_rtx(model) > 1000
+
+
+@pytest.mark.parametrize("move", [("Transpose",), ("Identity",), ("Gather", np.arange(16))])
+def test_only_dequantizers_read_stored_constants(move):
+    model = product((TensorProto.INT8, TensorProto.INT8), move, ("Identity",))
+    finding = lint(model)[0]
+    assert (finding.rule, finding.severity, finding.node) == ("moved-constant", "error", "w.d")
+    assert f"'n0', a {move[0]}, stands between constant 'w' and dequantizer 'w.d'" in finding.message
+    assert finding.remedy == f"dequantize first, then {move[0]}"
+    with pytest.raises(AssertionError, match="built nothing"):
+        build_rtx(model)
+
+
 def test_constants_as_nodes_are_constants():
     graph = spoilt()
     stored = {tensor.name: tensor for tensor in graph.graph.initializer}

@@ -14,7 +14,7 @@ _INTEGER_OPERATORS = frozenset({"ConvInteger", "DynamicQuantizeLinear", "MatMulI
 
 
 def check_operators(quantizers: Quantizers, target: Target) -> Iterator[LintFinding]:
-    """Report opsets too late, integer operators, quantizers out of sight, types lacking and types mixed."""
+    """Report late opsets, integer operators, quantizers out of sight, types lacking, moved or mixed."""
     if quantizers.opset > target.max_onnx_opset:
         yield _opset(quantizers, target)
     for node in quantizers.index.nodes:
@@ -35,6 +35,7 @@ def check_operators(quantizers: Quantizers, target: Target) -> Iterator[LintFind
             "quantize at the top level, or lint that graph as a network of its own",
         )
     yield from _types(quantizers, target)
+    yield from _moved(quantizers)
     yield from _layers(quantizers, target)
 
 
@@ -97,8 +98,39 @@ def _types(quantizers: Quantizers, target: Target) -> Iterator[LintFinding]:
             )
 
 
+def _moved(quantizers: Quantizers) -> Iterator[LintFinding]:
+    index = quantizers.index
+    for node in quantizers.nodes:
+        reader = index.producer(node.input[0]) if node.op_type == "DequantizeLinear" else None
+        while reader is not None and reader.op_type not in QUANTIZERS and reader.input:
+            constant = reader.input[0]
+            if constant in index.initializers:
+                yield LintFinding(
+                    "moved-constant",
+                    "error",
+                    label(node),
+                    f"{label(reader)!r}, a {reader.op_type}, stands between constant {constant!r} and "
+                    f"dequantizer {label(node)!r}, and TensorRT lets nothing else read a constant of "
+                    f"{quantizers.type_name(node)}",
+                    f"dequantize first, then {reader.op_type}",
+                )
+            reader = index.producer(constant)
+
+
 def _layers(quantizers: Quantizers, target: Target) -> Iterator[LintFinding]:
     for node in quantizers.layers():
+        sources = [quantizers.dequantizer(name) for name in node.input[:2]]
+        names = [quantizers.type_name(source) for source in sources if source is not None]
+        # UINT8 is read as INT8, and weights of four bits are widened to it.
+        quantized = tuple(name.replace("UINT8", "INT8") for name in names)
+        if len(set(quantized) - {"UNDEFINED"}) > 1 and quantized != ("INT8", "INT4"):
+            yield LintFinding(
+                "mixed-types",
+                "error",
+                label(node),
+                f"the input of {label(node)!r} is quantized to {names[0]} and its weight to {names[1]}",
+                "quantize both to one type",
+            )
         kinds = {
             read.elem_type
             for name in node.input[:2]
