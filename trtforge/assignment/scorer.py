@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import glob
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -156,8 +158,16 @@ _Run: TypeAlias = Callable[[Sequence[frozenset[str]]], Iterable[tuple[frozenset[
 _scorer: Scorer | None = None
 
 
+def end_with_parent() -> None:
+    """End this process when the one that started it ends: killed, that one cannot tell its pool to."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+
+
 def _begin(task: ScoringTask) -> None:
     global _scorer
+    end_with_parent()
     _scorer = Scorer(task)
 
 
