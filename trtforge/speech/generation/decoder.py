@@ -118,15 +118,15 @@ class RowDecoder(Closing):
                 hint="pass the length of the longest input, in symbols",
                 settings=("memory_length",),
             )
-        if len(rules.masks) != signature.num_masks:
+        masks = rules.masks
+        if len(masks) != signature.num_masks:
             raise ConfigError(
-                f"the rules have {len(rules.masks)} masks, the network was exported for "
-                f"{signature.num_masks}",
+                f"the rules have {len(masks)} masks, the network was exported for {signature.num_masks}",
                 hint="export_networks(..., num_masks=len(rules.masks))",
                 settings=("rules",),
             )
         self.num_rows, self.num_positions, self.memory_length = num_rows, num_positions, length
-        self._masks = mask_array(rules.masks, signature.num_symbols)
+        self._masks = mask_array(masks, signature.num_symbols)
         self._sizes = cache_sizes(num_positions, bucket)
         sizes = {
             "num_rows": num_rows,
@@ -236,6 +236,9 @@ class RowDecoder(Closing):
         self, tokens: NDArray[np.int32], positions: NDArray[np.int32], choices: Sequence[Choice]
     ) -> dict[str, Any]:
         num_symbols = self.signature.num_symbols
+        # By column: NumPy reads 120 rows of four numbers ten times slower.
+        columns = [np.array(column, np.int32) for column in zip(*choices, strict=True)]
+        limits = dict(zip(Choice._fields, columns, strict=True))
         if not 0 <= int(tokens.min()) <= int(tokens.max()) < num_symbols:
             raise InputError(
                 f"symbols lie in 0 to {num_symbols - 1}, got {int(tokens.min())} to {int(tokens.max())}",
@@ -244,11 +247,10 @@ class RowDecoder(Closing):
         feeds: dict[str, Any] = {
             "tokens": np.ascontiguousarray(tokens, np.int32),
             "positions": np.maximum(positions, 0).astype(np.int32),
-            "mask_index": np.array([choice.mask for choice in choices], np.int32),
+            "mask_index": limits.pop("mask"),
             "masks": self._masks,
         }
-        for name in ("ban_from", "ban_to", "group_from"):
-            values = np.array([getattr(choice, name) for choice in choices], np.int32)
+        for name, values in limits.items():
             if self.signature.is_ranged:
                 feeds[name] = values
             elif values.any():

@@ -51,7 +51,7 @@ def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
 Retry = Callable[[Generated], "Request | None"]
 
 
-@dataclass
+@dataclass(slots=True)
 class _Row:
     """A row under way: the symbols that it must be fed, and those that it gave."""
 
@@ -104,10 +104,17 @@ def generate(
         if not any(rows):
             return
         scored = _advance(decoder, rows, max_prefill)
+        # A step's numbers at once: taking them out of arrays one by one costs more than all else here.
+        tokens, log_probabilities = scored.token.tolist(), scored.log_probability.tolist()
         for index, row in enumerate(rows):
             if row is None or row.pending:
                 continue
-            done = _take(row, scored, index, decoder.num_positions)
+            token, log_probability = tokens[index], log_probabilities[index]
+            if row.request.pick is not None and not isnan(log_probability):
+                scores = scored.scores[index]
+                token = row.request.pick(scores, row.tokens)
+                log_probability = float(scores[token])
+            done = _take(row, token, log_probability, decoder.num_positions)
             if done is not None:
                 again = None if retry is None else retry(done)
                 rows[index] = None if again is None else _Row(again)
@@ -116,41 +123,37 @@ def generate(
 
 
 def _advance(decoder: RowDecoder, rows: list[_Row | None], max_prefill: int) -> Scored:
-    num_new = min(max_prefill, *(len(row.pending) for row in rows if row is not None))
-    tokens = np.zeros((len(rows), num_new), np.int32)
-    positions = np.full(len(rows), -1, np.int32)
-    choices = [_IDLE] * len(rows)
-    for index, row in enumerate(rows):
+    num_new = min(max_prefill, *[len(row.pending) for row in rows if row is not None])
+    idle = [0] * num_new
+    tokens, positions, choices = [], [], []
+    for row in rows:
         if row is None:
+            tokens.append(idle)
+            positions.append(-1)
+            choices.append(_IDLE)
             continue
-        tokens[index], positions[index] = row.pending[:num_new], row.position
+        tokens.append(row.pending[:num_new])
+        positions.append(row.position)
         del row.pending[:num_new]
         row.position += num_new
-        if not row.pending:
-            choices[index] = row.request.rules.allow(row.tokens)
-    return decoder.extend(tokens, positions, choices)
+        choices.append(_IDLE if row.pending else row.request.rules.allow(row.tokens))
+    return decoder.extend(np.array(tokens, np.int32), np.array(positions, np.int32), choices)
 
 
-def _take(row: _Row, scored: Scored, index: int, num_positions: int) -> Generated | None:
+def _take(row: _Row, token: int, log_probability: float, num_positions: int) -> Generated | None:
     """Add the next symbol to a row; return what it gave if that was the last."""
     request = row.request
-    token, log_probability = int(scored.token[index]), float(scored.log_probability[index])
     if isnan(log_probability):
         raise ExecutionError(
             f"after {len(row.tokens)} symbols no symbol has a probability: the network gave NaN, or all "
             "symbols are forbidden",
             hint="are the weights finite, and do they fit the precision that the network runs in?",
         )
-    if request.pick is not None:
-        scores = scored.scores[index]
-        token = request.pick(scores, row.tokens)
-        log_probability = float(scores[token])
     row.log_probabilities.append(log_probability)
     stopped = token in request.stop
     if not stopped:
         row.tokens.append(token)
         row.pending.append(token)
-    is_full = len(row.tokens) >= request.max_new_tokens or row.position >= num_positions
-    if stopped or is_full:
+    if stopped or len(row.tokens) >= request.max_new_tokens or row.position >= num_positions:
         return Generated(request, tuple(row.tokens), tuple(row.log_probabilities), stopped)
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from trtforge.errors import ConfigError
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """What one row forbids in one step; the network applies it to the scores before it takes the best.
 
     Parameters
@@ -115,8 +114,11 @@ def mask_array(masks: Sequence[frozenset[int]], num_symbols: int) -> NDArray[np.
     """
     array = np.zeros((len(masks), num_symbols), np.float32)
     for index, mask in enumerate(masks):
-        wrong = sorted(symbol for symbol in mask if not 0 <= symbol < num_symbols)
-        if wrong:
-            raise ConfigError(f"symbols lie in 0 to {num_symbols - 1}, a rule forbids {wrong[:5]}")
-        array[index, sorted(mask)] = 1
+        symbols = np.fromiter(mask, np.int64, len(mask))
+        wrong = symbols[(symbols < 0) | (symbols >= num_symbols)]
+        if wrong.size:
+            raise ConfigError(
+                f"symbols lie in 0 to {num_symbols - 1}, a rule forbids {sorted(wrong.tolist())[:5]}"
+            )
+        array[index, symbols] = 1
     return array

@@ -11,6 +11,7 @@ from trtforge.speech.whisper.vocabulary import WhisperVocabulary
 # What of the masks is for what.
 NOTHING_FORBIDDEN, _TEXT, _FIRST_TEXT, _ANY, _FIRST_TIME, _TEXT_AND_STOP, _TIME = range(7)
 NUM_MASKS = 7
+_AT_FIRST, _IN_TEXT = Choice(_FIRST_TEXT), Choice(_TEXT)
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,17 @@ class WhisperRules:
     def allow(self, generated: Sequence[int]) -> Choice:
         """Say what is forbidden after the symbols generated so far."""
         if not self.timestamps:
-            return Choice(mask=_TEXT if generated else _FIRST_TEXT)
+            return _IN_TEXT if generated else _AT_FIRST
         if not generated:
             return Choice(mask=_FIRST_TIME)
         first_time = self.vocabulary.first_time
         is_time = generated[-1] >= first_time
         was_time = len(generated) < 2 or generated[-2] >= first_time
         mask = _ANY if not is_time else _TEXT_AND_STOP if was_time else _TIME
-        last = max((token for token in generated if token >= first_time), default=None)
-        if last is None:
-            return Choice(mask, group_from=first_time)
-        # The second time of a pair may be that of the first.
-        end = last if is_time and not was_time else last + 1
-        return Choice(mask, ban_from=first_time, ban_to=end, group_from=first_time)
+        # Times never go back, so the one found first from the end is the greatest.
+        for last in reversed(generated):
+            if last >= first_time:
+                # The second time of a pair may be that of the first.
+                end = last if is_time and not was_time else last + 1
+                return Choice(mask, first_time, end, first_time)
+        return Choice(mask, group_from=first_time)
