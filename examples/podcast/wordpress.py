@@ -66,7 +66,7 @@ class WordPress:
             )
 
     def publish(self, folder: Path, *, status: str = "draft") -> dict[str, Any]:
-        """Upload the audio and make a post of the show notes.
+        """Upload the audio and make a post of the show notes, unless the site has one.
 
         Parameters
         ----------
@@ -79,15 +79,23 @@ class WordPress:
 
         Raises
         ------
-        WordPressError : the site refused, could not be reached, or answered with something else than JSON.
+        WordPressError : the site has a post of this name, refused, could not be reached, or does not
+            answer as WordPress does.
         """
         if status not in ("draft", "pending", "private", "publish"):
             raise ConfigError(f"status must be draft, pending, private or publish, got {status!r}")
         episode = msgspec.json.decode((folder / "episode.json").read_bytes(), type=Episode)
         audio = folder / f"{episode.summary.slug}.mp3"
+        tags = [self._tag(name) for name in episode.summary.tags]
+        for post in self._list("posts", slug=episode.summary.slug, status="any"):
+            raise WordPressError(
+                f"the site already has a post {episode.summary.slug!r}: {post.get('link', '')}",
+                hint="delete it there to send the episode anew",
+            )
         with audio.open("rb") as file:
             media = self._send(
                 "media",
+                "source_url",
                 data=file,
                 headers={
                     "Content-Type": "audio/mpeg",
@@ -98,28 +106,34 @@ class WordPress:
         player = f'<figure class="wp-block-audio"><audio controls src="{address}"></audio></figure>'
         return self._send(
             "posts",
+            "id",
             json={
                 "title": episode.summary.title,
                 "slug": episode.summary.slug,
                 "status": status,
                 "excerpt": episode.summary.description,
                 "content": f"{player}\n{notes_html(episode)}",
-                "tags": [self._tag(name) for name in episode.summary.tags],
+                "tags": tags,
             },
         )
 
     def _tag(self, name: str) -> int:
         """Return the id of a tag, made where there is none."""
-        found = self._call("GET", "tags", params={"search": name, "per_page": 100})
-        for tag in found:
-            if html.unescape(tag["name"]).lower() == name.lower():
+        for tag in self._list("tags", search=name, per_page=100):
+            if html.unescape(str(tag.get("name"))).lower() == name.lower() and "id" in tag:
                 return int(tag["id"])
-        return int(self._send("tags", json={"name": name})["id"])
+        return int(self._send("tags", "id", json={"name": name})["id"])
 
-    def _send(self, path: str, **request: Any) -> dict[str, Any]:
+    def _list(self, path: str, **params: Any) -> list[dict[str, Any]]:
+        answer = self._call("GET", path, params=params)
+        if not isinstance(answer, list) or not all(isinstance(one, dict) for one in answer):
+            raise WordPressError(f"GET {path}: the site answered with something else than a list of objects")
+        return answer
+
+    def _send(self, path: str, needed: str, **request: Any) -> dict[str, Any]:
         answer = self._call("POST", path, **request)
-        if not isinstance(answer, dict):
-            raise WordPressError(f"POST {path}: the site answered with a {type(answer).__name__}, no object")
+        if not isinstance(answer, dict) or needed not in answer:
+            raise WordPressError(f"POST {path}: the site answered with no object that has {needed!r}")
         return answer
 
     def _call(self, method: str, path: str, **request: Any) -> Any:

@@ -49,18 +49,30 @@ class Handler(BaseHTTPRequestHandler):
     def body(self) -> bytes:
         return self.rfile.read(int(self.headers["Content-Length"] or 0))
 
+    def is_known(self) -> bool:
+        given = base64.b64decode(self.headers["Authorization"].partition(" ")[2]).decode()
+        if given != "ada:abcd efgh":
+            self.answer({"code": "incorrect_password", "message": "The password is wrong."}, 401)
+        return given == "ada:abcd efgh"
+
     def do_GET(self) -> None:
-        wanted = parse_qs(urlsplit(self.path).query)["search"][0].lower()
+        query = parse_qs(urlsplit(self.path).query)
+        if not self.is_known():
+            return
+        if "slug" in query:
+            found = [post for post in self.server.posts if [post["slug"]] == query["slug"]]
+            self.answer([{"id": 5, "link": f"{self.server.address}/?p=5"} for _ in found])
+            return
+        wanted = query["search"][0].lower()
         self.answer(
             [{"id": i, "name": name} for name, i in self.server.tags.items() if wanted in name.lower()]
         )
 
     def do_POST(self) -> None:
         body = self.body()
-        given = base64.b64decode(self.headers["Authorization"].partition(" ")[2]).decode()
-        if given != "ada:abcd efgh":
-            self.answer({"code": "incorrect_password", "message": "The password is wrong."}, 401)
-        elif self.path.endswith("/media"):
+        if not self.is_known():
+            return
+        if self.path.endswith("/media"):
             self.server.media.append((self.headers["Content-Disposition"], body))
             self.answer({"id": 3, "source_url": f"{self.server.address}/uploads/a.mp3"}, 201)
         elif self.path.endswith("/tags"):
@@ -116,15 +128,43 @@ def test_audio_tags_and_a_draft_are_made(site: Site, bundle: Path) -> None:
 
 
 def test_a_refusal_says_what_the_site_said(site: Site, bundle: Path) -> None:
-    with pytest.raises(WordPressError, match=r"POST media: .* status 401: The password is wrong\."):
+    with pytest.raises(WordPressError, match=r"GET tags: .* status 401: The password is wrong\."):
         WordPress(site.address, "ada", "wrong").publish(bundle)
     assert site.posts == []
+
+
+def test_an_episode_is_sent_once(site: Site, bundle: Path) -> None:
+    WordPress(site.address, "ada", "abcd efgh").publish(bundle)
+    with pytest.raises(WordPressError, match=r"the site already has a post 'fast-engines': .*p=5"):
+        WordPress(site.address, "ada", "abcd efgh").publish(bundle)
+    assert (len(site.posts), len(site.media)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("method", "value", "message"),
+    [
+        ("do_GET", {"code": "x"}, "GET tags: .* something else than a list of objects"),
+        ("do_GET", ["x"], "GET tags: .* something else than a list of objects"),
+        ("do_POST", {"id": 3}, "POST media: .* no object that has 'source_url'"),
+        ("do_POST", [], "POST tags: .* no object that has 'id'"),
+    ],
+)
+def test_what_answers_otherwise_than_wordpress_is_named(
+    site: Site, bundle: Path, monkeypatch: pytest.MonkeyPatch, method: str, value: Any, message: str
+) -> None:
+    def answer(handler: Handler) -> None:
+        handler.body()
+        handler.answer(value)
+
+    monkeypatch.setattr(Handler, method, answer)
+    with pytest.raises(WordPressError, match=message):
+        WordPress(site.address, "ada", "abcd efgh").publish(bundle)
 
 
 def test_a_site_that_is_not_there_is_named(site: Site, bundle: Path) -> None:
     address = site.address
     site.server_close()
-    with pytest.raises(WordPressError, match="POST media: the site cannot be reached"):
+    with pytest.raises(WordPressError, match="GET tags: the site cannot be reached"):
         WordPress(address, "ada", "abcd efgh").publish(bundle)
 
 
