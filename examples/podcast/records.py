@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from examples.podcast.columns import columns
+
 
 @dataclass(frozen=True)
 class Source:
@@ -170,8 +172,8 @@ class Cue:
 
     @property
     def characters_per_second(self) -> float:
-        """How fast it must be read; the break of a line counts as a space."""
-        return len(" ".join(self.lines)) / max(self.end - self.start, 1e-6)
+        """How fast it must be read; the break of a line counts as a space, a wide letter as two."""
+        return columns(" ".join(self.lines)) / max(self.end - self.start, 1e-6)
 
 
 @dataclass(frozen=True)

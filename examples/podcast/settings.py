@@ -23,7 +23,7 @@ class Limits:
 
     Parameters
     ----------
-    line_chars : longest line of VTT, in characters.
+    line_chars : longest line of VTT, in characters; ideographs and other wide letters count two.
     narrow_line_chars : longest line of SRT; 32 is what the podcast namespace asks for.
     max_lines : lines of one cue.
     min_seconds, max_seconds : how long a cue stands.

@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from datetime import timedelta
 
+from examples.podcast.columns import break_up, columns
 from examples.podcast.records import Cue, Segment, Subtitles
 from examples.podcast.settings import Limits
 
@@ -87,7 +88,7 @@ def _cues(timed: Sequence[TimedWords], limits: Limits, line_chars: int) -> tuple
         if found:
             start = max(start, found[-1].end + limits.gap_seconds)
         room = raw[index + 1][0] - limits.gap_seconds if index + 1 < len(raw) else float("inf")
-        length = len(" ".join(lines))
+        length = columns(" ".join(lines))
         wanted = max(end, start + limits.min_seconds, start + length / limits.characters_per_second)
         # Reading time may be borrowed from the pause that follows, not without end.
         end = min(wanted, max(room, start + 0.2), end + _STRETCH_SECONDS, start + limits.max_seconds)
@@ -108,7 +109,7 @@ def _split(whole: TimedWords, limits: Limits, line_chars: int) -> list[tuple[flo
             if start < stop - 1 and (len(lines) > limits.max_lines or seconds > limits.max_seconds):
                 break
             count, cost, _ = best[start]
-            spare = target - sum(map(len, lines))
+            spare = target - sum(map(columns, lines))
             options.append((count + 1, cost + spare * spare, start))
         best.append(min(options))
     found = []
@@ -124,18 +125,18 @@ def _split(whole: TimedWords, limits: Limits, line_chars: int) -> list[tuple[flo
 def _broken(word: tuple[str, float, float], line_chars: int) -> TimedWords:
     """Break what no line holds, an address or a text without spaces, and share its time out."""
     text, start, end = word
-    step = (end - start) * line_chars / len(text)
-    pieces = [text[at : at + line_chars] for at in range(0, len(text), line_chars)]
-    return [
-        (piece, start + index * step, min(end, start + (index + 1) * step))
-        for index, piece in enumerate(pieces)
-    ]
+    found, done = [], 0
+    for piece in break_up(text, line_chars):
+        begin = start + (end - start) * done / len(text)
+        done += len(piece)
+        found.append((piece, begin, start + (end - start) * done / len(text)))
+    return found
 
 
 def wrap(words: Sequence[str], line_chars: int) -> list[str]:
     """Break words into the fewest lines, the longest of which is as short as can be."""
     lines = _filled(words, line_chars)
-    for width in range(max(map(len, words), default=1), line_chars):
+    for width in range(max(map(columns, words), default=1), line_chars):
         narrower = _filled(words, width)
         if len(narrower) == len(lines):
             return narrower
@@ -145,7 +146,7 @@ def wrap(words: Sequence[str], line_chars: int) -> list[str]:
 def _filled(words: Sequence[str], width: int) -> list[str]:
     lines: list[str] = []
     for word in words:
-        if lines and len(lines[-1]) + 1 + len(word) <= width:
+        if lines and columns(lines[-1]) + 1 + columns(word) <= width:
             lines[-1] += f" {word}"
         else:
             lines.append(word)

@@ -17,6 +17,7 @@ from typing import Any
 
 from examples.podcast.bundle import MANIFEST, read_manifest
 from examples.podcast.chapter_files import PODLOVE
+from examples.podcast.columns import columns
 from examples.podcast.complaints import status_of
 from examples.podcast.episode import SCHEMA as EPISODE_SCHEMA
 from examples.podcast.feed import ITUNES, PODCAST, item_of, read_feed, show_guid
@@ -248,8 +249,8 @@ def _cues_keep(path: Path, limits: Limits, width: int, seconds: float) -> str:
             return f"cue {count} ({start:.3f} to {end:.3f} s) overlaps the one before or has no length"
         if end - start > limits.max_seconds + _TIME_SLACK:
             return f"cue {count} stands for {end - start:.2f} s"
-        if len(lines) > limits.max_lines or max(map(len, lines)) > width:
-            return f"cue {count} has {len(lines)} lines of up to {max(map(len, lines))} characters"
+        if len(lines) > limits.max_lines or max(map(columns, lines)) > width:
+            return f"cue {count} has {len(lines)} lines of up to {max(map(columns, lines))} columns"
         previous = end
     return "" if count else "there are no cues"
 

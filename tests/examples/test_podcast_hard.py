@@ -128,7 +128,7 @@ def test_what_no_line_holds_is_broken() -> None:
         said = "".join(line for cue in found.cues for line in cue.lines)
         assert said.replace(" ", "") == text.replace(" ", "")
         assert found.cues[-1].end <= 22
-    assert "字" * 42 in to_vtt(found.cues)
+    assert "字" * 21 in to_vtt(found.cues)
 
 
 def test_languages_without_spaces_are_joined_without() -> None:

@@ -10,6 +10,7 @@ pytest.importorskip("sklearn")
 pytest.importorskip("networkx")
 
 from examples.podcast.chapters import MAX_CHAPTERS, MAX_TITLE_CHARS, find_chapters
+from examples.podcast.columns import break_up, columns
 from examples.podcast.complaints import complain
 from examples.podcast.keywords import find_keywords
 from examples.podcast.known_words import known_share
@@ -259,3 +260,28 @@ def test_what_an_error_quotes_is_no_markup(capsys: pytest.CaptureFixture[str]) -
         "error no [bold]model[/] here",
         'hint  python -m pip install "trtforge[transformers]"',
     ]
+
+
+def test_wide_letters_take_two_columns_and_marks_none() -> None:
+    assert [columns(text) for text in ("int8", "日本語", "e\u0301", "ก็")] == [4, 6, 1, 1]
+    text = "これはとても長い日本語の文です。量子化について話します、そしてそれは難しいことがあります。"
+    found = translated_subtitles([Segment(0.0, 8.0, "", ())], [text], Limits(), language="ja")
+    assert max(columns(line) for cue in found.cues for line in cue.lines) <= 42
+    assert max(columns(line) for cue in found.narrow_cues for line in cue.lines) <= 32
+    assert "".join(line for cue in found.cues for line in cue.lines) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("あ" * 8 + "。" + "い", ["あ" * 7, "あ。い"]),
+        ("あ" * 7 + "「い」", ["あ" * 7, "「い」"]),
+        ("e\u0301" * 17, ["e\u0301" * 16, "e\u0301"]),
+        ("ก" * 15 + "เก็ก", ["ก" * 15, "เก็ก"]),
+        ("👩\u200d👩" * 5, ["👩\u200d👩" * 4, "👩\u200d👩"]),
+        ("。" * 20, ["。" * 8, "。" * 8, "。" * 4]),
+        ("x" * 20, ["x" * 16, "x" * 4]),
+    ],
+)
+def test_a_text_without_spaces_is_broken_where_it_may_be(text: str, pieces: list[str]) -> None:
+    assert break_up(text, 16) == pieces
