@@ -25,6 +25,7 @@ EXTRA_OF = {
     "opentelemetry": "opentelemetry",
     "platformdirs": "store",
     "prometheus_client": "metrics",
+    "pyarrow": "ray",
     "pynvml": "bench",
     "ray": "ray",
     "sentencepiece": "transformers",

@@ -15,7 +15,7 @@ from trtforge.errors import ClipSetError, ConfigError
 from trtforge.serving.ray import ListedClip, ManySettings, list_clips, read_results
 from trtforge.serving.ray.attempts import Attempts
 from trtforge.serving.ray.cluster import ray_here
-from trtforge.serving.ray.decoding import decode_rows, digest_files
+from trtforge.serving.ray.decoding import decode_rows, decode_table, digest_files
 from trtforge.serving.ray.results import ResultsFile
 
 
@@ -151,11 +151,15 @@ def test_bad_audio_becomes_a_row(tmp_path: Path) -> None:
     assert rows["shape"][0] == f"80,{rows['num_frames'][0]}"
     assert len(rows["features"][0]) == 4 * 80 * rows["num_frames"][0]
     assert "1 samples at 16000 Hz, the features need" in rows["error"][1]
+    arrow = pytest.importorskip("pyarrow")
+    table = decode_table(arrow.table(columns), LogMel(min_frames=8))
+    assert table.to_pydict() == rows
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
+        ({"batches_in_task": 0}, "batches_in_task must be 1 or more, got 0"),
         ({"batch_size": 0}, "batch_size must be 1 or more, got 0"),
         ({"min_actors": 3, "max_actors": 2}, "max_actors 2 is below min_actors 3"),
     ],
@@ -165,5 +169,13 @@ def test_settings_out_of_range_are_refused(settings: dict[str, int], said: str) 
         ManySettings(**settings)
 
 
-def test_a_batch_of_nothing_but_poison_can_end() -> None:
-    assert ManySettings(batch_size=8, max_deaths=2).max_task_retries == 18
+def test_a_task_of_nothing_but_poison_can_end() -> None:
+    assert ManySettings(batch_size=8, batches_in_task=3, max_deaths=2).max_task_retries == 3 * 18
+
+
+@pytest.mark.parametrize(
+    ("num_clips", "num_cores", "size"),
+    [(1, 32, 8), (100, 32, 8), (512, 32, 8), (1025, 32, 16), (4096, 32, 64), (1_000_000, 32, 64), (33, 2, 8)],
+)
+def test_tasks_grow_once_every_core_has_two(num_clips: int, num_cores: int, size: int) -> None:
+    assert ManySettings(batch_size=8).task_size(num_clips, num_cores) == size

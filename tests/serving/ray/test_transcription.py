@@ -29,8 +29,9 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
 
 @pytest.fixture(scope="module")
 def counted(cluster: object, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Run a job whose tasks hold two batches each."""
     mixture = Mixture(good=24, twins=2, bad_audio=5, crash=0, lost=1, fail=1)
-    return run(mixture, tmp_path_factory.mktemp("many"), batch_size=8)
+    return run(mixture, tmp_path_factory.mktemp("many"), batch_size=4)
 
 
 def test_every_good_clip_comes_out_once_with_its_words(counted: dict[str, Any]) -> None:

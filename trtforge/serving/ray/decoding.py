@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 
 from trtforge._files import file_sha256
+from trtforge._optional import require
 from trtforge.audio import Features, decode_audio
 from trtforge.errors import ClipError, TrtforgeError
 from trtforge.serving.ray.listing import ListedClip
 
 Columns = Mapping[str, Sequence[Any]]
+
+PURPOSE = "transcribe many clips"
 
 
 def digest_files(clips: Sequence[ListedClip]) -> list[tuple[str, str]]:
@@ -29,6 +32,15 @@ def digest_files(clips: Sequence[ListedClip]) -> list[tuple[str, str]]:
         except OSError as error:
             results.append(("", f"clip {clip.id!r}: cannot read the file: {error}"))
     return results
+
+
+def decode_table(table: Any, features: Features) -> Any:
+    """Decode a batch of clips as `decode_rows` does, from one Arrow table into another."""
+    arrow = require("pyarrow", PURPOSE)
+    columns = decode_rows(table.to_pydict(), features)
+    # The samples of a few long clips exceed what offsets of 32 bits can tell apart.
+    values = arrow.array(columns.pop("features"), arrow.large_binary())
+    return arrow.table({**columns, "features": values})
 
 
 def decode_rows(columns: Columns, features: Features) -> dict[str, list[Any]]:

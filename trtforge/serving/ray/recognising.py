@@ -14,12 +14,10 @@ from trtforge._files import sha256
 from trtforge._optional import require
 from trtforge.audio import Features
 from trtforge.errors import DeviceLostError, OutOfMemoryError, TrtforgeError
-from trtforge.serving.ray.decoding import Columns
+from trtforge.serving.ray.decoding import PURPOSE
 from trtforge.serving.ray.running import RunnerSource
 from trtforge.speech import CtcDecoder
 from trtforge.speech.stitching import Runner
-
-PURPOSE = "transcribe many clips"
 
 
 @dataclass(frozen=True)
@@ -79,45 +77,43 @@ class Recogniser:
         max_deaths: int = 2,
         num_threads: int = 1,
     ) -> None:
-        self._ray = require("ray", PURPOSE)
+        self._ray, self._arrow = require("ray", PURPOSE), require("pyarrow", PURPOSE)
         self.features, self.decoder = features, decoder
         self._attempts, self._max_deaths = attempts, max_deaths
         self.runner = source.open(num_threads=num_threads)
 
-    def __call__(self, columns: Columns) -> dict[str, list[Any]]:
+    def __call__(self, table: Any) -> Any:
         """Transcribe a batch; a clip that could not be decoded passes through with its error.
+
+        Parameters
+        ----------
+        table : Arrow table of what `decode_rows` returns.
 
         Returns
         -------
-        ``id``, ``digest``, ``text``, ``error_code``, ``error``, ``retryable`` and ``num_frames``, one of each
-        for each clip, in order.
+        Arrow table of ``id``, ``digest``, ``num_frames``, ``text``, ``error_code``, ``error`` and
+        ``retryable``, one of each for each clip, in order.
         """
+        told = table.drop_columns(["features"]).to_pylist()
         good = [
             Row(
-                str(columns["id"][index]),
-                str(columns["digest"][index]),
-                np.frombuffer(columns["features"][index], np.float32).reshape(
-                    [int(size) for size in str(columns["shape"][index]).split(",")]
+                row["id"],
+                row["digest"],
+                np.frombuffer(values.as_buffer(), np.float32).reshape(
+                    [int(size) for size in row["shape"].split(",")]
                 ),
-                int(columns["num_frames"][index]),
+                row["num_frames"],
             )
-            for index in range(len(columns["id"]))
-            if not columns["error_code"][index]
+            for row, values in zip(told, table["features"], strict=True)
+            if not row["error_code"]
         ]
         answers = self._answer(good) if good else {}
-        results = []
-        for index, clip_id in enumerate(map(str, columns["id"])):
-            code, reason = str(columns["error_code"][index]), str(columns["error"][index])
-            answer = answers.get(clip_id) or _error(code, reason)
-            results.append(
-                {
-                    "id": clip_id,
-                    "digest": str(columns["digest"][index]),
-                    "num_frames": int(columns["num_frames"][index]),
-                    **answer,
-                }
-            )
-        return {name: [row[name] for row in results] for name in results[0]}
+        results = [
+            {name: row[name] for name in ("id", "digest", "num_frames")}
+            | (answers.get(row["id"]) or _error(row["error_code"], row["error"]))
+            for row in told
+        ]
+        return self._arrow.Table.from_pylist(results)
 
     def texts(self, rows: Sequence[Row]) -> list[str]:
         """Run the network on clips, padded to the longest, and read its output.
@@ -141,7 +137,8 @@ class Recogniser:
                 )
             }
         answers = self._try(rows)
-        self._ray.get(self._attempts.finish.remote(key))
+        # Not waited for: a process's calls come in order, so it is done before the next batch begins.
+        self._attempts.finish.remote(key)
         return answers
 
     def _try(self, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:

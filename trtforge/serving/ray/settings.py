@@ -14,6 +14,8 @@ class ManySettings:
     Parameters
     ----------
     batch_size : clips that run together.
+    batches_in_task : most batches that one of Ray's tasks takes, and that run again where its process dies;
+        with more of them Ray takes less time for each clip. Fewer are taken where cores would go without.
     min_actors, max_actors : processes with the network; by default at most one for each GPU of the
         cluster, or for a network in ONNX Runtime one for each ``num_threads`` cores beside one core that
         decodes.
@@ -28,6 +30,7 @@ class ManySettings:
     """
 
     batch_size: int = 8
+    batches_in_task: int = 8
     min_actors: int = 1
     max_actors: int | None = None
     num_threads: int = 1
@@ -35,7 +38,8 @@ class ManySettings:
     max_restarts: int = 100
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "min_actors", "num_threads", "max_deaths", "max_restarts"):
+        counts = ("batch_size", "batches_in_task", "min_actors", "num_threads", "max_deaths", "max_restarts")
+        for name in counts:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be 1 or more, got {getattr(self, name)}", settings=(name,))
         if self.max_actors is not None and self.max_actors < self.min_actors:
@@ -46,5 +50,10 @@ class ManySettings:
 
     @property
     def max_task_retries(self) -> int:
-        """Deaths that one batch can cause: its own, and those of each of its clips."""
-        return self.max_deaths * (1 + self.batch_size)
+        """Deaths that one task can cause: those of its batches, and those of each of their clips."""
+        return self.max_deaths * (1 + self.batch_size) * self.batches_in_task
+
+    def task_size(self, num_clips: int, num_cores: int) -> int:
+        """Return the clips of one task, so that each core gets two tasks where there are clips enough."""
+        num_batches = -(-num_clips // self.batch_size)
+        return self.batch_size * min(self.batches_in_task, max(1, num_batches // (2 * num_cores)))

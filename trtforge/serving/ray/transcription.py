@@ -16,9 +16,9 @@ from trtforge.engine import load_manifest
 from trtforge.errors import ConfigError, ExecutionError, NoGpuError
 from trtforge.serving.ray.attempts import Attempts
 from trtforge.serving.ray.cluster import ray_here
-from trtforge.serving.ray.decoding import decode_rows, digest_files
+from trtforge.serving.ray.decoding import PURPOSE, decode_table, digest_files
 from trtforge.serving.ray.listing import ListedClip
-from trtforge.serving.ray.recognising import PURPOSE, Recogniser
+from trtforge.serving.ray.recognising import Recogniser
 from trtforge.serving.ray.results import ResultsFile
 from trtforge.serving.ray.running import RunnerSource
 from trtforge.serving.ray.settings import ManySettings
@@ -178,16 +178,20 @@ def _stream(
     recogniser: type[Recogniser],
 ) -> Any:
     """Yield rows as batches are finished, in whatever order."""
-    data = require("ray.data", PURPOSE)
+    data, arrow = require("ray.data", PURPOSE), require("pyarrow", PURPOSE)
     paths = {clip.id: clip.path for clip in clips}
     items = [{"digest": digest, "id": ids[0], "path": paths[ids[0]]} for digest, ids in todo.items()]
     context = data.DataContext.get_current()
     context.enable_progress_bars = False
     attempts = ray.remote(num_cpus=0)(Attempts).remote()
-    # One block, and so one task, for each batch: a death costs no other batch a second run.
-    num_batches = -(-len(items) // settings.batch_size)
-    decoded = data.from_items(items, override_num_blocks=num_batches).map_batches(
-        decode_rows, batch_size=None, fn_kwargs={"features": kwargs["features"]}
+    # Ray takes tens of milliseconds for a task, so each gets several batches, all whole but the last.
+    size = settings.task_size(len(items), int(ray.cluster_resources().get("CPU", 1)))
+    blocks = [arrow.Table.from_pylist(items[first : first + size]) for first in range(0, len(items), size)]
+    decoded = data.from_arrow(blocks).map_batches(
+        decode_table,
+        batch_size=settings.batch_size,
+        batch_format="pyarrow",
+        fn_kwargs={"features": kwargs["features"]},
     )
     with warnings.catch_warnings():
         # Limits on restarts have no names of their own in `map_batches` yet, and by their old way a warning.
@@ -195,6 +199,7 @@ def _stream(
         recognised = decoded.map_batches(
             recogniser,
             batch_size=settings.batch_size,
+            batch_format="pyarrow",
             compute=data.ActorPoolStrategy(
                 min_size=settings.min_actors, max_size=_most_actors(ray, source, settings)
             ),
@@ -204,8 +209,8 @@ def _stream(
             max_restarts=settings.max_restarts,
             max_task_retries=settings.max_task_retries,
         )
-    for batch in recognised.iter_batches(prefetch_batches=0, batch_size=None, batch_format="pandas"):
-        yield batch.to_dict("records")
+    for batch in recognised.iter_batches(prefetch_batches=0, batch_size=None, batch_format="pyarrow"):
+        yield batch.to_pylist()
 
 
 def _most_actors(ray: Any, source: RunnerSource, settings: ManySettings) -> int:
