@@ -189,8 +189,8 @@ def _mono_blocks(sound: Any, info: AudioInfo, clip_id: str) -> Iterator[NDArray[
     while done < info.num_samples:
         count = min(_BLOCK_VALUES // info.num_channels, info.num_samples - done)
         block = sound.read(count, dtype="float64", always_2d=True)
-        bad = np.flatnonzero(~(np.abs(block) <= _MAX_MAGNITUDE).all(axis=1))
-        if bad.size:
+        if not np.abs(block).max(initial=0.0) <= _MAX_MAGNITUDE:
+            bad = np.flatnonzero(~(np.abs(block) <= _MAX_MAGNITUDE).all(axis=1))
             first = (done + bad[0]) / info.sampling_rate
             raise ClipError(
                 f"clip {clip_id!r}: {bad.size} samples from {first:.2f} s on are not finite or beyond "
@@ -204,7 +204,7 @@ def _mono_blocks(sound: Any, info: AudioInfo, clip_id: str) -> Iterator[NDArray[
                 clip_id=clip_id,
             )
         done += len(block)
-        yield block.mean(axis=1)
+        yield block[:, 0] if info.num_channels == 1 else block.mean(axis=1)
 
 
 def _name(source: AudioSource) -> str:
