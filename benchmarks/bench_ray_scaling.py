@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ class Progress:
     def __init__(self) -> None:
         self.at: list[float] = []
         self.done: list[int] = []
-        self._spent: list[Counter[str]] = []
+        self._spent: list[defaultdict[str, float]] = []
 
     def __call__(self, done: int, total: int) -> None:
         """Note that ``done`` of ``total`` files are done."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def processor_seconds() -> Counter[str]:
+def processor_seconds() -> defaultdict[str, float]:
     """Return user and system seconds of the living processes below this one, and of itself as ``driver``.
 
     Returns
@@ -24,7 +24,7 @@ def processor_seconds() -> Counter[str]:
         except OSError:  # it ended meanwhile
             continue
         found[int(path.parent.name)] = (int(fields[1]), (int(fields[11]) + int(fields[12])) / _TICKS)
-    seconds = Counter[str]()
+    seconds = defaultdict[str, float](float)
     for process, (_, spent) in found.items():
         if process == os.getpid():
             seconds["driver"] += spent
