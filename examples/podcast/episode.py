@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
@@ -51,4 +52,7 @@ class Episode:
 def schema() -> dict[str, Any]:
     """Return the JSON schema of the document (draft 2020-12)."""
     made = msgspec.json.schema(Episode)
+    for described in made["$defs"].values():
+        # Before 3.13 Python left the indentation in.
+        described["description"] = cleandoc(described["description"])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": FORMAT} | made
