@@ -48,6 +48,29 @@ def test_only_tensorrt_8_is_given_convolutions_in_2d(version, rewritten, quantiz
     assert (given is not model) == bool(rewritten)
 
 
+@pytest.mark.parametrize(
+    ("flavor", "version", "precision", "rewritten"),
+    [
+        ("tensorrt", "8.6.0", "float16", {"products": "float16"}),
+        ("tensorrt", "10.16.1", "float16", {"products": "float16"}),
+        ("tensorrt", "8.6.0", "float32", {}),
+        ("tensorrt", "11.4.0", "float16", {"typed": "float16"}),
+    ],
+)
+def test_products_of_fp16_tensors_are_in_fp16_where_a_flag_allows_it(flavor, version, precision, rewritten):
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 17]>
+        main (float16[b, s, 8] keys, float[b, 8, n] query) => (float[b, s, n] y) {
+          wide = Cast <to = 1> (keys) y = MatMul (wide, query) }
+    """)
+    chosen = flavor_for(flavor, version)
+    given, found = network_to_build(model, precision, chosen)
+    assert found == rewritten
+    assert agreed_precision(model, precision, chosen) == precision
+    if "products" in rewritten:
+        assert given.graph.node[1].input[0] == "keys"
+
+
 def test_fp16_scales_are_refused_by_a_library_that_takes_none():
     model, chosen = conv_net("float16", quantized=True, opset=19), flavor_for("tensorrt", "8.6.0")
     with pytest.raises(

@@ -13,6 +13,7 @@ from trtforge.graph import (
     convolutions_in_2d,
     kept_float32,
     prepare,
+    products_in_float16,
     quantize_weights_only,
     state_kernel_shapes,
     to_bfloat16,
@@ -166,10 +167,11 @@ def network_to_build(
 
     What depends on constants alone is computed. Libraries that run the types of the network get a float32
     network that is to become ``float16`` or ``bfloat16``, or to store its weights narrow, typed so by
-    `trtforge.graph`; its inputs and outputs stay float32. TensorRT 8.6 gets 1-D convolutions as 2-D ones, and
-    every kernel shape in words: it cannot read quantized ones otherwise, and its parser puts reshapes around
-    each of the others. Only where it is to calibrate, or to read a calibration cache, they stay, since scales
-    go by the names of those reshapes.
+    `trtforge.graph`; its inputs and outputs stay float32. Others, where they are to compute in FP16, get
+    products of FP16 tensors in FP16, in place of casts of these tensors. TensorRT 8.6 gets 1-D convolutions
+    as 2-D ones, and every kernel shape in words: it cannot read quantized ones otherwise, and its parser puts
+    reshapes around each of the others. Only where it is to calibrate, or to read a calibration cache, they
+    stay, since scales go by the names of those reshapes.
 
     Parameters
     ----------
@@ -184,8 +186,9 @@ def network_to_build(
     -------
     network : what to give to the parser.
     rewritten : what was done to it, as options of the manifest; empty where nothing was. ``constants`` says
-        that some were computed, ``typed`` is the type given here, ``block_size`` that of narrow weights,
-        ``float32_nodes`` the nodes of a typed network that stay in FP32, with the reasons.
+        that some were computed, ``products`` that some are in FP16, ``typed`` is the type given here,
+        ``block_size`` that of narrow weights, ``float32_nodes`` the nodes of a typed network that stay in
+        FP32, with the reasons.
 
     Raises
     ------
@@ -243,6 +246,8 @@ def network_to_build(
             hint='quantize with rest="float32", trtforge quantize --rest float32',
             settings=("rest",),
         )
+    if precision == "float16" and (halved := products_in_float16(network)) is not network:
+        network, rewritten = halved, {**rewritten, "products": "float16"}
     if flavor.reads_every_quantized_convolution:
         return network, rewritten
     stated = state_kernel_shapes(network)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from trtforge.graph.describe import GraphSummary, LayerPrecision, describe
 from trtforge.graph.float16_range import Magnitudes, MagnitudesByTensor
 from trtforge.graph.float32_nodes import tensors_for_float16
+from trtforge.graph.half_products import products_in_float16
 from trtforge.graph.kernel_shapes import state_kernel_shapes
 from trtforge.graph.linting import LintFinding, Target, lint
 from trtforge.graph.placement import (
@@ -59,6 +60,7 @@ __all__ = [
     "multiplies_activations",
     "plan_placement",
     "prepare",
+    "products_in_float16",
     "quantize_graph",
     "quantize_weight",
     "quantize_weights_only",

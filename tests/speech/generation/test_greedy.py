@@ -15,8 +15,18 @@ from transformers.generation import GenerationMixin  # noqa: E402
 
 from tests.speech.generation import checkpoints  # noqa: E402
 from trtforge.errors import ConfigError, ExecutionError, InputError, ModelError  # noqa: E402
+from trtforge.graph import products_in_float16  # noqa: E402
 from trtforge.runtime import OnnxRunner  # noqa: E402
-from trtforge.speech.generation import Request, RowDecoder, Sample, Seat, Suppress, export_networks, generate  # noqa: E402
+from trtforge.speech.generation import (  # noqa: E402
+    Choice,
+    Request,
+    RowDecoder,
+    Sample,
+    Seat,
+    Suppress,
+    export_networks,
+    generate,
+)
 
 NEW = 16
 # 1 is M2M100's padding, which has no position of its own.
@@ -207,6 +217,34 @@ def test_a_symbol_that_the_network_lacks_is_refused(symbol):
     _, _, rows, memory = small_m2m100(0)
     with pytest.raises(InputError, match="symbols lie in 0 to 109, got"):
         list(generate(rows, [Seat(Request((symbol,), 4, frozenset()), memory, 0, 4)]))
+
+
+@pytest.mark.parametrize("kind", ["whisper", "marian", "bart"])
+def test_fp16_keys_and_values_are_read_as_they_lie_where_their_products_are_fp16(kind):
+    model = getattr(checkpoints, kind)(0)
+    exported = export_networks(model, num_masks=2, ranged=kind == "whisper", kv_dtype="float16")
+    decoder = products_in_float16(exported.decoder)
+    caches = [one.name for one in decoder.graph.input if one.name.startswith(("cross_", "self_"))]
+    readers = {node.op_type for node in decoder.graph.node if set(node.input) & set(caches)}
+    assert readers <= {"MatMul", "Shape"}
+    feeds, _, lengths = inputs_of(kind, 0, 2)
+    memory = OnnxRunner(exported.encoder, num_threads=1).run(feeds)
+    found = []
+    for network in (exported.decoder, decoder):
+        longest = max((length or 0 for length in lengths), default=0) or None
+        rows = RowDecoder(
+            OnnxRunner(network, num_threads=1),
+            num_rows=2,
+            num_positions=16,
+            rules=RULES,
+            memory_length=longest,
+        )
+        for row, length in enumerate(lengths):
+            rows.seat(row, memory, row, length)
+        tokens, begin = np.array([[3, 11], [3, 12]], np.int32), np.zeros(2, np.int32)
+        rows.extend(tokens, begin, [Choice()] * 2)
+        found.append(rows.extend(tokens[:, :1] + 20, begin + 2, [Choice()] * 2).scores)
+    np.testing.assert_allclose(found[1], found[0], atol=0.02)
 
 
 def test_types_that_are_not_taken_are_named():
