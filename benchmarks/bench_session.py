@@ -198,6 +198,7 @@ def measure_growth(
     on after which it stays, nothing should grow.
     """
     rows: list[dict[str, int]] = []
+    warm_up = min(warm_up, requests)
     with Session(engine, max_contexts=GROWING_THREADS, cuda_graphs=cuda_graphs) as session:
         given = [{name: session.to_device(array) for name, array in arrays.items()} for arrays in feeds]
         failures: list[str] = []

@@ -100,7 +100,8 @@ class TestEntropyAgainstTheDefinition:
         rng = np.random.default_rng(20240117)
         different = []
         for trial in range(1000):
-            counts = random_counts(rng, 2048)
+            # The definition takes time by the square of the bins: a quarter are as long as real ones.
+            counts = random_counts(rng, 2048 if trial % 4 == 0 else 512)
             want = reference_entropy.index(reference_entropy.first_as_second(counts), 128)
             if entropy_index(counts) != want:
                 different.append((trial, want))
