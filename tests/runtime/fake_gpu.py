@@ -165,24 +165,21 @@ class FakeCuda:
         ctypes.memmove(target, source, size)
         return self._result("cudaMemcpyAsync")
 
-    def cudaMemcpy2DAsync(self, target, target_pitch, source, source_pitch, width, height, kind, stream):
-        for row in range(height):
-            ctypes.memmove(target + row * target_pitch, source + row * source_pitch, width)
-        return self._result("cudaMemcpy2DAsync")
-
 
 class FakeContext:
     """Computes y = 2 x + n, over as many rows as ``library.rows`` says where that depends on the data."""
 
     def __init__(self, library):
-        self.library, self.shapes, self.addresses, self.profile = library, {}, {}, 0
+        self.library, self.shapes, self.addresses = library, {}, {}
         self.active_optimization_profile = 0 if library.shares_profiles or not library.contexts else -1
+        self.profile = self.active_optimization_profile
+        self.device_memory = None
         self.allocators, self.profiler = {}, None
         library.contexts.add(self)
         library.num_made += 1
 
     def set_optimization_profile_async(self, index, stream):
-        if not self.library.shares_profiles and len(self.library.contexts) > 1:
+        if not self.library.shares_profiles and index in [each.profile for each in self.library.contexts]:
             self.library.logger.log("ERROR", f"Profile {index} has been chosen by another context")
             return False
         self.profile = index
@@ -211,6 +208,7 @@ class FakeContext:
         return True
 
     def execute_async_v3(self, stream):
+        assert self.device_memory in self.library.driver.memory, "no scratch memory"
         if self.library.enqueue_error:
             self.library.logger.log("ERROR", self.library.enqueue_error)
             return False
@@ -292,7 +290,7 @@ class FakeTensorRT:
             return None
         return self
 
-    def create_execution_context(self):
+    def create_execution_context_without_device_memory(self):
         return FakeContext(self) if self.has_context else None
 
     def get_tensor_name(self, index):

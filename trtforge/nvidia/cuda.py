@@ -306,39 +306,6 @@ def copy_on_device(target: int, source: int, num_bytes: int, stream: int) -> Non
     _call(cudart.cudaMemcpyAsync, target, source, num_bytes, kind, stream, doing=doing)
 
 
-def copy_rows_on_device(
-    target: int,
-    target_pitch: int,
-    source: int,
-    source_pitch: int,
-    width_bytes: int,
-    height: int,
-    stream: Stream,
-) -> None:
-    """Queue a copy of ``height`` rows of ``width_bytes`` within GPU memory.
-
-    Parameters
-    ----------
-    target, source : addresses of the first rows.
-    target_pitch, source_pitch : bytes from one row to the next.
-    """
-    cudart = runtime_api()
-    kind = cudart.cudaMemcpyKind.cudaMemcpyDeviceToDevice
-    doing = f"copy {height} rows of {width_bytes} bytes on the GPU"
-    _call(
-        cudart.cudaMemcpy2DAsync,
-        target,
-        target_pitch,
-        source,
-        source_pitch,
-        width_bytes,
-        height,
-        kind,
-        stream._stream,
-        doing=doing,
-    )
-
-
 def copy_array_to_device(target: int, source: NDArray[Any]) -> None:
     """Copy a C-contiguous array to GPU memory at ``target`` and wait for it."""
     kind = runtime_api().cudaMemcpyKind.cudaMemcpyHostToDevice
@@ -369,9 +336,18 @@ def fill_with_zeros(target: DeviceBuffer | int, num_bytes: int, stream: Stream) 
 
 def free_memory_bytes() -> int:
     """Return how much memory the current GPU has left."""
+    return _memory_bytes()[0]
+
+
+def total_memory_bytes() -> int:
+    """Return how much memory the current GPU has."""
+    return _memory_bytes()[1]
+
+
+def _memory_bytes() -> tuple[int, int]:
     found = runtime_api().cudaMemGetInfo()
     _call(lambda: found, doing="read how much GPU memory is free")
-    return int(found[1])
+    return int(found[1]), int(found[2])
 
 
 def _copy_and_wait(target: int, source: int, num_bytes: int, kind: Any) -> None:

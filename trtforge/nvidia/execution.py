@@ -58,7 +58,7 @@ class LoadedEngine(Closing):
         trt, log = flavor.module(), listen()
         logger = logger_of(trt)
         self._making = threading.Lock()
-        self.trt = trt
+        self.trt, self._flavor = trt, flavor
         self._runtime = trt.Runtime(logger)
         register_own_plugins(trt, logger)
         load_plugins(flavor, trt, plugins, log)
@@ -106,16 +106,21 @@ class LoadedEngine(Closing):
             told = self._engine.create_engine_inspector().get_engine_information(form)
         return layers_from_inspector(told) if told else None
 
-    def new_context(self) -> Context:
+    def new_context(self, scratch: int = 0) -> Context:
         """Make an execution context.
+
+        Parameters
+        ----------
+        scratch : address of `scratch_bytes` of GPU memory, which contexts may share that never run at once;
+            0 for memory of the context's own.
 
         Raises
         ------
-        OutOfMemoryError : the GPU has no room for its scratch memory.
+        OutOfMemoryError : the GPU has no room for it.
         """
         with self._making:
             log = listen()
-            context = self._engine.create_execution_context()
+            context = self._sharing(scratch) if scratch else self._engine.create_execution_context()
         if context is None:
             _raise_if_lost("make an execution context")
             raise OutOfMemoryError(
@@ -126,7 +131,7 @@ class LoadedEngine(Closing):
 
     @property
     def scratch_bytes(self) -> int:
-        """Memory that each context keeps for activations, in bytes."""
+        """Memory for activations that a context needs while it runs, in bytes."""
         engine = self._engine
         newer = getattr(engine, "device_memory_size_v2", None)
         return int(engine.device_memory_size if newer is None else newer)
@@ -135,6 +140,18 @@ class LoadedEngine(Closing):
         """Release the engine and the runtime; contexts must be closed first."""
         self._engine = None
         self._runtime = None
+
+    def _sharing(self, scratch: int) -> Any:
+        if self._flavor.has_allocation_strategies:
+            strategy = self.trt.ExecutionContextAllocationStrategy.USER_MANAGED
+            _context = self._engine.create_execution_context(strategy)
+            if _context is not None:
+                _context.set_device_memory(scratch, self.scratch_bytes)
+        else:
+            _context = self._engine.create_execution_context_without_device_memory()
+            if _context is not None:
+                _context.device_memory = scratch
+        return _context
 
     def _tensors(self, mode: Any) -> tuple[TensorSpec, ...]:
         engine = self._engine

@@ -57,6 +57,7 @@ class Flavor:
     has_debug_tensors: ClassVar[bool] = True
     has_progress_monitor: ClassVar[bool] = True
     has_attention: ClassVar[bool] = True
+    has_allocation_strategies: ClassVar[bool] = True
     needs_explicit_batch_flag: ClassVar[bool] = False
     reads_every_quantized_convolution: ClassVar[bool] = True
     builds_without_gpu: ClassVar[bool] = False

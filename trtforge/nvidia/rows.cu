@@ -23,3 +23,28 @@ extern "C" __global__ void write_rows(
     u32* cache = reinterpret_cast<u32*>(caches[layer]);
     cache[(((u64)row * heads + head) * places + position + step) * width + word] = fresh[index];
 }
+
+// Copy rows between arrays whose rows lie differently far apart: pairs holds a target and a source for each
+// block of height rows; each block is copied by num_blocks thread blocks. Sizes count words.
+template <typename Word>
+static __device__ void copy_rows(
+    const u64* pairs, u32 target_pitch, u32 source_pitch, u32 width, u32 height, u32 num_blocks) {
+    u32 pair = blockIdx.x / num_blocks;
+    u32 index = (blockIdx.x - pair * num_blocks) * blockDim.x + threadIdx.x;
+    u32 row = index / width;
+    if (row >= height) return;
+    u32 word = index - row * width;
+    Word* target = reinterpret_cast<Word*>(pairs[2 * pair]) + (u64)row * target_pitch;
+    const Word* source = reinterpret_cast<const Word*>(pairs[2 * pair + 1]) + (u64)row * source_pitch;
+    target[word] = source[word];
+}
+
+extern "C" __global__ void copy_rows_by_4(
+    const u64* pairs, u32 target_pitch, u32 source_pitch, u32 width, u32 height, u32 num_blocks) {
+    copy_rows<u32>(pairs, target_pitch, source_pitch, width, height, num_blocks);
+}
+
+extern "C" __global__ void copy_rows_by_16(
+    const u64* pairs, u32 target_pitch, u32 source_pitch, u32 width, u32 height, u32 num_blocks) {
+    copy_rows<uint4>(pairs, target_pitch, source_pitch, width, height, num_blocks);
+}

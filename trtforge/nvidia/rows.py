@@ -7,11 +7,12 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from trtforge.nvidia.cuda import DeviceBuffer, Stream, copy_array_to_device, copy_rows_on_device
+from trtforge.nvidia.cuda import DeviceBuffer, Stream, copy_array_to_device
 from trtforge.nvidia.kernels import Kernels, pointer, unsigned
 
 _BLOCK_SIZE = 256
 _WORD_BYTES = 4
+_LONG_WORD_BYTES = 16
 
 
 class RowWriter:
@@ -32,6 +33,7 @@ class RowWriter:
             self._stream = stack.enter_context(Stream())
             self._table = stack.enter_context(DeviceBuffer())
             self._positions = stack.enter_context(DeviceBuffer())
+            self._pairs = stack.enter_context(DeviceBuffer())
             self._resources = stack.pop_all()
         self._known: tuple[int, ...] = ()
 
@@ -99,15 +101,34 @@ class RowWriter:
         Parameters
         ----------
         pairs : addresses to copy to and from.
-        target_pitch, source_pitch : bytes from one row to the next.
-        width_bytes, height : of each block.
+        target_pitch, source_pitch : bytes from one row to the next, multiples of 4.
+        width_bytes, height : of each block, less than 16 GiB in all; a multiple of 4.
 
         Raises
         ------
         ExecutionError, DeviceLostError : CUDA refuses.
         """
-        for target, source in pairs:
-            copy_rows_on_device(target, target_pitch, source, source_pitch, width_bytes, height, self._stream)
+        table = np.array(pairs, np.uint64)
+        self._pairs.reserve(table.nbytes)
+        copy_array_to_device(self._pairs.address, table)
+        sizes = target_pitch, source_pitch, width_bytes
+        is_aligned = not (table % _LONG_WORD_BYTES).any() and not any(
+            size % _LONG_WORD_BYTES for size in sizes
+        )
+        word = _LONG_WORD_BYTES if is_aligned else _WORD_BYTES
+        num_blocks = -(-(width_bytes // word) * height // _BLOCK_SIZE)
+        self._kernels.launch(
+            f"copy_rows_by_{word}",
+            [
+                pointer(self._pairs.address),
+                *(unsigned(size // word) for size in sizes),
+                unsigned(height),
+                unsigned(num_blocks),
+            ],
+            self._stream,
+            num_blocks=len(pairs) * num_blocks,
+            block_size=_BLOCK_SIZE,
+        )
         self._stream.synchronize()
 
     def close(self) -> None:

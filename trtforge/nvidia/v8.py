@@ -17,6 +17,7 @@ class V8(V10):
     has_debug_tensors: ClassVar[bool] = False
     has_progress_monitor: ClassVar[bool] = False
     has_attention: ClassVar[bool] = False
+    has_allocation_strategies: ClassVar[bool] = False
     needs_explicit_batch_flag: ClassVar[bool] = True
     reads_every_quantized_convolution: ClassVar[bool] = False
     quantized_types: ClassVar[tuple[str, ...]] = ("INT8",)

@@ -17,11 +17,12 @@ from trtforge.nvidia.cuda import (
     copy_array_to_device,
     copy_device_to_array,
     set_device,
+    total_memory_bytes,
 )
 from trtforge.runtime import dlpack
 
-# Most memory that is kept for the next arrays: blocks, and their bytes.
-_MAX_IDLE, _MAX_IDLE_BYTES = 64, 1 << 30
+# Most memory that is kept for the next arrays: blocks, and bytes, or this part of a larger GPU's memory.
+_MAX_IDLE, _MAX_IDLE_BYTES, _MAX_IDLE_SHARE = 256, 1 << 30, 16
 _ROUND_TO = 512
 
 
@@ -119,11 +120,12 @@ class DeviceMemory:
     """Memory for device arrays: what an array leaves is kept for the next of its size.
 
     Memory that another library has seen is not kept, for its work on it may still be under way: it is freed,
-    which waits for the GPU. Beyond 64 blocks or 1 GiB, what has been idle longest is freed.
+    which waits for the GPU. Beyond 256 blocks, or the larger of 1 GiB and a sixteenth of the GPU's memory,
+    what has been idle longest is freed.
 
     Parameters
     ----------
-    device : CUDA device ordinal.
+    device : CUDA device ordinal; it must be the calling thread's current GPU.
 
     Attributes
     ----------
@@ -137,6 +139,7 @@ class DeviceMemory:
         self._idle: OrderedDict[int, DeviceBuffer] = OrderedDict()  # by address, the oldest first
         self._idle_of_size: defaultdict[int, list[DeviceBuffer]] = defaultdict(list)  # the oldest first
         self._is_open = True
+        self._max_idle_bytes = max(_MAX_IDLE_BYTES, total_memory_bytes() // _MAX_IDLE_SHARE)
         self.lent_bytes = self.idle_bytes = 0
 
     def new(self, shape: tuple[int, ...], dtype: np.dtype[Any], size: int | None = None) -> DeviceArray:
@@ -199,7 +202,7 @@ class DeviceMemory:
                 self._idle[block.address] = block
                 self._idle_of_size[size].append(block)
                 self.idle_bytes += size
-                while len(self._idle) > _MAX_IDLE or self.idle_bytes > _MAX_IDLE_BYTES:
+                while len(self._idle) > _MAX_IDLE or self.idle_bytes > self._max_idle_bytes:
                     _, oldest = self._idle.popitem(last=False)
                     self.idle_bytes -= oldest.capacity_bytes
                     same = self._idle_of_size[oldest.capacity_bytes]

@@ -29,13 +29,12 @@ class GraphCache:
     """A bounded number of recorded inferences, of which the one unused longest goes first.
 
     A recording holds the shapes and addresses of its context, and is undefined once these change. So each
-    has an execution context of its own, with the scratch memory that one takes. Addresses that never come
-    again are not recorded, and each time that all recordings have been displaced, twice as many sightings
-    are asked for.
+    has an execution context of its own. Addresses that never come again are not recorded, and each time that
+    all recordings have been displaced, twice as many sightings are asked for.
 
     Parameters
     ----------
-    new_context : makes an execution context.
+    new_context : makes an execution context in a profile, for use on the stream.
     stream : where inferences run.
     limit : most recordings kept.
 
@@ -44,7 +43,7 @@ class GraphCache:
     NVIDIA, TensorRT Developer Guide, "CUDA Graphs".
     """
 
-    def __init__(self, new_context: Callable[[], Context], stream: Stream, limit: int) -> None:
+    def __init__(self, new_context: Callable[[int | None, int], Context], stream: Stream, limit: int) -> None:
         self._new_context, self._stream, self._limit = new_context, stream, limit
         self._recorded: OrderedDict[tuple[object, ...], _Recorded] = OrderedDict()
         self._sightings: OrderedDict[tuple[object, ...], int] = OrderedDict()
@@ -110,10 +109,8 @@ class GraphCache:
             _, oldest = self._recorded.popitem(last=False)
             self._stream.synchronize()
             oldest.close()
-        context = self._new_context()
+        context = self._new_context(profile, self._stream.handle)
         try:
-            if profile is not None:
-                context.use_profile(profile, self._stream.handle)
             context.set_shapes(dict(zip(addresses, shapes, strict=False)))
             context.set_addresses(addresses)
             # Sets up what must not be set up while recording, and is this call's inference.

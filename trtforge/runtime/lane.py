@@ -1,4 +1,4 @@
-"""One execution context with its stream and memory: what one inference at a time runs in."""
+"""Execution contexts with a stream and memory: what one inference at a time runs in."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from trtforge.errors import DeviceLostError, ExecutionError, InputError, OutOfMe
 from trtforge.model import TensorSpec
 from trtforge.nvidia.cuda import Event, copy_on_device
 from trtforge.nvidia.execution import LoadedEngine
-from trtforge.nvidia.output_allocator import GrowingOutput
 from trtforge.runtime.buffers import Tensors
+from trtforge.runtime.contexts import Contexts
 from trtforge.runtime.counts import Counts
 from trtforge.runtime.device_array import DeviceArray, DeviceMemory, block_bytes
 from trtforge.runtime.device_inputs import ALIGNMENT, DeviceView, from_device
@@ -28,7 +28,7 @@ Choose: TypeAlias = Callable[[Mapping[str, Shape], Mapping[str, tuple[int, ...]]
 
 
 class Lane:
-    """An execution context, its stream, its buffers and its CUDA graphs; used by one thread at a time.
+    """Execution contexts, a stream, buffers and CUDA graphs; used by one thread at a time.
 
     Parameters
     ----------
@@ -64,11 +64,7 @@ class Lane:
         self._dtypes = {spec.name: np.dtype(spec.dtype) for spec in (*inputs, *outputs)}
         self._output_names = tuple(spec.name for spec in outputs)
         self._memory, self._device, self._counts = memory, device, counts
-        self._key: tuple[Shape, ...] | None = None
-        self._profile: int | None = None
-        # Shape, dtype and size in memory of the outputs whose shape is known.
-        self._fixed: dict[str, tuple[Shape, np.dtype[Any], int]] = {}
-        self._growing: dict[str, GrowingOutput] = {}
+        self._profile: int | None = 0 if has_profiles else None
         self._replays_before = 0
         self._marks: tuple[Event, Event] | None = None
         # What the library reads on the host, where it lies as long as the lane.
@@ -80,12 +76,10 @@ class Lane:
         with ExitStack() as stack:
             self._tensors = stack.enter_context(Tensors())
             self._stream = self._tensors.stream
-            self._context = loaded.new_context()
-            stack.callback(self._close_growing)
-            stack.callback(self._context.close)
+            self._contexts = Contexts(loaded)
+            stack.callback(self._contexts.close)
             stack.callback(self._close_marks)
-            if has_profiles and self._context.use_profile(0, self._stream.handle):
-                self._stream.synchronize()
+            self._now = self._contexts.of(self._profile, self._stream.handle)
             self._graphs: GraphCache | None = None
             if max_graphs and by_value:
                 counts.warn_once(
@@ -93,14 +87,14 @@ class Lane:
                     f"{sorted(by_value)} decide shapes"
                 )
             elif max_graphs:
-                self._graphs = GraphCache(loaded.new_context, self._stream, max_graphs)
+                self._graphs = GraphCache(self._contexts.new, self._stream, max_graphs)
                 stack.callback(self._graphs.close)
             self._resources = stack.pop_all()
 
     @property
     def num_contexts(self) -> int:
-        """Execution contexts held, one for each CUDA graph besides its own."""
-        return 1 + (0 if self._graphs is None else len(self._graphs))
+        """Execution contexts held, one for each profile used and one for each CUDA graph."""
+        return len(self._contexts) + (0 if self._graphs is None else len(self._graphs))
 
     @property
     def num_replays(self) -> int:
@@ -109,10 +103,15 @@ class Lane:
         return self._replays_before + (0 if graphs is None else graphs.num_replays)
 
     @property
+    def scratch_bytes(self) -> int:
+        """GPU memory held for activations."""
+        return self._contexts.scratch_bytes
+
+    @property
     def device_bytes(self) -> int:
         """GPU memory held for inputs and outputs."""
-        growing = sum(output.buffer.capacity_bytes for output in tuple(self._growing.values()))
-        return self._tensors.device_bytes + growing
+        growing = [output for each in self._contexts.alive for output in tuple(each.growing.values())]
+        return self._tensors.device_bytes + sum(output.buffer.capacity_bytes for output in growing)
 
     @property
     def pinned_bytes(self) -> int:
@@ -133,7 +132,13 @@ class Lane:
         return end.elapsed_ms(begin)
 
     def run(
-        self, given: Mapping[str, Any], choose: Choose, *, to_host: bool, timed: bool = False
+        self,
+        given: Mapping[str, Any],
+        choose: Choose,
+        *,
+        to_host: bool,
+        timed: bool = False,
+        graph: bool = True,
     ) -> dict[str, Any]:
         """Run the engine once and wait for it.
 
@@ -143,6 +148,7 @@ class Lane:
         choose : chooses the profile.
         to_host : whether outputs are given as NumPy arrays, or as device arrays.
         timed : whether to mark begin and end for `inference_ms`.
+        graph : whether a CUDA graph may run it.
 
         Raises
         ------
@@ -156,13 +162,14 @@ class Lane:
         key = tuple([value.shape for value in inputs.values()])
         if self._host_values:
             key += self._take_values(inputs)
-        if key != self._key:
+        if key != self._now.key:
             self._reshape(inputs, key, choose)
+        context, growing = self._now.context, self._now.growing
         addresses: dict[str, int] = {}
         for name, value in inputs.items():
             addresses[name] = value.address if type(value) is DeviceArray else self._address(name, value)
         results: dict[str, DeviceArray] = {}
-        for name, (shape, dtype, size) in self._fixed.items():
+        for name, (shape, dtype, size) in self._now.fixed.items():
             if to_host:
                 addresses[name] = self._tensors.reserve(name, shape, dtype)
             else:
@@ -170,18 +177,18 @@ class Lane:
                 addresses[name] = made.address
         if timed:
             self._mark(0)
-        if self._graphs is None and not self._growing:
-            self._context.set_addresses(addresses)
-            self._context.enqueue(self._stream.handle)
+        if not growing and (self._graphs is None or not graph):
+            context.set_addresses(addresses)
+            context.enqueue(self._stream.handle)
         else:
             self._launch(key, addresses)
         if timed:
             self._mark(1)
-        if self._growing:
+        if growing:
             return self._collect_growing(addresses, results, to_host)
         if to_host:
             return self._tensors.fetch(
-                {name: (addresses[name], shape, dtype) for name, (shape, dtype, _) in self._fixed.items()}
+                {name: (addresses[name], shape, dtype) for name, (shape, dtype, _) in self._now.fixed.items()}
             )
         self._stream.synchronize()
         return results
@@ -190,7 +197,7 @@ class Lane:
         """Return the mean time of each layer in milliseconds; the lane must be discarded afterwards."""
         self.run(given, choose, to_host=True)
         self._drop_graphs()
-        timer = self._context.time_layers()
+        timer = self._now.context.time_layers()
         self.run(given, choose, to_host=True)
         timer.begin()
         for _ in range(repeats):
@@ -206,7 +213,7 @@ class Lane:
         ------
         DeviceLostError : the CUDA context is corrupt.
         """
-        self._key = None
+        self._contexts.forget()
         try:
             self._stream.synchronize()
         except DeviceLostError:
@@ -217,7 +224,9 @@ class Lane:
             if self._graphs is not None:
                 self._graphs.close()
             self._tensors.release()
-            self._close_growing_buffers()
+            for each in self._contexts.alive:
+                for output in each.growing.values():
+                    output.buffer.close()
 
     def close(self) -> None:
         """Give everything back; the lane must be at rest."""
@@ -255,35 +264,37 @@ class Lane:
         shapes = {name: value.shape for name, value in inputs.items()}
         values = {name: tuple(held.ravel().tolist()) for name, held in self._host_values.items()}
         profile = choose(shapes, values)
-        self._key = None
-        if profile is not None and self._context.use_profile(profile, self._stream.handle):
-            self._stream.synchronize()
-        for name, held in self._host_values.items():
-            self._context.set_host_values(name, held.ctypes.data)
-        self._context.set_shapes(shapes)
-        self._fixed.clear()
-        for name in self._output_names:
-            shape = self._context.known_shape_of(name)
-            # Its allocator stays with the context, and is asked even where the shape is known beforehand.
-            if shape is not None and name not in self._growing:
-                dtype = self._dtypes[name]
-                self._fixed[name] = shape, dtype, block_bytes(shape, dtype)
-            elif name not in self._growing:
-                self._growing[name] = self._context.grow_output(name)
-        for name, output in self._growing.items():
-            output.prepare(self._context.most_bytes_of(name))
-        self._key, self._profile = key, profile
+        now = self._contexts.of(profile, self._stream.handle)
+        if now.key != key:
+            now.key = None
+            for name, held in self._host_values.items():
+                now.context.set_host_values(name, held.ctypes.data)
+            now.context.set_shapes(shapes)
+            now.fixed.clear()
+            for name in self._output_names:
+                shape = now.context.known_shape_of(name)
+                # Its allocator stays with the context, and is asked even where the shape is known beforehand.
+                if shape is not None and name not in now.growing:
+                    dtype = self._dtypes[name]
+                    now.fixed[name] = shape, dtype, block_bytes(shape, dtype)
+                elif name not in now.growing:
+                    now.growing[name] = now.context.grow_output(name)
+            for name, output in now.growing.items():
+                output.prepare(now.context.most_bytes_of(name))
+            now.key = key
+        self._now, self._profile = now, profile
 
     def _launch(self, shapes: tuple[Shape, ...], addresses: Mapping[str, int]) -> None:
         if self._graphs is not None and self._launch_graph(shapes, addresses):
             return
-        self._context.set_addresses(addresses)
-        for output in self._growing.values():
+        context, growing = self._now.context, self._now.growing.values()
+        context.set_addresses(addresses)
+        for output in growing:
             output.begin()
         try:
-            self._context.enqueue(self._stream.handle)
+            context.enqueue(self._stream.handle)
         except ExecutionError:
-            for output in self._growing.values():
+            for output in growing:
                 output.check()
             raise
 
@@ -291,7 +302,8 @@ class Lane:
         graphs = self._graphs
         if graphs is None:
             return False
-        why = f"the shapes of outputs {list(self._growing)} depend on the data" if self._growing else None
+        unknown = list(self._now.growing)
+        why = f"the shapes of outputs {unknown} depend on the data" if unknown else None
         if why is None:
             try:
                 return graphs.launch(self._profile, shapes, addresses)
@@ -309,17 +321,17 @@ class Lane:
         self._stream.synchronize()
         found: dict[str, tuple[int, Shape, np.dtype[Any]]] = {}
         for name in self._output_names:
-            if name in self._fixed:
-                shape, dtype, _ = self._fixed[name]
+            if name in self._now.fixed:
+                shape, dtype, _ = self._now.fixed[name]
                 found[name] = addresses.get(name, 0), shape, dtype
             else:
-                output = self._growing[name]
+                output = self._now.growing[name]
                 output.check()
                 dtype = self._dtypes[name]
                 found[name] = output.buffer.address, output.shape(dtype.itemsize), dtype
         if to_host:
             return self._tensors.fetch(found)
-        for name in self._growing:
+        for name in self._now.growing:
             address, shape, dtype = found[name]
             results[name] = self._memory.new(shape, dtype)
             if results[name].nbytes:
@@ -341,11 +353,3 @@ class Lane:
     def _close_marks(self) -> None:
         for mark in self._marks or ():
             mark.close()
-
-    def _close_growing(self) -> None:
-        self._close_growing_buffers()
-        self._growing.clear()
-
-    def _close_growing_buffers(self) -> None:
-        for output in self._growing.values():
-            output.close()

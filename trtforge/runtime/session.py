@@ -51,18 +51,19 @@ _INSTEAD = "run the network that the engine was built from with OnnxRunner, whic
 class Session(Closing):
     """An engine on a GPU; call it, or `run`, with named arrays.
 
-    Threads may share a session. Each call leases an execution context, which has a stream, buffers and CUDA
-    graphs of its own; calls beyond ``max_contexts`` wait in the order they came. `close`, or ``with``, waits
-    for the calls under way and gives everything back to the GPU.
+    Threads may share a session. Each call leases an execution context, which has a stream, buffers, scratch
+    memory and CUDA graphs of its own; calls beyond ``max_contexts`` wait in the order they came. `close`, or
+    ``with``, waits for the calls under way and gives everything back to the GPU.
 
     Parameters
     ----------
     engine : the engine, or the path it was saved to.
     device : CUDA device ordinal.
-    max_contexts : most execution contexts, 1 or more; each is made when it is first needed and takes scratch
-        memory (`memory` says how much).
-    cuda_graphs : most CUDA graphs kept by each context, 0 for none. A call whose shapes and addresses come
-        again is recorded, and from then on launched at once; each recording takes scratch memory too.
+    max_contexts : most calls that run at once, 1 or more. What each needs is made when it is first needed: an
+        execution context for each optimization profile used, and scratch memory for all of them (`memory`
+        says how much).
+    cuda_graphs : most CUDA graphs kept for each of these, 0 for none. A call whose shapes and addresses come
+        again is recorded, and from then on launched at once.
     on_nonfinite : what to do where an output given as NumPy array holds NaN or infinity: ``pass`` it on,
         ``raise`` ExecutionError, or ``mask`` by 0 and count in `counts`.
     plugins : shared libraries with custom operators that the engine needs, as `BuildConfig` takes them; where
@@ -165,18 +166,22 @@ class Session(Closing):
         return {**self._counts.snapshot(), "graph_replays": self._lanes.num_replays}
 
     @overload
-    def run(self, arrays: Inputs) -> dict[str, NDArray[Any]]: ...
+    def run(self, arrays: Inputs, *, graph: bool = True) -> dict[str, NDArray[Any]]: ...
 
     @overload
-    def run(self, arrays: Inputs, *, outputs: Literal["numpy"]) -> dict[str, NDArray[Any]]: ...
+    def run(
+        self, arrays: Inputs, *, outputs: Literal["numpy"], graph: bool = True
+    ) -> dict[str, NDArray[Any]]: ...
 
     @overload
-    def run(self, arrays: Inputs, *, outputs: Literal["device"]) -> dict[str, DeviceArray]: ...
+    def run(
+        self, arrays: Inputs, *, outputs: Literal["device"], graph: bool = True
+    ) -> dict[str, DeviceArray]: ...
 
     @overload
-    def run(self, arrays: Inputs, *, outputs: Where) -> dict[str, Any]: ...
+    def run(self, arrays: Inputs, *, outputs: Where, graph: bool = True) -> dict[str, Any]: ...
 
-    def run(self, arrays: Inputs, *, outputs: Where = "numpy") -> dict[str, Any]:
+    def run(self, arrays: Inputs, *, outputs: Where = "numpy", graph: bool = True) -> dict[str, Any]:
         """Run the engine once and wait for it.
 
         Parameters
@@ -185,6 +190,8 @@ class Session(Closing):
             and arrays of other libraries that speak DLPack or the CUDA array interface; these are read where
             they lie, after the work that their library has queued on them.
         outputs : ``numpy``, or ``device`` to leave the outputs on the GPU.
+        graph : whether the call may be recorded as a CUDA graph, where the session keeps any. A recording
+            takes as long as many calls, and is lost on one whose addresses come again by chance.
 
         Returns
         -------
@@ -207,12 +214,12 @@ class Session(Closing):
             self._check_not_lost()
         given = self._accepts.checked(arrays)
         try:
-            results = self._run_leased(given, to_host)
+            results = self._run_leased(given, to_host, graph)
         except OutOfMemoryError:
             self._counts.add(memory_retries=1)
             with self._noting_loss:
                 self.free_idle()
-                results = self._run_leased(given, to_host)
+                results = self._run_leased(given, to_host, graph)
         except DeviceLostError as error:
             self._noting_loss.lost = error
             raise
@@ -302,7 +309,7 @@ class Session(Closing):
         num_contexts = sum(lane.num_contexts for lane in lanes)
         return SessionMemory(
             engine_bytes=0 if self._is_closed else self._engine_bytes,
-            scratch_bytes=num_contexts * self._loaded.scratch_bytes if num_contexts else 0,
+            scratch_bytes=sum(lane.scratch_bytes for lane in lanes),
             tensor_bytes=sum(lane.device_bytes for lane in lanes)
             + self._memory.lent_bytes
             + self._memory.idle_bytes,
@@ -349,7 +356,7 @@ class Session(Closing):
         if lost is not None:
             raise DeviceLostError(f"the GPU was lost in an earlier call: {lost.message}", hint=lost.hint)
 
-    def _run_leased(self, given: Mapping[str, Any], to_host: bool) -> dict[str, Any]:
+    def _run_leased(self, given: Mapping[str, Any], to_host: bool, graph: bool) -> dict[str, Any]:
         lane = self._lanes.lease()
         try:
             if self._has_other_gpus or not hasattr(self._here, "is_set"):
@@ -357,8 +364,8 @@ class Session(Closing):
                 self._here.is_set = True
             tell = self.on_inference
             if tell is None:
-                return lane.run(given, self._accepts.choose, to_host=to_host)
-            results = lane.run(given, self._accepts.choose, to_host=to_host, timed=True)
+                return lane.run(given, self._accepts.choose, to_host=to_host, graph=graph)
+            results = lane.run(given, self._accepts.choose, to_host=to_host, timed=True, graph=graph)
             self._callbacks.call(tell, lane.inference_ms, lane.profile)
             return results
         except BaseException as error:

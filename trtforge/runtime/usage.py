@@ -21,10 +21,10 @@ class SessionMemory:
     ----------
     engine_bytes : on the GPU for the engine, weights above all: by how much free memory fell on loading it,
         which other programs on the GPU can falsify.
-    scratch_bytes : on the GPU for activations, over all execution contexts.
+    scratch_bytes : on the GPU for activations; contexts that never run at once share it.
     tensor_bytes : on the GPU for inputs and outputs, device arrays of the caller included.
     pinned_bytes : page-locked on the host for inputs and outputs.
-    num_contexts : execution contexts, those of CUDA graphs included.
+    num_contexts : execution contexts, of each profile used and of each CUDA graph.
     """
 
     engine_bytes: int

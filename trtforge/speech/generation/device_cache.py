@@ -48,6 +48,7 @@ class DeviceCache:
         self._memory = DeviceMemory(session.device)
         self._writer = RowWriter(session.device)
         self._masks: tuple[NDArray[Any], DeviceArray] | None = None
+        self._empty: dict[str, DeviceArray] = {}
         self._cross = self._zeros("cross", num_rows, memory_length)
         self._own = self._zeros("self", num_rows, places)
 
@@ -77,9 +78,12 @@ class DeviceCache:
 
     def look(self, feeds: Mapping[str, NDArray[Any]], memory: Mapping[str, Any]) -> dict[str, Any]:
         """Run the network on inputs that have no rows, with an empty cache."""
-        own = self._zeros("self", len(feeds["tokens"]), 1)
+        count = len(feeds["tokens"])
+        if not self._empty or next(iter(self._empty.values())).shape[0] != count:
+            self._empty = self._zeros("self", count, 1)
         cross = {name: memory[name] for name in self._signature.names("cross")}
-        return self._run({**feeds, **cross, **own})
+        # The encoder's outputs lie elsewhere each time: no graph of them would serve again.
+        return self._run({**feeds, **cross, **self._empty}, graph=False)
 
     def write(self, outputs: Mapping[str, Any], positions: NDArray[np.int32]) -> None:
         """Add what a run gave, from ``positions`` on; rows at a negative position are left alone."""
@@ -115,17 +119,18 @@ class DeviceCache:
         """Give the memory back; closing twice does nothing."""
         self._cross.clear()
         self._own.clear()
+        self._empty.clear()
         self._masks = None
         self._writer.close()
         self._memory.close()
 
-    def _run(self, feeds: dict[str, Any]) -> dict[str, Any]:
+    def _run(self, feeds: dict[str, Any], *, graph: bool = True) -> dict[str, Any]:
         masks = feeds["masks"]
         # They stay the same from step to step.
         if self._masks is None or self._masks[0] is not masks:
             self._masks = masks, self._memory.send(masks)
         feeds["masks"] = self._masks[1]
-        return dict(self._session.run(feeds, outputs="device"))
+        return dict(self._session.run(feeds, outputs="device", graph=graph))
 
     def _zeros(self, kind: str, num_rows: int, places: int) -> dict[str, DeviceArray]:
         shape = self._signature.shape(num_rows, places)
