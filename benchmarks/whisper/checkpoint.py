@@ -6,6 +6,7 @@ python -m benchmarks.whisper.checkpoint --shape large-v3 FOLDER
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ import torch
 import transformers
 
 from trtforge.external_data import save_model
-from trtforge.speech.generation.export import export_aligner, export_networks
-from trtforge.speech.whisper.checkpoint import WhisperDescription
+from trtforge.speech.generation.export import export_aligner, export_decoder, export_encoder
+from trtforge.speech.whisper.checkpoint import PARTS, WhisperDescription
 from trtforge.speech.whisper.rules import NUM_MASKS
 from trtforge.speech.whisper.vocabulary import WhisperVocabulary
 
@@ -80,15 +81,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--shape", choices=tuple(SHAPES), default="large-v3")
+    parser.add_argument("--parts", choices=PARTS, nargs="+", default=PARTS)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     model = make_checkpoint(options.shape)
-    networks = export_networks(model, num_masks=NUM_MASKS, ranged=True, kv_dtype="float16")
-    save_model(networks.encoder, options.folder / "encoder.onnx")
-    save_model(networks.decoder, options.folder / "decoder.onnx")
-    del networks
-    aligner = export_aligner(model, SHAPES[options.shape]["heads"], kv_dtype="float16")
-    save_model(aligner, options.folder / "aligner.onnx")
+    exports = {
+        "encoder": partial(export_encoder, model, kv_dtype="float16"),
+        "decoder": partial(export_decoder, model, num_masks=NUM_MASKS, ranged=True, kv_dtype="float16"),
+        "aligner": partial(export_aligner, model, SHAPES[options.shape]["heads"], kv_dtype="float16"),
+    }
+    for part in options.parts:
+        save_model(exports[part](), options.folder / f"{part}.onnx")
     symbols = model.config.vocab_size
     # Symbols without text: what is said is not read.
     vocabulary = WhisperVocabulary(

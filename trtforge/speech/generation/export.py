@@ -57,15 +57,9 @@ def export_networks(
     ModelError : the checkpoint is of another architecture, its weights are not FP32, or PyTorch cannot trace
         it.
     """
-    if num_masks < 1:
-        raise ConfigError(f"num_masks must be 1 or more, got {num_masks}", settings=("num_masks",))
-    torch = require("torch", "export a checkpoint")
-    numbers = torch_dtype(kv_dtype)
-    layout = layout_of(model)
-    check_weights(model)
-    encoder = _export_encoder(torch, model, layout, numbers)
-    decoder = _export_decoder(torch, model, layout, numbers, num_masks, ranged)
-    return Networks(encoder, decoder, layout.decoder.num_positions)
+    encoder = export_encoder(model, kv_dtype=kv_dtype)
+    decoder = export_decoder(model, num_masks=num_masks, ranged=ranged, kv_dtype=kv_dtype)
+    return Networks(encoder, decoder, layout_of(model).decoder.num_positions)
 
 
 def export_aligner(
@@ -86,10 +80,7 @@ def export_aligner(
     ModelError : the checkpoint is of another architecture, its weights are not FP32, or PyTorch cannot trace
         it.
     """
-    torch = require("torch", "export a checkpoint")
-    numbers = torch_dtype(kv_dtype)
-    layout = layout_of(model)
-    check_weights(model)
+    torch, numbers, layout = _prepared(model, kv_dtype)
     num_layers = len(layout.decoder.stack.layers)
     wrong = [pair for pair in heads if not (0 <= pair[0] < num_layers and 0 <= pair[1] < layout.num_heads)]
     if not heads or wrong:
@@ -131,7 +122,9 @@ def check_weights(model: Any) -> None:
         )
 
 
-def _export_encoder(torch: Any, model: Any, layout: CheckpointLayout, numbers: Any) -> onnx.ModelProto:
+def export_encoder(model: Any, *, kv_dtype: KvDtype = "float32") -> onnx.ModelProto:
+    """Trace the encoder alone, as `export_networks` does."""
+    torch, numbers, layout = _prepared(model, kv_dtype)
     from trtforge.speech.generation import modules
 
     num_layers = len(layout.decoder.stack.layers)
@@ -151,9 +144,13 @@ def _export_encoder(torch: Any, model: Any, layout: CheckpointLayout, numbers: A
     return export_traced(module, examples, dynamic, names)
 
 
-def _export_decoder(
-    torch: Any, model: Any, layout: CheckpointLayout, numbers: Any, num_masks: int, ranged: bool
+def export_decoder(
+    model: Any, *, num_masks: int = 1, ranged: bool = False, kv_dtype: KvDtype = "float32"
 ) -> onnx.ModelProto:
+    """Trace the decoder alone, as `export_networks` does."""
+    if num_masks < 1:
+        raise ConfigError(f"num_masks must be 1 or more, got {num_masks}", settings=("num_masks",))
+    torch, numbers, layout = _prepared(model, kv_dtype)
     from trtforge.speech.generation import modules
 
     is_ragged = layout.kind != "whisper"
@@ -187,6 +184,15 @@ def _export_decoder(
     return export_traced(
         module, examples, dynamic, ["token", "log_probability", "scores", "new_keys", "new_values"]
     )
+
+
+def _prepared(model: Any, kv_dtype: KvDtype) -> tuple[Any, Any, CheckpointLayout]:
+    """Return PyTorch, the type of keys and values, and the layout of a checkpoint in FP32."""
+    torch = require("torch", "export a checkpoint")
+    numbers = torch_dtype(kv_dtype)
+    layout = layout_of(model)
+    check_weights(model)
+    return torch, numbers, layout
 
 
 def export_traced(
