@@ -8,7 +8,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "trtforge"
 ROOT = {
     "errors", "units", "feeds", "scales", "model", "precisions", "ratios", "__init__", "_ahead",
-    "_closing", "_files", "_optional", "_ort", "_ort_rounding", "_progress", "_tables", "external_data",
+    "_closing", "_files", "_optional", "_ort", "_ort_rounding", "_progress", "_tables", "_turns",
+    "external_data",
 }  # fmt: skip
 LEAVES = {"nvidia", "audio", "calibration", "graph", "profiles"}
 MAY_IMPORT = {

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trtforge._turns import timing_turn
 from trtforge.engine import Engine
 from trtforge.engine.artifact import check_runs_here
 from trtforge.errors import ExecutionError, TrtforgeError
@@ -71,11 +72,12 @@ def time_engines(
     ------
     ExecutionError : an engine does not run, or leaves part of its output unwritten or not finite.
     """
-    try:
-        return _time(engines, inputs, repetitions, sample_ms, warm_up_s, graphs=True)
-    except TrtforgeError as error:
-        print(f"no CUDA graph ({error}); timing by enqueue", flush=True)
-        return _time(engines, inputs, repetitions, sample_ms, warm_up_s, graphs=False)
+    with timing_turn():
+        try:
+            return _time(engines, inputs, repetitions, sample_ms, warm_up_s, graphs=True)
+        except TrtforgeError as error:
+            print(f"no CUDA graph ({error}); timing by enqueue", flush=True)
+            return _time(engines, inputs, repetitions, sample_ms, warm_up_s, graphs=False)
 
 
 def gpu_clocks() -> str | None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from trtforge._progress import OnProgress
+from trtforge._turns import timing_turn
 from trtforge.bench.accuracy import measure_accuracy
 from trtforge.bench.config import BenchConfig, Case
 from trtforge.bench.contenders import Contender, default_contenders
@@ -264,6 +265,10 @@ class _Stage:
         return list(rows.values())
 
     def _take_turn(self, member: Member, turn: int) -> Turn:
+        with timing_turn():
+            return self._time(member, turn)
+
+    def _time(self, member: Member, turn: int) -> Turn:
         config = self._config
         first = turn * config.max_calls
         one_by_one = member.ask("singles", limit_s=config.latency_s, max_calls=config.max_calls, first=first)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trtforge._files import read_json, write_json
+from trtforge._turns import timing_turn
 from trtforge.errors import ConfigError, InputError, ReportError
 
 FORMAT = "trtforge.timings/1"
@@ -127,13 +128,14 @@ def time_side_by_side(
             f"num_rounds must be 1 or more and num_warmup 0 or more, got {num_rounds} and {num_warmup}"
         )
     calls, times = (reference, candidate), ([0.0] * num_rounds, [0.0] * num_rounds)
-    for turn in range(-num_warmup, num_rounds):
-        for which in (0, 1) if turn % 2 else (1, 0):
-            begin = time.perf_counter_ns()
-            calls[which]()
-            elapsed_ms = (time.perf_counter_ns() - begin) / 1e6
-            if turn >= 0:
-                times[which][turn] = elapsed_ms
+    with timing_turn():
+        for turn in range(-num_warmup, num_rounds):
+            for which in (0, 1) if turn % 2 else (1, 0):
+                begin = time.perf_counter_ns()
+                calls[which]()
+                elapsed_ms = (time.perf_counter_ns() - begin) / 1e6
+                if turn >= 0:
+                    times[which][turn] = elapsed_ms
     return Timings(tuple(times[0]), tuple(times[1]))
 
 
