@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from benchmarks.precision.page import tables
 from benchmarks.precision.subjects import SUBJECTS, Subject
 from trtforge._files import write_text
 from trtforge.calibration import Method, choose
+from trtforge.checks import Timings
 from trtforge.engine import BuildConfig, Engine, build
 from trtforge.engine.precision import network_precision
 from trtforge.errors import NoGpuError, TrtforgeError
@@ -29,6 +30,7 @@ from trtforge.graph import multiplies_activations, prepare
 from trtforge.nvidia import available, gpus
 from trtforge.pipeline import build_fastest, observe
 from trtforge.pipeline.calibration import scales_from
+from trtforge.pipeline.engine_timing import end_feeds, timer_on_gpu, tuned_feeds
 
 if TYPE_CHECKING:
     import onnx
@@ -85,6 +87,15 @@ def measure(subject: Subject, args: argparse.Namespace) -> dict[str, Any]:
         print(f"built {built[-1][0]}: {engine}; {engine.manifest.proof}", flush=True)
         return engine
 
+    shapes = tuned_feeds(subject.model, [subject.profile]) | end_feeds(subject.model, [subject.profile])
+    timer = timer_on_gpu(shapes)
+
+    def time_pair(baseline: Engine, engine: Engine) -> Mapping[Any, Timings]:
+        timings = timer(baseline, engine)
+        told = ", ".join(f"{np.median(found.ratios):.3f} at {shape}" for shape, found in timings.items())
+        print(f"time of {built[-1][0]} by that of FP16: {told}", flush=True)
+        return timings
+
     config = BuildConfig(timing_cache=args.timing_cache)
     found = build_fastest(
         subject.model,
@@ -95,6 +106,7 @@ def measure(subject: Subject, args: argparse.Namespace) -> dict[str, Any]:
         config=config,
         max_builds=args.max_builds,
         build_engine=build_engine,
+        time_pair=time_pair,
     )
     print(found.verdict.reason, flush=True)
     engines = {"FP16": built[0][1]}

@@ -8,13 +8,13 @@ from __future__ import annotations
 import argparse
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 import transformers
 
 from trtforge.external_data import save_model
-from trtforge.speech.generation.export import export_aligner, export_decoder, export_encoder
+from trtforge.speech.generation.export import KvDtype, export_aligner, export_decoder, export_encoder
 from trtforge.speech.whisper.checkpoint import PARTS, WhisperDescription
 from trtforge.speech.whisper.rules import NUM_MASKS
 from trtforge.speech.whisper.vocabulary import WhisperVocabulary
@@ -82,16 +82,17 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--shape", choices=tuple(SHAPES), default="large-v3")
     parser.add_argument("--parts", choices=PARTS, nargs="+", default=PARTS)
+    parser.add_argument("--kv-dtype", choices=get_args(KvDtype), default="float16")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     model = make_checkpoint(options.shape)
     exports = {
-        "encoder": partial(export_encoder, model, kv_dtype="float16"),
-        "decoder": partial(export_decoder, model, num_masks=NUM_MASKS, ranged=True, kv_dtype="float16"),
-        "aligner": partial(export_aligner, model, SHAPES[options.shape]["heads"], kv_dtype="float16"),
+        "encoder": partial(export_encoder, model),
+        "decoder": partial(export_decoder, model, num_masks=NUM_MASKS, ranged=True),
+        "aligner": partial(export_aligner, model, SHAPES[options.shape]["heads"]),
     }
     for part in options.parts:
-        save_model(exports[part](), options.folder / f"{part}.onnx")
+        save_model(exports[part](kv_dtype=options.kv_dtype), options.folder / f"{part}.onnx")
     symbols = model.config.vocab_size
     # Symbols without text: what is said is not read.
     vocabulary = WhisperVocabulary(

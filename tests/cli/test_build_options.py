@@ -49,7 +49,7 @@ def test_every_option_has_its_word():
     ]
     words += ["--timing-cache", "--no-tf32", "--tactic-source", "cudnn", "--tactic-source", "cublas"]
     words += ["--refit", "identical", "--strip-weights", "--weight-streaming", "--strongly-typed"]
-    words += ["--prefer-float16"]
+    words += ["--prefer-float16", "--direct-io"]
     words += ["--version-compatible", "--exclude-lean-runtime", "--hardware-compatibility", "ampere_plus"]
     words += ["--compute-capability", "8.9", "--plugin", "/lib/a.so", "--plugin", f"/lib/b.so@{'a' * 64}"]
     words += ["--require-precision", "--aux-streams", "0", "--profiling-verbosity", "none"]
@@ -69,6 +69,7 @@ def test_every_option_has_its_word():
         weight_streaming=True,
         strongly_typed=True,
         prefer_float16=True,
+        direct_io=True,
         version_compatible=True,
         exclude_lean_runtime=True,
         hardware_compatibility="ampere_plus",

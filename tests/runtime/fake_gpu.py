@@ -169,7 +169,8 @@ class FakeCuda:
 class FakeContext:
     """Computes y = 2 x + n, over as many rows as ``library.rows`` says where that depends on the data."""
 
-    def __init__(self, library):
+    def __init__(self, library, *, owns_memory=False):
+        self.owns_memory = owns_memory
         self.library, self.shapes, self.addresses = library, {}, {}
         self.active_optimization_profile = 0 if library.shares_profiles or not library.contexts else -1
         self.profile = self.active_optimization_profile
@@ -208,7 +209,7 @@ class FakeContext:
         return True
 
     def execute_async_v3(self, stream):
-        assert self.device_memory in self.library.driver.memory, "no scratch memory"
+        assert self.owns_memory or self.device_memory in self.library.driver.memory, "no scratch memory"
         if self.library.enqueue_error:
             self.library.logger.log("ERROR", self.library.enqueue_error)
             return False
@@ -289,6 +290,9 @@ class FakeTensorRT:
             self.logger.log("ERROR", self.load_error)
             return None
         return self
+
+    def create_execution_context(self):
+        return FakeContext(self, owns_memory=True) if self.has_context else None
 
     def create_execution_context_without_device_memory(self):
         return FakeContext(self) if self.has_context else None

@@ -73,6 +73,7 @@ def add_builder_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--prefer-float16", action="store_true", help="TensorRT 8.6 and 10: FP16 where INT8 does not reach"
     )
+    group.add_argument("--direct-io", action="store_true", help="convert no input and no output on a call")
     group.add_argument(
         "--version-compatible", action="store_true", help="let later releases of the library load the engine"
     )
@@ -147,6 +148,7 @@ def build_config(args: argparse.Namespace, **more: Any) -> BuildConfig:
         weight_streaming=args.weight_streaming,
         strongly_typed=args.strongly_typed,
         prefer_float16=args.prefer_float16,
+        direct_io=args.direct_io,
         version_compatible=args.version_compatible,
         exclude_lean_runtime=args.exclude_lean_runtime,
         hardware_compatibility=args.hardware_compatibility,

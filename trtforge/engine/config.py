@@ -34,6 +34,7 @@ _SWITCHES = (
     "weight_streaming",
     "strongly_typed",
     "prefer_float16",
+    "direct_io",
     "version_compatible",
     "exclude_lean_runtime",
     "require_precision",
@@ -80,6 +81,9 @@ class BuildConfig:
     prefer_float16 : set every layer that INT8 does not reach, but reductions, softmax and normalisation, to
         FP16, and do not leave it to what the library measures; TensorRT 8.6, and 10 without
         ``strongly_typed``.
+    direct_io : have inputs and outputs read and written as they lie, in their own type: a network that could
+        only run by converting one first is refused. Without it, a library whose flags decide what runs in
+        FP16 may convert an FP16 input to FP32 on every call, above all where there are many.
     version_compatible : let later releases of the library load the engine.
     exclude_lean_runtime : leave the lean runtime out of a version-compatible engine. TensorRT 8.6.0 needs it,
         whose package lacks that runtime.
@@ -124,6 +128,7 @@ class BuildConfig:
     weight_streaming: bool = False
     strongly_typed: bool = False
     prefer_float16: bool = False
+    direct_io: bool = False
     version_compatible: bool = False
     exclude_lean_runtime: bool = False
     hardware_compatibility: HardwareCompatibility | None = None

@@ -15,6 +15,7 @@ from trtforge.nvidia.attention import allow_decomposing
 from trtforge.nvidia.calibrators import CalibrationRequest, attach
 from trtforge.nvidia.constraints import prefer_float16
 from trtforge.nvidia.flavor import Flavor
+from trtforge.nvidia.formats import fix_formats
 from trtforge.nvidia.interruption import run_interruptibly
 from trtforge.nvidia.large_networks import parse_network
 from trtforge.nvidia.layers import EngineLayer, layers_from_log
@@ -149,6 +150,8 @@ def _build(flavor: Flavor, request: BuildRequest, progress: BuildProgress) -> Bu
         allow_decomposing(trt, network)
     if request.options.get("prefer_float16"):
         prefer_float16(trt, network)
+    if request.options.get("direct_io"):
+        fix_formats(trt, network)
     if request.observed:
         expose_tensors(flavor, trt, network, request.observed, half=request.precision == "float16")
     config = builder.create_builder_config()

@@ -161,6 +161,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     _flag("strip_weights", "STRIP_PLAN", _SINCE_10),
     _flag("prefer_float16", "PREFER_PRECISION_CONSTRAINTS", (V8, V10)),
+    _flag("direct_io", "DIRECT_IO", ALL),
     _flag("weight_streaming", "WEIGHT_STREAMING", _SINCE_10),
     Option("strongly_typed", ("NetworkDefinitionCreationFlag.STRONGLY_TYPED",), _SINCE_10),
     _flag("version_compatible", "VERSION_COMPATIBLE", _NOT_RTX),

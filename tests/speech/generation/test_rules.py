@@ -3,6 +3,7 @@ import pytest
 
 from trtforge.errors import ConfigError, InputError, ModelError
 from trtforge.model import TensorSpec
+from trtforge.profiles import choose_profile
 from trtforge.speech.generation import (
     AllOf,
     Choice,
@@ -111,7 +112,7 @@ def test_profiles_hold_every_call_that_rows_make():
     assert cache_sizes(448) == (128, 256, 448)
     assert cache_sizes(10) == (10,)
     profiles = decoder_profiles(SPECS, num_rows=3, num_positions=200, memory_length=7, max_look=2)
-    assert len(profiles) == 4
+    assert len(profiles) == 3
 
     def shapes(batch, new, places, memory):
         cross, own = (batch, 4, memory, 8), (batch, 4, places, 8)
@@ -124,5 +125,7 @@ def test_profiles_hold_every_call_that_rows_make():
         profile.check_inputs(SPECS)
     for call in (shapes(3, 1, 128, 7), shapes(3, 1, 200, 7), shapes(3, 4, 128, 7), shapes(1, 1, 1, 3)):
         assert any(call in profile for profile in profiles)
+    assert choose_profile(profiles, shapes(3, 1, 128, 7)) == 0  # the one of its own, which is narrower
+    assert choose_profile(profiles, shapes(3, 4, 200, 7)) == 2
     with pytest.raises(ConfigError, match="memory_length is missing"):
         decoder_profiles(SPECS, num_rows=3, num_positions=100)

@@ -33,9 +33,11 @@ def decoder_profiles(
     bucket: int = 128,
     max_prefill: int = 8,
 ) -> tuple[OptimizationProfile, ...]:
-    """Return the profiles of a decoder: for steps at each cache size, for prompts, and for looks.
+    """Return the profiles of a decoder: for steps at each cache size, and one for prompts and looks.
 
-    Without an encoder there are no looks.
+    Steps are most of the work and have shapes of their own; of what comes once for an input one profile takes
+    all, since a library may compile a network of many layers for minutes for each. Without an encoder there
+    are no looks.
 
     Parameters
     ----------
@@ -82,7 +84,6 @@ def decoder_profiles(
 
     whole = num_rows, num_rows
     steps = [profile(whole, (1, 1), (size, size), longest) for size in sizes]
-    prompts = profile(whole, (2, max_prefill), (sizes[0], sizes[-1]), longest)
     if not signature.has_memory:
-        return (*steps, prompts)
-    return (*steps, prompts, profile((1, max_look), (1, 1), (1, 1), 1))
+        return (*steps, profile(whole, (2, max_prefill), (sizes[0], sizes[-1]), longest))
+    return (*steps, profile((1, max(num_rows, max_look)), (1, max_prefill), (1, sizes[-1]), 1))
