@@ -5,11 +5,11 @@
 
 Windows of noise, each with so many forced symbols: no symbol ends a row. Stages: ``features`` (the wait for
 what threads on the host compute ahead), ``encode``, ``look`` (what language and silence are read from),
-``seat`` (an input's keys and values into its row), ``decode``, ``align`` (the aligner), ``warp`` (word times
-on the host). Every stage is timed to its end, so that none hides behind another; the decoder's steps are
-timed too, and the first pass is told apart. The networks are written by the interpreter that has PyTorch,
-once; it times ``transformers`` in FP16 in the same run, and with ``--ctranslate2`` what faster-whisper runs
-on.
+``seat`` (an input's keys and values into its row), ``decode``, ``align`` (the aligner), ``warp`` (the wait
+for words' times, computed in threads on the host while others are aligned). Every stage on the GPU is timed
+to its end, so that none hides behind another; the decoder's steps are timed too, and the first pass is told
+apart. The networks are written by the interpreter that has PyTorch, once; it times ``transformers`` in FP16
+in the same run, and with ``--ctranslate2`` what faster-whisper runs on.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from benchmarks.apart import in_torch
 from benchmarks.environment import describe_run
 from benchmarks.pages import to_text
-from trtforge._ahead import ahead
+from trtforge._ahead import ahead, thread_count
 from trtforge._files import write_text
 from trtforge.engine import BuildConfig
 from trtforge.nvidia import gpus
@@ -121,7 +121,7 @@ def one_pass(
     def features_of(index: int) -> Any:
         return whisper_features(audio[index % 2], num_mels=known.num_mels, num_frames=known.num_frames)
 
-    with ThreadPoolExecutor() as threads:
+    with ThreadPoolExecutor(thread_count()) as threads:
         began = time.perf_counter()
 
         def seats() -> Iterator[Seat]:
@@ -143,18 +143,19 @@ def one_pass(
             for one in generate(rows, seats()):
                 found[one.request.key] = one.tokens
         num_steps = known.num_frames // 2
+        times: list[Future[Any]] = []
         for group, state in enumerate(states):
             indices = range(group * batch, min((group + 1) * batch, options.windows))
             with clock.stage("align"):
                 tokens = np.array([[*prompt, *found[index]] for index in indices], np.int32)
                 attention = networks.align(state, tokens)
-            with clock.stage("warp"):
-                list(
-                    threads.map(
-                        lambda one: token_starts(one, median_width=known.median_width),
-                        attention[:, :, len(prompt) :, :num_steps],
-                    )
-                )
+            times += [
+                threads.submit(token_starts, one, median_width=known.median_width)
+                for one in attention[:, :, len(prompt) :, :num_steps]
+            ]
+        with clock.stage("warp"):
+            for waited in times:
+                waited.result()
     total = time.perf_counter() - began
     used = _used_bytes(options)
     if any(len(tokens) != options.symbols for tokens in found.values()) or len(found) != options.windows:

@@ -15,6 +15,11 @@ Result = TypeVar("Result")
 _MAX_THREADS = 8
 
 
+def thread_count() -> int:
+    """Return how many threads to work in: the cores this process may use, up to what memory can feed."""
+    return min(len(os.sched_getaffinity(0)), _MAX_THREADS)
+
+
 def ahead(
     items: Iterable[Item], work: Callable[[Item], Result], *, num_ahead: int | None = None
 ) -> Iterator[Result]:
@@ -31,7 +36,7 @@ def ahead(
     Exception : what ``items`` or ``work`` raised, in the item's place; nothing follows it. No thread runs on
         after the end, an error, or a caller who stops early.
     """
-    num_threads = min(len(os.sched_getaffinity(0)), _MAX_THREADS)
+    num_threads = thread_count()
     source = iter(items)
     reader = ThreadPoolExecutor(1, "trtforge-read-ahead")
     workers = ThreadPoolExecutor(num_threads, "trtforge-work-ahead")

@@ -2,6 +2,7 @@ import copy
 import dataclasses
 import json
 import shutil
+import threading
 import weakref
 from types import SimpleNamespace
 
@@ -28,6 +29,7 @@ from trtforge.speech.whisper import (  # noqa: E402
     build_whisper,
     cut,
     export_whisper,
+    finishing,
     whisper_features,
     windows_of_files,
 )
@@ -247,6 +249,29 @@ def test_rows_of_an_engine_are_kept_until_they_grow(folder, recordings, monkeypa
     monkeypatch.undo()
     with Whisper.load(folder, num_rows=3, encoder_batch=2) as whisper:
         assert whisper.transcribe(recordings / "long.wav", GREEDY) == found[0]
+
+
+def test_times_are_computed_in_threads_and_their_errors_are_raised(whisper, recordings, monkeypatch):
+    wanted, names = whisper.transcribe(recordings / "long.wav", GREEDY), set()
+    plain = finishing.token_starts
+
+    def watched(*given, **options):
+        names.add(threading.current_thread().name.split("_")[0])
+        return plain(*given, **options)
+
+    monkeypatch.setattr(finishing, "token_starts", watched)
+    monkeypatch.setattr(finishing, "_MAX_WAITING", 1)
+    assert whisper.transcribe(recordings / "long.wav", GREEDY) == wanted
+    assert names == {"trtforge-word-times"}
+
+    def failing(*given, **options):
+        raise ExecutionError("the attention is odd")
+
+    monkeypatch.setattr(finishing, "token_starts", failing)
+    with pytest.raises(ExecutionError, match="the attention is odd"):
+        whisper.transcribe(recordings / "long.wav", GREEDY)
+    monkeypatch.setattr(finishing, "token_starts", plain)
+    assert whisper.transcribe(recordings / "long.wav", GREEDY) == wanted
 
 
 def test_white_space_around_a_text_is_no_repetition(whisper):

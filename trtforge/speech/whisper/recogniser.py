@@ -23,7 +23,7 @@ from trtforge.speech.transcript import Transcript
 from trtforge.speech.whisper.checkpoint import DESCRIPTION, WhisperDescription, export_whisper
 from trtforge.speech.whisper.cutting import STEP, AudioWindow
 from trtforge.speech.whisper.features import SAMPLING_RATE, whisper_features
-from trtforge.speech.whisper.finishing import Group, Task, finish
+from trtforge.speech.whisper.finishing import Finisher, Group, Task
 from trtforge.speech.whisper.networks import Device, WhisperNetworks, open_networks
 from trtforge.speech.whisper.quality import Fallback
 from trtforge.speech.whisper.rules import NOTHING_FORBIDDEN, WhisperRules
@@ -220,15 +220,19 @@ class Whisper(Closing):
             return self._again(found, settings.fallback)
 
         # All rules have the same masks, whether times are written or not.
-        with self._rows.lend(
-            num_rows=self.num_rows, num_positions=self._num_positions, rules=rules
-        ) as decoder:
+        with (
+            Finisher(known, self._networks, settings) as finisher,
+            self._rows.lend(
+                num_rows=self.num_rows, num_positions=self._num_positions, rules=rules
+            ) as decoder,
+        ):
             for found in generate(decoder, seats(decoder), retry=retry):
                 task: Task = found.request.key
                 task.found = found
                 progress(1, 0)
                 if task.group.is_done():
-                    finish(task.group, known, self._networks, settings)
+                    finisher.take(task.group)
+            finisher.wait()
         return [_result(recording, known.vocabulary.is_multilingual) for recording in recordings]
 
     @property
