@@ -184,7 +184,7 @@ def build_missing(options: argparse.Namespace) -> dict[str, float]:
                 config=BuildConfig(
                     precision="float16",
                     optimization_level=options.optimization_level,
-                    direct_io=options.direct_io and part == "decoder",
+                    direct_io=part in options.direct_io,
                 ),
                 parts=(part,),
             )
@@ -274,7 +274,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--positions", type=int, default=128, metavar="N", help="symbols that a row can hold")
     parser.add_argument("--build-only", nargs="+", choices=PARTS, metavar="PART", help="build these and end")
     parser.add_argument("--optimization-level", type=int, metavar="N")
-    parser.add_argument("--direct-io", action="store_true", help="of the decoder's engine")
+    parser.add_argument("--direct-io", nargs="+", choices=PARTS, default=(), metavar="PART", help="of these")
     parser.add_argument("--repeats", type=int, default=3, metavar="N")
     parser.add_argument("--batches", type=int, nargs="+", default=[32, 64, 120], help="of the others")
     parser.add_argument("--no-transformers", action="store_true")
