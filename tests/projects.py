@@ -16,13 +16,15 @@ def _environment(**more: str) -> dict[str, str]:
 
 
 def run_pytest(folder: Path, *words: str) -> tuple[int, str]:
-    """Run a project's tests with the plugin, installed or not."""
+    """Run a project's tests with the plugin, installed or not, and without hypothesis, slow to import."""
     installed = any(
         point.value == "trtforge.pytest_plugin" for point in importlib.metadata.entry_points(group="pytest11")
     )
-    plugin = () if installed else ("-p", "trtforge.pytest_plugin")
+    options = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
+    if not installed:
+        options += ["-p", "trtforge.pytest_plugin"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *plugin, *words],
+        [sys.executable, "-m", "pytest", *options, *words],
         cwd=folder,
         env=_environment(COLUMNS="200"),
         capture_output=True,

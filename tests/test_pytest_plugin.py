@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -29,9 +30,9 @@ def assert_plain(out: str, hint: str) -> None:
     assert failures.count(hint) == 1
 
 
-def project(folder: Path, text: str) -> Path:
+def project(folder: Path, text: str, name: str = "test_it") -> Path:
     (folder / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\n")
-    (folder / "test_it.py").write_text(text)
+    (folder / f"{name}.py").write_text(text)
     return folder
 
 
@@ -80,53 +81,64 @@ def test_a_baseline_is_written_then_held(tmp_path: Path) -> None:
     assert_plain(out, "hint: mend the candidate")
 
 
-@pytest.mark.parametrize(
-    ("marker", "message"),
-    [
-        ("", "test_it has no marker to say what is checked"),
-        ("@pytest.mark.trtforge()", "marker of test_it lacks candidate, clips, reference"),
-        (
-            '@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c", wer=1)',
-            "marker of test_it does not take wer",
-        ),
-        (
-            '@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c", miss_rate=2)',
-            "miss_rate must lie between 0.0001 and 0.5, got 2",
-        ),
-        (
-            '@pytest.mark.trtforge(candidate=None, reference="a.onnx", clips="c")',
-            "candidate of the trtforge marker must be a path, got None",
-        ),
-        (
-            '@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c", wer_resolution="x")',
-            "wer_resolution of the trtforge marker must be a number, got 'x'",
-        ),
-        (
-            '@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c", num_clips=0)',
-            "num_clips of the trtforge marker must be 1 or more, got 0",
-        ),
-        (
-            '@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c", time_runs=5)',
-            "time_runs of the trtforge marker must be 8 or more, got 5",
-        ),
-        (
-            '@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c", baseline=7)',
-            "baseline of the trtforge marker must be a path, got 7",
-        ),
-        (
-            '@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c", seed=0.5)',
-            "seed must be a whole number of 0 or more, got 0.5",
-        ),
-        ('@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c")', "paths start at"),
-    ],
-)
-def test_errors_say_what_is_wrong(tmp_path: Path, marker: str, message: str) -> None:
-    project(
-        tmp_path, f"import pytest\n\n\n{marker}\ndef test_it(engine_session, accuracy_baseline):\n    pass\n"
-    )
-    status, out = run_pytest(tmp_path)
-    assert status == 1
-    assert message in out
+WRONG = [
+    ("", "test_it has no marker to say what is checked"),
+    ("@pytest.mark.trtforge()", "marker of test_it lacks candidate, clips, reference"),
+    (
+        '@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c", wer=1)',
+        "marker of test_it does not take wer",
+    ),
+    (
+        '@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c", miss_rate=2)',
+        "miss_rate must lie between 0.0001 and 0.5, got 2",
+    ),
+    (
+        '@pytest.mark.trtforge(candidate=None, reference="a.onnx", clips="c")',
+        "candidate of the trtforge marker must be a path, got None",
+    ),
+    (
+        '@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c", wer_resolution="x")',
+        "wer_resolution of the trtforge marker must be a number, got 'x'",
+    ),
+    (
+        '@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c", num_clips=0)',
+        "num_clips of the trtforge marker must be 1 or more, got 0",
+    ),
+    (
+        '@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c", time_runs=5)',
+        "time_runs of the trtforge marker must be 8 or more, got 5",
+    ),
+    (
+        '@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c", baseline=7)',
+        "baseline of the trtforge marker must be a path, got 7",
+    ),
+    (
+        '@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c", seed=0.5)',
+        "seed must be a whole number of 0 or more, got 0.5",
+    ),
+    ('@pytest.mark.trtforge(candidate="a.onnx", reference="a.onnx", clips="c")', "paths start at"),
+]
+
+
+@pytest.fixture(scope="module")
+def failures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return what is said of each wrong marker, by the name of its file."""
+    folder = tmp_path_factory.mktemp("wrong")
+    for number, (marker, _) in enumerate(WRONG):
+        project(
+            folder,
+            f"import pytest\n\n\n{marker}\ndef test_it(engine_session, accuracy_baseline):\n    pass\n",
+            name=f"test_{number}",
+        )
+    status, out = run_pytest(folder, "--junitxml=out.xml")
+    assert status == 1, out
+    cases = ElementTree.parse(folder / "out.xml").iter("testcase")  # noqa: S314 - our own
+    return {case.attrib["classname"]: "".join(case.itertext()) for case in cases}
+
+
+@pytest.mark.parametrize("number", range(len(WRONG)), ids=[marker or "none" for marker, _ in WRONG])
+def test_errors_say_what_is_wrong(failures: dict[str, str], number: int) -> None:
+    assert WRONG[number][1] in failures[f"test_{number}"]
 
 
 def test_each_test_has_a_baseline_of_its_own(tmp_path: Path) -> None:
