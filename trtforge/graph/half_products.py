@@ -1,11 +1,11 @@
-"""Compute products of FP16 tensors in FP16, where a network casts them to FP32 first."""
+"""Compute products of FP16 inputs in FP16, where a network casts these to FP32 first."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from trtforge.graph.index import GraphIndex, attribute
-from trtforge.graph.tensor_types import infer_types
+from trtforge.graph.rewrites import remove_unused
 from trtforge.model import copy_model
 
 if TYPE_CHECKING:
@@ -13,14 +13,15 @@ if TYPE_CHECKING:
 
 
 def products_in_float16(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Cast what a product gives in place of the FP16 tensor that it reads.
+    """Cast what a product gives in place of the FP16 input that it reads.
 
     A library that is allowed FP16 may still run each cast as it is written: TensorRT 8.6 then writes all of a
     decoder's keys and values anew in FP32, at every symbol.
 
-    Matches ``MatMul`` of a tensor that ``Cast`` made FP32 of FP16, and of another one that is no constant;
-    both are then multiplied in FP16, and the product is cast to FP32. ``Shape`` of such a tensor reads the
-    FP16 one. Refuses constants, which are weights and for the library to convert, and nested graphs.
+    Matches ``MatMul`` of an input of the network that ``Cast`` made FP32 of FP16, and of another tensor that
+    is no constant; both are then multiplied in FP16, and the product is cast to FP32. ``Shape`` of such a
+    tensor reads the FP16 one. Refuses constants, which are weights and for the library to convert; what is
+    cast inside a network, which was typed so on purpose, as where FP16 overflows; and nested graphs.
 
     Parameters
     ----------
@@ -30,8 +31,7 @@ def products_in_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     -------
     A network with the same inputs and outputs; the same object where there is nothing to do.
     """
-    halves = _halves(model)
-    index = GraphIndex(model.graph)
+    halves, index = _halves(model.graph), GraphIndex(model.graph)
     products = {
         node.output[0]
         for node in model.graph.node
@@ -43,23 +43,25 @@ def products_in_float16(model: onnx.ModelProto) -> onnx.ModelProto:
         return model
     made = copy_model(model)
     _rewrite(made.graph, halves, products)
+    remove_unused(made)
     return made
 
 
-def _halves(model: onnx.ModelProto) -> dict[str, str]:
-    """Map tensors that a cast made FP32 of FP16 to what it read."""
-    import onnx
+def _halves(graph: onnx.GraphProto) -> dict[str, str]:
+    """Map tensors that a cast made FP32 of an FP16 input to that input."""
+    from onnx import TensorProto
 
-    types = infer_types(model)
-    constants = {tensor.name for tensor in model.graph.initializer}
-    found = {}
-    for node in model.graph.node:
-        if node.op_type == "Cast" and attribute(node, "to") == onnx.TensorProto.FLOAT:
-            source = types.get(node.input[0])
-            is_half = source is not None and source.elem_type == onnx.TensorProto.FLOAT16
-            if is_half and node.input[0] not in constants:
-                found[node.output[0]] = node.input[0]
-    return found
+    constants = {tensor.name for tensor in graph.initializer}
+    inputs = {
+        value.name
+        for value in graph.input
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT16 and value.name not in constants
+    }
+    return {
+        node.output[0]: node.input[0]
+        for node in graph.node
+        if node.op_type == "Cast" and node.input[0] in inputs and attribute(node, "to") == TensorProto.FLOAT
+    }
 
 
 def _rewrite(graph: onnx.GraphProto, halves: dict[str, str], products: set[str]) -> None:
@@ -82,19 +84,3 @@ def _rewrite(graph: onnx.GraphProto, halves: dict[str, str], products: set[str])
         nodes.append(helper.make_node("Cast", [node.output[0]], [result], to=TensorProto.FLOAT))
     del graph.node[:]
     graph.node.extend(nodes)
-    _remove_unread(graph, set(halves))
-
-
-def _remove_unread(graph: onnx.GraphProto, names: set[str]) -> None:
-    """Remove the casts of these names that nothing reads any more."""
-    index = GraphIndex(graph)
-    kept = [
-        node
-        for node in graph.node
-        if node.op_type != "Cast"
-        or node.output[0] not in names
-        or index.readers(node.output[0])
-        or index.is_exposed(node.output[0])
-    ]
-    del graph.node[:]
-    graph.node.extend(kept)
