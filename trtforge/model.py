@@ -131,6 +131,21 @@ def copy_model(model: onnx.ModelProto) -> onnx.ModelProto:
     return copied
 
 
+def inference_opsets(model: onnx.ModelProto) -> list[onnx.OperatorSetIdProto]:
+    """Return the operator sets by which a network's shapes are best inferred, its own but for 13.
+
+    ONNX follows a ``Reshape`` to sizes that ``Shape`` read from opset 14 on, which takes what 13 takes.
+    """
+    import onnx
+
+    return [
+        onnx.helper.make_opsetid(entry.domain, 14)
+        if entry.domain in ("", "ai.onnx") and entry.version == 13
+        else entry
+        for entry in model.opset_import
+    ]
+
+
 def nested_graphs(node: onnx.NodeProto) -> Iterator[tuple[str, onnx.GraphProto]]:
     """Yield the graphs directly inside a node, such as the branches of ``If``, each with its attribute."""
     for item in node.attribute:

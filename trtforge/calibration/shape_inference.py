@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from trtforge.model import model_inputs
+from trtforge.model import inference_opsets, model_inputs
 
 if TYPE_CHECKING:
     import onnx
@@ -85,7 +85,7 @@ def _skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
 
     skeleton = onnx.ModelProto()
     skeleton.ir_version = model.ir_version
-    skeleton.opset_import.extend(model.opset_import)
+    skeleton.opset_import.extend(inference_opsets(model))
     skeleton.functions.extend(model.functions)
     graph = skeleton.graph
     graph.name = model.graph.name

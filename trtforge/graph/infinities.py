@@ -35,11 +35,10 @@ def infinite_tensors(index: GraphIndex) -> set[str]:
     """
     found: set[str] = set()
     for node in index.nodes:
-        if node.domain or node.op_type not in _CARRY | {"ConstantOfShape"}:
-            continue
-        if _fills_with_infinity(node) or any(
+        carries = node.op_type in _CARRY and any(
             name in found or _is_infinite(name, index) for name in node.input
-        ):
+        )
+        if not node.domain and (carries or _fills_with_infinity(node)):
             found.update(filter(None, node.output))
     return found
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from trtforge.errors import ModelError
 from trtforge.external_data import tensor_bytes
-from trtforge.model import all_graphs
+from trtforge.model import all_graphs, inference_opsets
 
 if TYPE_CHECKING:
     import onnx
@@ -100,7 +100,7 @@ def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
             node.CopyFrom(onnx.helper.make_node("Identity", node.input[:1], node.output))
     return onnx.ModelProto(
         ir_version=max(model.ir_version, 4),
-        opset_import=model.opset_import,
+        opset_import=inference_opsets(model),
         functions=model.functions,
         graph=graph,
     )

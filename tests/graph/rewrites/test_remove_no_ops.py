@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
+from onnx.parser import parse_model
 
 from tests.graph.networks import Net, assert_same_outputs
+from trtforge.calibration.shape_inference import ShapeInference
 from trtforge.graph import prepare
 
 F = np.float32
@@ -119,3 +121,23 @@ def test_what_a_nested_graph_reads_stays():
     net.node("If", ["flag"], "y", then_branch=branches[0], else_branch=branches[1])
     model = net.model({"x": [3], "flag": (TensorProto.BOOL, [])}, {"y": [3]})
     assert operators(prepare(model)) == ["Relu", "Identity", "If"]
+
+
+@pytest.mark.parametrize("opset", [13, 14])
+def test_a_shape_that_was_read_and_given_back_is_known(opset):
+    model = parse_model(
+        f"""<ir_version: 7, opset_import: ["" : {opset}]>
+        net (float[b, 3, t] x) => (float[b, 3, t] y)
+        <int64[3] flat = {{0, 1, -1}}, float[3, 1] ones = {{1, 1, 1}}> {{
+            sizes = Shape (x)
+            long = Reshape (x, flat)
+            normal = Softmax (long)
+            back = Reshape (normal, sizes)
+            same = Mul (back, ones)
+            y = Relu (same)
+        }}"""
+    )
+    prepared = prepare(model)
+    assert operators(prepared) == ["Shape", "Reshape", "Softmax", "Reshape", "Relu"]
+    assert prepared.opset_import[0].version == opset
+    assert ShapeInference(model).shapes({"x": (2, 3, 5)})["back"] == (2, 3, 5)
