@@ -107,6 +107,18 @@ def test_what_blocks_do_not_divide_is_left_alone_with_the_reason():
     assert plan_weights(prepare(make_gemm()), 32, exclude=["h"]).left_alone == {"h": "excluded"}
 
 
+def test_a_weight_of_one_block_is_left_alone_since_tensorrt_rtx_does_not_read_it():
+    net = Net()
+    hidden = net.node("MatMul", ["x", net.constant("wide", np.ones((64, 64), np.float32))], "h")
+    net.node("MatMul", [hidden, net.constant("narrow", np.ones((64, 1), np.float32))], "y")
+    model = net.model({"x": ["b", 64]}, {"y": ["b", 1]})
+    assert plan_weights(model, 64).left_alone == {
+        "y": "its weight is one block, which TensorRT-RTX does not read"
+    }
+    assert plan_weights(model, 32).weights == {"wide": 0, "narrow": 0}
+    assert build_rtx(quantize_weights_only(model, "int8", block_size=64)) > 10_000
+
+
 @pytest.mark.parametrize("arguments", [{"dtype": "int2"}, {"block_size": 48}, {"rest": "bfloat16"}])
 def test_other_types_and_blocks_are_refused(arguments):
     with pytest.raises(QuantizationError, match="weights are stored as 'int8' or 'int4' in blocks of 16, 32"):

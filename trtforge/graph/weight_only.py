@@ -81,9 +81,12 @@ def plan_weights(model: onnx.ModelProto, block_size: int, *, exclude: Sequence[s
             continue
         assert found.weight is not None and found.axis is not None  # noqa: S101, PT018 - products with weights
         axis = 1 - found.axis
-        depth = view.index.initializers[found.weight].dims[axis]
+        size = view.index.initializers[found.weight].dims
+        depth, width = size[axis], size[found.axis]
         if depth % block_size:
             left_alone[label(node)] = f"it is {depth} deep, which blocks of {block_size} do not divide"
+        elif depth == block_size and width == 1:
+            left_alone[label(node)] = "its weight is one block, which TensorRT-RTX does not read"
         elif weights.setdefault(found.weight, axis) != axis:
             left_alone[label(node)] = "its weight is read transposed by another"
     return WeightPlan(weights, left_alone)

@@ -359,3 +359,23 @@ def test_quantizers_inside_a_nested_graph_are_said_not_to_be_checked():
     (finding,) = lint(model)
     assert (finding.rule, finding.severity, finding.node) == ("nested-graph", "warning", "y.then_branch")
     assert finding.message == "2 quantizers are inside 'y.then_branch', where nothing was checked"
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_a_single_block_is_not_read_by_tensorrt_rtx(width):
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 10, opset_import: ["" : 21]>
+        net (float[4, 16] x) => (float[4, {width}] y) {{
+            wide = DequantizeLinear <axis = 0, block_size = 16> (narrow, scale)
+            y = MatMul (x, wide)
+        }}"""
+    )
+    constants = {"narrow": np.ones((16, width), np.int8), "scale": np.full((1, width), 0.1, np.float32)}
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    if width > 1:
+        assert found(model) == []
+        assert build_rtx(model) > 1_000
+        return
+    assert found(model) == [("single-block", "error", "wide")]
+    with pytest.raises(AssertionError, match="Invalid Node"):
+        build_rtx(model)

@@ -1,4 +1,4 @@
-"""Scales along an axis that no kernel has them along."""
+"""Scales along an axis that no kernel has them along, or of a single block."""
 
 from __future__ import annotations
 
@@ -14,9 +14,17 @@ if TYPE_CHECKING:
 
 
 def check_axes(quantizers: Quantizers, target: Target) -> Iterator[LintFinding]:
-    """Report activations with several scales, and weights whose scales are not of output channels."""
+    """Report single blocks, several scales of activations, and scales of weights not of output channels."""
     for node in quantizers.nodes:
         scale = quantizers.scale(node)
+        if attribute(node, "block_size", 0) and scale is not None and scale.size == 1:
+            yield LintFinding(
+                "single-block",
+                "error",
+                label(node),
+                f"{label(node)!r} works in blocks and has one, which TensorRT-RTX 1.7 refuses to read",
+                "give it a scalar scale and no block_size, or leave the tensor in floating point",
+            )
         if node.op_type != "QuantizeLinear" or scale is None or scale.size < 2:
             continue
         if not quantizers.is_of_weight(node):
