@@ -53,6 +53,19 @@ def test_a_tensor_that_others_read_is_none():
     assert smoothing_groups(norm_and_products(), exclude=["a"]) == ()
 
 
+@pytest.mark.parametrize("operator", ["Shape", "Size"])
+def test_a_tensor_whose_size_others_read_is_a_group(operator):
+    model = norm_and_products()
+    model.graph.node.append(onnx.helper.make_node(operator, ["n"], ["sizes"]))
+    model.graph.output.append(onnx.helper.make_tensor_value_info("sizes", onnx.TensorProto.INT64, None))
+    (group,) = smoothing_groups(model)
+    assert group.weights == (("w1", 0), ("w2", 0))
+    factors = np.random.default_rng(0).uniform(0.1, 10, 32).astype(np.float32)
+    smoothed = smooth_graph(model, {"n": factors})
+    assert [node.op_type for node in smoothed.graph.node][-1] == operator
+    assert_same_outputs(model, smoothed, atol=1e-3)
+
+
 @pytest.mark.parametrize(("spelled_out", "trans_b"), [(False, 0), (False, 1), (True, 1)])
 def test_the_network_gives_the_same_numbers(spelled_out, trans_b):
     model = norm_and_products(spelled_out=spelled_out, trans_b=trans_b)

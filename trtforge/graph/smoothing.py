@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ALPHAS = tuple(round(0.05 * step, 2) for step in range(21))
 _NORMALISATIONS = ("LayerNormalization", "RMSNormalization")
+_READ_NO_VALUES = ("Shape", "Size")
 # Factors further from one another than this would take FP16 weights below their smallest number.
 _WIDEST = 2.0**12
 # What other rows of the same data may take back.
@@ -69,7 +70,7 @@ def smoothing_groups(model: onnx.ModelProto, *, exclude: Sequence[str] = ()) -> 
     Matches the output of ``LayerNormalization`` or ``RMSNormalization`` with a constant gain, and of a
     multiplication by a gain, with or without the addition of a shift, both constant and of one axis, as
     exports spell it. The readers are ``MatMul`` and ``Gemm`` nodes that `trtforge.graph.rules` would
-    quantize.
+    quantize; beside them ``Shape`` and ``Size`` may read it.
 
     Refuses a tensor that is exposed, or that anything else reads, such as the residual addition of a
     transformer that normalises afterwards, or the third input of a ``Gemm``: it would need a multiplication
@@ -86,7 +87,8 @@ def smoothing_groups(model: onnx.ModelProto, *, exclude: Sequence[str] = ()) -> 
     groups = []
     for node in view.index.nodes:
         constants = _affine(node, view)
-        readers = view.index.readers(node.output[0]) if node.output else []
+        everyone = view.index.readers(node.output[0]) if node.output else []
+        readers = [reader for reader in everyone if reader.op_type not in _READ_NO_VALUES]
         if not constants or not readers or view.index.is_exposed(node.output[0]):
             continue
         weights = []
