@@ -6,7 +6,8 @@ import pytest
 
 import trtforge
 from tests.bundled import MODEL, TEST_SET, some_clips
-from trtforge.errors import ConfigError, InputError
+from trtforge.errors import BaselineError, ConfigError, InputError
+from trtforge.model import model_digest
 
 
 def test_outputs_alone_on_bare_arrays() -> None:
@@ -35,6 +36,7 @@ def test_speech_takes_texts_and_strata_from_the_clips() -> None:
             return {"logits": np.roll(runner.run(arrays)["logits"], 1, axis=-1)}
 
         report = trtforge.compare(onnx.load(MODEL), deaf, feeds, decoder=decoder)
+    assert report.reference_sha256 == model_digest(onnx.load(MODEL))
     assert report.overall is not None
     increase = report.overall.runners["candidate"].wer_increase
     assert increase is not None
@@ -50,6 +52,21 @@ def test_speech_takes_texts_and_strata_from_the_clips() -> None:
     assert worst.hypotheses["reference"].text != worst.hypotheses["candidate"].text
     assert any(str(stratum).startswith("noise=") for stratum in report.strata)
     assert trtforge.AccuracyReport.from_json(report.to_json()) == report
+
+
+def test_a_check_refuses_a_comparison_with_another_network() -> None:
+    def gain(factor: float) -> onnx.ModelProto:
+        return onnx.parser.parse_model(
+            f"""<ir_version: 8, opset_import: ["" : 17]>
+            net (float[b, 4] x) => (float[b, 4] y) <float by = {{{factor}}}> {{ y = Mul (x, by) }}"""
+        )
+
+    random = np.random.default_rng(0)
+    feeds = [{"x": random.normal(size=(1, 4)).astype(np.float32)} for _ in range(8)]
+    baseline = trtforge.Baseline.from_report(trtforge.compare(gain(1.0), gain(1.1), feeds))
+    assert trtforge.check(trtforge.compare(gain(1.0), gain(1.1), feeds), baseline).verdict == "pass"
+    with pytest.raises(BaselineError, match="the reference is another network"):
+        trtforge.check(trtforge.compare(gain(2.0), gain(2.2), feeds), baseline)
 
 
 def test_unmatched_outputs_raise() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from trtforge._progress import OnProgress
 from trtforge.accuracy import AccuracyReport, BootstrapConfig, normalize_text
 from trtforge.accuracy import evaluate as evaluate_runners
 from trtforge.feeds import Arrays, Feeds, as_feeds
-from trtforge.pipeline.evaluation import open_runner
+from trtforge.pipeline.evaluation import network_digest, open_runner
 
 if TYPE_CHECKING:
     from trtforge.pipeline.evaluation import Contender
@@ -71,7 +72,7 @@ def compare(
             name: open_runner(contender, stack)
             for name, contender in (("reference", reference), ("candidate", candidate))
         }
-        return evaluate_runners(
+        report = evaluate_runners(
             runners,
             source,
             decode=None if decoder is None else decoder.decode,
@@ -83,3 +84,4 @@ def compare(
             bootstrap=bootstrap,
             on_progress=on_progress,
         )
+    return replace(report, reference_sha256=network_digest(reference))

@@ -67,8 +67,7 @@ def evaluate(
         reference = _reference_network(contenders)
         features = features or features_for_model(reference)
         decoder = decoder or CtcDecoder.for_model(reference)
-    first = next(iter(contenders.values()))
-    digest = model_digest(load_model(first)) if _is_network(first) else ""
+    digest = network_digest(next(iter(contenders.values())))
     with ExitStack() as stack:
         runners = {name: open_runner(contender, stack) for name, contender in contenders.items()}
         report = evaluate_runners(
@@ -82,6 +81,11 @@ def evaluate(
             on_progress=on_progress,
         )
     return replace(report, reference_sha256=digest)
+
+
+def network_digest(contender: Contender) -> str:
+    """Return the SHA-256 of a contender that is a network, an empty string of any other."""
+    return model_digest(load_model(contender)) if _is_network(contender) else ""
 
 
 def check_texts(clips: ClipSet) -> None:
