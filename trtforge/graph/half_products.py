@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 def products_in_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     """Cast what a product gives in place of the FP16 input that it reads.
 
-    A library that is allowed FP16 may still run each cast as it is written: TensorRT 8.6 then writes all of a
-    decoder's keys and values anew in FP32, at every symbol.
+    A library that is allowed FP16 may still run each cast as it is written, and write all of a decoder's keys
+    and values anew in FP32, at every symbol. TensorRT 8.6 did so without the cast too, which ``direct_io``
+    forbids.
 
     Matches ``MatMul`` of an input of the network that ``Cast`` made FP32 of FP16, and of another tensor that
     is no constant; both are then multiplied in FP16, and the product is cast to FP32. ``Shape`` of such a
