@@ -29,8 +29,8 @@ from trtforge.errors import NoGpuError, TrtforgeError
 from trtforge.graph import multiplies_activations, prepare
 from trtforge.nvidia import available, gpus
 from trtforge.pipeline import build_fastest, observe
-from trtforge.pipeline.calibration import scales_from
 from trtforge.pipeline.engine_timing import end_feeds, timer_on_gpu, tuned_feeds
+from trtforge.pipeline.range_choice import scales_from
 
 if TYPE_CHECKING:
     import onnx

@@ -25,7 +25,7 @@ from trtforge.graph import (
 )
 from trtforge.graph.describe import GraphSummary
 from trtforge.graph.weight_only import plan_weights
-from trtforge.pipeline.calibration import scales_from
+from trtforge.pipeline.range_choice import scales_from
 from trtforge.scales import Scales
 
 if TYPE_CHECKING:

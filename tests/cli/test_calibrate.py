@@ -77,7 +77,7 @@ def said(capsys, *words):
             ("--method", "percentile", "--percentile", "nan"),
             "above 0 and up to 100, got nan option percentile",
         ),
-        (("--percentile", "99.9"), "--percentile 99.9 is for --method percentile, and the method is entropy"),
+        (("--percentile", "99.9"), "--percentile 99.9 is for --method percentile, and the method is auto"),
         (
             ("--save-observations", "/"),
             "a file cannot be read or written: [Errno 21] a file is to be written, and this is a folder: '/'",

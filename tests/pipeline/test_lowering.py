@@ -87,7 +87,7 @@ def test_quantized_networks_keep_what_overflows_too():
     model = overflowing()
     feeds = [feed(model, seed) for seed in range(3)]
     observed = observe(model, feeds, tensors="all")
-    scales = trtforge.pipeline.calibration.scales_from(observed, model, method="max")
+    scales = trtforge.pipeline.range_choice.scales_from(observed, model, method="max")
     assert set(scales) < set(observed.tensors)
     typed = trtforge.quantize(model, scales, observations=observed)
     check(typed)

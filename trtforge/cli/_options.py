@@ -28,9 +28,17 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="the network, an .onnx file in FP32")
 
 
-def add_calibration(parser: argparse.ArgumentParser) -> None:
-    """Take the options of choosing INT8 ranges."""
-    parser.add_argument("--method", choices=METHODS, default="entropy", help="how ranges are chosen")
+def add_calibration(parser: argparse.ArgumentParser, *, auto: bool = True) -> None:
+    """Take the options of choosing INT8 ranges; ``auto`` where the network is at hand to try them."""
+    if auto:
+        parser.add_argument(
+            "--method",
+            choices=("auto", *METHODS),
+            default="auto",
+            help="how ranges are chosen (default: entropy, or what the output asks for where that is poor)",
+        )
+    else:
+        parser.add_argument("--method", choices=METHODS, default="entropy", help="how ranges are chosen")
     parser.add_argument(
         "--percentile",
         type=float,

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     parser.add_argument("--calibration-set", metavar="DIR", required=True, help="the clips to judge")
     parser.add_argument("-o", "--output", metavar="OUT", help="folder for audit.json and audit.html")
-    add_calibration(parser)
+    add_calibration(parser, auto=False)
     add_activation_memory(parser)
     parser.add_argument(
         "--seeds", type=int, default=5, metavar="N", help="orders of each kind to take clips in (default: 5)"

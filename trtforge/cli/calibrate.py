@@ -69,15 +69,15 @@ def run(args: argparse.Namespace) -> None:
     from trtforge._progress import Stages
     from trtforge.audio import ClipSet, features_for_model
     from trtforge.calibration import cache_header, choose
-    from trtforge.calibration.choose import check_method
     from trtforge.cli.inspect import scales_table
     from trtforge.model import load_model
     from trtforge.pipeline import observe
-    from trtforge.pipeline.calibration import remark_ranges, scales_from, summarize_scales
+    from trtforge.pipeline.calibration import summarize_scales
+    from trtforge.pipeline.range_choice import check_auto_method, choose_ranges
     from trtforge.pipeline.remarks import remark_quiet
 
     percentile = chosen_percentile(args)
-    check_method(args.method, percentile)
+    check_auto_method(args.method, percentile)
     header = cache_header(args.cache_version, "entropy")
     check_outputs(
         {
@@ -104,26 +104,27 @@ def run(args: argparse.Namespace) -> None:
             tensors="cache" if args.cache else args.observe,
             on_progress=stage,
         )
-        scales = scales_from(
+        chosen = choose_ranges(
             observations,
             model,
+            feeds,
             method=args.method,
             percentile=percentile,
             exclude=args.exclude,
             attention=args.attention,
         )
+        scales = chosen.scales
         stage.note(summarize_scales(scales))
     scales.save(args.output)
     if args.save_observations:
         observations.save(args.save_observations)
     console.print(scales_table(scales))
-    poor = remark_ranges(observations, scales, model, exclude=args.exclude, attention=args.attention)
-    print_notes(console, (*remark_quiet(feeds.quiet, len(feeds)), *poor))
+    print_notes(console, (*remark_quiet(feeds.quiet, len(feeds)), *chosen.remarks))
     print_path(console, "scales", args.output)
     if args.save_observations:
         print_path(console, f"observations of {len(observations.tensors)} tensors", args.save_observations)
     if args.cache:
-        ranges = choose(observations, args.method, percentile=percentile)
+        ranges = choose(observations, scales.method, percentile=percentile)
         _write_cache(args.cache, ranges, model, header, console)
 
 

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, get_args
 
 from trtforge._progress import OnProgress
-from trtforge.calibration import Method, Observations, cache_tensors, choose, collect
-from trtforge.calibration.choose import check_method
+from trtforge.calibration import Observations, cache_tensors, collect
 from trtforge.calibration.collect import DEFAULT_ACTIVATION_BYTES
-from trtforge.calibration.range_error import poor_ranges
 from trtforge.errors import CalibrationError, ConfigError
 from trtforge.feeds import Arrays, Feeds, as_feeds
 from trtforge.graph import (
@@ -19,12 +17,18 @@ from trtforge.graph import (
     plan_placement,
     prepare,
     tensors_for_float16,
-    tensors_to_observe,
 )
 from trtforge.graph.index import GraphIndex
 from trtforge.graph.infinities import infinite_tensors
 from trtforge.graph.names import first_reasons
-from trtforge.model import ModelSource, load_model, model_digest, model_inputs
+from trtforge.model import ModelSource, load_model, model_digest
+from trtforge.pipeline.range_choice import (
+    AUTO,
+    AutoMethod,
+    check_auto_method,
+    choose_ranges,
+    refuse_zero_inputs,
+)
 from trtforge.pipeline.remarks import remark_quiet
 from trtforge.runtime import collect_on_gpu
 from trtforge.runtime.device_collection import require_collecting_gpu
@@ -126,64 +130,6 @@ def _covered(prepared: onnx.ModelProto) -> tuple[str, ...]:
     return tuple(name for name in cache_tensors(prepared) if name not in infinite)
 
 
-def scales_from(
-    observations: Observations,
-    model: ModelSource,
-    *,
-    method: Method = "entropy",
-    percentile: float = 99.99,
-    exclude: Sequence[str] = (),
-    attention: Attention = "float",
-) -> Scales:
-    """Choose the ranges of those observed tensors that INT8 touches.
-
-    Parameters
-    ----------
-    observations : what `observe` counted, of whichever tensors.
-    model, exclude, attention : as given to `observe`.
-    method, percentile : as for `calibrate`.
-
-    Raises
-    ------
-    ConfigError : the method is unknown, or ``percentile`` is out of range.
-    CalibrationError : a tensor was not observed, or the input was nothing but zeros.
-    """
-    source = load_model(model)
-    _refuse_zero_inputs(observations, source)
-    names = tensors_to_observe(prepare(source), exclude=exclude, attention=attention)
-    return choose(observations.only(names), method, percentile=percentile)
-
-
-def remark_ranges(
-    observations: Observations,
-    scales: Scales,
-    model: ModelSource,
-    *,
-    exclude: Sequence[str] = (),
-    attention: Attention = "float",
-) -> list[str]:
-    """Name the tensors whose range costs far more than that of ``mse`` would.
-
-    Parameters
-    ----------
-    observations, scales : what was counted, and what was chosen from it.
-    model, exclude, attention : as given to `observe`.
-    """
-    poor = poor_ranges(observations, scales)
-    if poor and attention == "int8":
-        # Of what a softmax makes, the whole range is kept, whatever was chosen.
-        plan = plan_placement(prepare(load_model(model)), exclude=exclude, attention=attention)
-        poor = tuple(row for row in poor if row.tensor not in plan.unclipped)
-    if not poor:
-        return []
-    first = poor[0]
-    return [
-        f"By {scales.method}, {len(poor)} of {len(scales)} tensors get a range that costs far more than "
-        f"another would: {first.tensor!r} {first.snr_db:.0f} dB where 'mse' gives {first.best_snr_db:.0f} "
-        "dB. Compare method='mse' (--method mse)."
-    ]
-
-
 def check_collect_on(collect_on: str) -> None:
     """Refuse at once a place where activations cannot be counted.
 
@@ -208,7 +154,7 @@ def calibrate(
     model: ModelSource,
     feeds: Feeds | Sequence[Arrays],
     *,
-    method: Method = "entropy",
+    method: AutoMethod = AUTO,
     percentile: float = 99.99,
     exclude: Sequence[str] = (),
     attention: Attention = "float",
@@ -221,7 +167,9 @@ def calibrate(
     Parameters
     ----------
     model, feeds, exclude, attention, activation_bytes, collect_on, on_progress : as for `observe`.
-    method : ``entropy``, ``percentile``, ``mse`` or ``max``.
+    method : ``entropy``, ``percentile``, ``mse`` or ``max``; ``auto`` is ``entropy``, or, where that gives
+        tensors a range that costs far more than another would, whichever of ``entropy``, ``mse`` and ``max``
+        keeps the outputs nearest to FP32's on some of the feeds. ``method`` of the scales says which it was.
     percentile : share of the magnitudes kept, in percent; for ``percentile`` alone.
 
     Raises
@@ -232,10 +180,11 @@ def calibrate(
     Warns
     -----
     RuntimeWarning : clips were left out; ``rejected`` of the scales names them all.
-    RuntimeWarning : the method gives tensors a range that costs far more than that of ``mse`` would.
+    RuntimeWarning : the method gives tensors a range that costs far more than that of ``mse`` would; with
+        ``auto``, what was taken instead.
     RuntimeWarning : clips lie below -60 dBFS from end to end; ``quiet`` of the feeds names them all.
     """
-    check_method(method, percentile)
+    check_auto_method(method, percentile)
     source, feeds = load_model(model), as_feeds(feeds)
     observations = observe(
         source,
@@ -246,7 +195,7 @@ def calibrate(
         collect_on=collect_on,
         on_progress=on_progress,
     )
-    _refuse_zero_inputs(observations, source)
+    refuse_zero_inputs(observations, source)
     if observations.rejected:
         clip, reason = next(iter(observations.rejected.items()))
         num_rejected = len(observations.rejected)
@@ -258,18 +207,15 @@ def calibrate(
         )
     for remark in remark_quiet(getattr(feeds, "quiet", {}), len(feeds)):
         warnings.warn(remark, RuntimeWarning, stacklevel=2)
-    scales = choose(observations, method, percentile=percentile)
-    for remark in remark_ranges(observations, scales, source, exclude=exclude, attention=attention):
+    chosen = choose_ranges(
+        observations,
+        source,
+        feeds,
+        method=method,
+        percentile=percentile,
+        exclude=exclude,
+        attention=attention,
+    )
+    for remark in chosen.remarks:
         warnings.warn(remark, RuntimeWarning, stacklevel=2)
-    return scales
-
-
-def _refuse_zero_inputs(observations: Observations, source: onnx.ModelProto) -> None:
-    # One input of several may well be zero, as the caches of a streaming network are at first.
-    names = [spec.name for spec in model_inputs(source) if spec.name in observations.tensors]
-    if names and all(observations.tensors[name].observed_max == 0 for name in names):
-        told = ", ".join(map(repr, names))
-        raise CalibrationError(
-            f"input {told} was nothing but zeros in all {observations.num_clips} clips",
-            hint="listen to the clips: silence says nothing of the ranges that speech needs",
-        )
+    return chosen.scales

@@ -14,7 +14,7 @@ from trtforge._progress import Stages
 from trtforge.accuracy import AccuracyReport
 from trtforge.assignment import Assignment
 from trtforge.audio import ClipSet, features_for_model
-from trtforge.calibration import Method, choose
+from trtforge.calibration import choose
 from trtforge.calibration.collect import DEFAULT_ACTIVATION_BYTES
 from trtforge.engine import BuildConfig, Engine, build
 from trtforge.engine.attempts import describe_way
@@ -29,8 +29,6 @@ from trtforge.pipeline.calibration import (
     CollectOn,
     check_collect_on,
     observe,
-    remark_ranges,
-    scales_from,
     summarize_scales,
 )
 from trtforge.pipeline.clips import as_clip_set, plan_for_clips
@@ -49,6 +47,7 @@ from trtforge.pipeline.evaluation import Contender, can_run, check_texts, evalua
 from trtforge.pipeline.fastest import ONE_PRECISION, build_fastest
 from trtforge.pipeline.network_form import count_layers, network_for
 from trtforge.pipeline.quantization import check_has_layers
+from trtforge.pipeline.range_choice import AUTO, AutoMethod, choose_ranges
 from trtforge.pipeline.remarks import (
     remark_clips_in_both,
     remark_clips_outside,
@@ -74,7 +73,7 @@ def compile(  # noqa: A001 - the word users look for
     *,
     precision: CompilePrecision = "int8",
     evaluate: ClipSet | str | os.PathLike[str] | None = None,
-    method: Method = "entropy",
+    method: AutoMethod = AUTO,
     percentile: float = 99.99,
     exclude: Sequence[str] = (),
     keep_float: KeepFloat = "none",
@@ -229,20 +228,22 @@ def compile(  # noqa: A001 - the word users look for
                 on_progress=stage,
             )
             if precision in CALIBRATED:
-                scales = scales_from(
+                # What INT8 does to the output says nothing of FP8.
+                ranges = choose_ranges(
                     observations,
                     source,
-                    method=method,
+                    feeds,
+                    method="entropy" if precision == "float8" and method == AUTO else method,
                     percentile=percentile,
                     exclude=exclude,
                     attention=attention,
                 )
-            if observed == "cache":
-                complete = choose(observations, method, percentile=percentile)
+                scales = ranges.scales
+                remarks += ranges.remarks
+                if observed == "cache":
+                    complete = choose(observations, scales.method, percentile=percentile)
             stage.note(summarize_scales(scales) if scales else repr(observations))
         remarks += remark_quiet(feeds.quiet, len(feeds))
-        if scales is not None:
-            remarks += remark_ranges(observations, scales, source, exclude=exclude, attention=attention)
     if not fastest:
         with stages.stage("quantize" if scales or precision in WEIGHT_ONLY else "prepare") as stage:
             network = network_for(

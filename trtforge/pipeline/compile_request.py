@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from trtforge.calibration.activations import check_activation_bytes
-from trtforge.calibration.choose import check_method
 from trtforge.engine import BuildConfig
 from trtforge.engine.narrow_types import WEIGHT_ONLY
 from trtforge.errors import ConfigError
 from trtforge.model import ModelSource
 from trtforge.nvidia import Flavor
 from trtforge.pipeline.calibration import CollectOn, ObservedTensors
+from trtforge.pipeline.range_choice import check_auto_method
 from trtforge.precisions import Precision
 from trtforge.profiles import OptimizationProfile
 
@@ -53,7 +53,7 @@ def check_request(
     ----------
     for_int8 : arguments that are about INT8 alone, and whether each was given; the others as for `compile`.
     """
-    check_method(method, percentile)
+    check_auto_method(method, percentile)
     if max_batch < 1:
         raise ConfigError(f"max_batch must be at least 1, got {max_batch}", settings=("max_batch",))
     check_activation_bytes(activation_bytes)
