@@ -155,6 +155,7 @@ def test_a_limit_on_file_size_costs_a_warning(tmp_path):
     done = python(
         """
 import resource
+sys.dont_write_bytecode = True  # of a .pyc Python would keep what fits into the limit, and imports fail on it
 store = EngineStore(sys.argv[1])
 store.get_or_build("d" * 64, lambda: engine(b"small"))
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
