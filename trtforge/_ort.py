@@ -47,6 +47,7 @@ def make_session(
     options.intra_op_num_threads = num_threads or len(os.sched_getaffinity(0))
     # Errors come as exceptions; the log would say them a second time, to standard error.
     options.log_severity_level = _FATAL
+    left_out: list[str] = []
     if in_turns:
         options.add_session_config_entry("session.use_env_allocators", "1")
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -57,14 +58,16 @@ def make_session(
 
         # Fusions beyond the basic ones may have no FP16 kernel, or crash the process (MatmulTransposeFusion).
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        # It quantizes biases by the product of two scales, which FP16 rounds coarsely or to zero.
+        left_out.append("WeightBiasQuantization")
         model = _ort_rounding.round_to_nearest(model, onnxruntime)
     try:
         if fits_one_file(model):
-            return _load(onnxruntime, model.SerializeToString(), options)
+            return _load(onnxruntime, model.SerializeToString(), options, left_out)
         with tempfile.TemporaryDirectory(prefix="trtforge-") as folder:
             path = Path(folder) / "network.onnx"
             save_model(model, path)
-            return _load(onnxruntime, str(path), options)
+            return _load(onnxruntime, str(path), options, left_out)
     except Exception as error:  # the bindings raise their own unexported kinds
         raise ModelError(f"ONNX Runtime cannot load the network: {reason_of(error)}") from error
 
@@ -79,8 +82,10 @@ def reason_of(error: Exception) -> str:
     return f"{node[1]}{name}: {_PLACE.sub('', text[node.end() :])}"
 
 
-def _load(onnxruntime: Any, network: bytes | str, options: Any) -> Any:
-    return onnxruntime.InferenceSession(network, sess_options=options, providers=["CPUExecutionProvider"])
+def _load(onnxruntime: Any, network: bytes | str, options: Any, left_out: list[str]) -> Any:
+    return onnxruntime.InferenceSession(
+        network, sess_options=options, providers=["CPUExecutionProvider"], disabled_optimizers=left_out
+    )
 
 
 @contextmanager
@@ -126,7 +131,10 @@ def _computes_in_float16(model: onnx.ModelProto) -> bool:
     import onnx
 
     half = onnx.TensorProto.FLOAT16
+    constants = {tensor.name for tensor in model.graph.initializer if tensor.data_type == half}
     return any(value.type.tensor_type.elem_type == half for value in model.graph.input) or any(
-        node.op_type == "Cast" and any(item.name == "to" and item.i == half for item in node.attribute)
+        any(item.name == "to" and item.i == half for item in node.attribute)
+        if node.op_type == "Cast"
+        else not constants.isdisjoint(node.input)
         for node in model.graph.node
     )
