@@ -26,8 +26,11 @@ from trtforge.graph import (
     kept_float32,
     prepare,
     quantize_graph,
+    to_bfloat16,
     to_float16,
     to_float16_around_quantizers,
+    widen_bfloat16,
+    widen_float16,
 )
 from trtforge.graph.float16_range import Peak
 from trtforge.graph.index import GraphIndex
@@ -131,6 +134,49 @@ def test_an_attention_mask_does_not_become_infinite():
     half = to_float16(model)
     got = run(half, {"x": np.zeros((1, 4), np.float32), "mask": np.zeros((1, 4), bool)})["y"]
     np.testing.assert_allclose(got, np.full((1, 4), 0.25))
+
+
+@pytest.mark.parametrize("convert", [to_float16, to_bfloat16])
+@pytest.mark.parametrize("way", ["chosen", "multiplied"])
+def test_rows_masked_throughout_have_a_softmax_where_the_mask_is_added(convert, way):
+    net = Net()
+    lowest = net.constant("lowest", np.float32(np.finfo(np.float32).min))
+    if way == "chosen":
+        mask = net.node("Where", ["keep", net.constant("zero", np.float32(0)), lowest], "mask")
+    else:
+        kept = net.node("Cast", ["keep"], "kept", to=TensorProto.FLOAT)
+        mask = net.node(
+            "Mul", [net.node("Sub", [net.constant("one", np.float32(1)), kept], "left"), lowest], "mask"
+        )
+    scores = net.node("MatMul", ["x", net.constant("w", np.eye(4, dtype=np.float32))], "scores")
+    net.node("Softmax", [net.node("Add", [scores, mask], "masked")], "y", axis=-1)
+    model = net.model({"x": ["b", 4], "keep": (TensorProto.BOOL, ["b", 4])}, {"y": ["b", 4]})
+    typed = convert(model)
+    kinds = precision_of(typed)
+    assert (kinds["masked"], kinds["scores"] != "float32") == ("float32", True)
+    arrays = {"x": np.ones((1, 4), np.float32), "keep": np.zeros((1, 4), bool)}
+    rounded = widen_float16(widen_bfloat16(typed))
+    np.testing.assert_allclose(run(rounded, arrays)["y"], np.full((1, 4), 0.25))
+
+
+def test_arithmetic_before_a_cast_to_integers_stays_float32():
+    net = Net()
+    scores = net.node("MatMul", ["x", net.constant("w", np.eye(2, dtype=np.float32))], "scores")
+    steps = net.node("Div", [scores, net.constant("width", np.float32(3))], "bucket")
+    whole = net.node(
+        "Cast",
+        [net.node("Add", [steps, net.constant("half", np.float32(0.5))], "raised")],
+        "whole",
+        to=TensorProto.INT64,
+    )
+    net.node("Identity", [whole], "y")
+    model = net.model({"x": ["b", 2]}, {"y": (TensorProto.INT64, ["b", 2])})
+    half = to_float16(model)
+    kinds = precision_of(half)
+    assert (kinds["scores"], kinds["bucket"], kinds["raised"]) == ("float16", "float32", "float32")
+    # 1543 / 3 + 0.5 is 514.83, and in steps of 0.5, which FP16 has there, 515.
+    assert run_exactly(half, {"x": np.array([[1543, 3]], np.float32)})["y"].tolist() == [[514, 1]]
+    assert kept_float32(half)["raised"] == "it is on the way to integers, which FP16 would change"
 
 
 def test_lengths_keep_their_integer_precision():

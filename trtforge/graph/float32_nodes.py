@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from trtforge.graph.float16_range import MagnitudesByTensor, float16_fault
 from trtforge.graph.half_types import BFLOAT16, FLOAT16, HalfType
 from trtforge.graph.index import QUANTIZERS, GraphIndex
-from trtforge.graph.infinities import infinite_tensors
+from trtforge.graph.infinities import infinite_tensors, overflowing_tensors
 from trtforge.graph.opset import opset_of
 from trtforge.graph.rules.reshape import RESHAPES
 from trtforge.graph.tensor_types import ValueType, infer_types
@@ -66,9 +66,10 @@ def float32_nodes(
     arithmetic on what sums, powers and roots give; centring on a mean, and squares; operators that do not
     take the type, are of another domain, fill or read sequences, or hold nested graphs, and the makers of
     what nested graphs read;
-    nodes with a constant that the type cannot hold; arithmetic on counts, which FP16 holds exactly only up to
-    2048; makers and readers of tensors that were observed to overflow or vanish in FP16; dequantizers that
-    only such nodes read; and elementwise nodes with only such nodes around them.
+    nodes with a constant that the type cannot hold, and readers of what such a constant is written into where
+    it would become infinite; arithmetic on counts, which FP16 holds exactly only up to 2048, and arithmetic
+    that integers are made of; makers and readers of tensors that were observed to overflow or vanish in FP16;
+    dequantizers that only such nodes read; and elementwise nodes with only such nodes around them.
 
     Parameters
     ----------
@@ -79,6 +80,7 @@ def float32_nodes(
     opset = opset_of(model)
     counts = _count_tensors(index, types)
     wide = wide_tensors(index, types)
+    rounded = _made_integers(index, types)
     kept: dict[int, str] = {}
     for position, node in enumerate(index.nodes):
         outputs = [name for name in node.output if name]
@@ -96,6 +98,8 @@ def float32_nodes(
             kept[position] = "a nested graph reads it"
         elif any(name in counts for name in outputs) or _turns_into_integers(node, counts, types):
             kept[position] = f"it computes with counts, which {half.label} does not hold exactly"
+        elif position in rounded:
+            kept[position] = f"it is on the way to integers, which {half.label} would change"
         elif half is BFLOAT16 and node.op_type in _NOT_BUILT_IN_BFLOAT16:
             kept[position] = f"TensorRT does not build {node.op_type} in BF16"
         elif not takes_half(node, opset, types, half):
@@ -104,6 +108,9 @@ def float32_nodes(
             kept[position] = f"{half.label} cannot hold its constant {lost!r}"
         elif position in wide:
             kept[position] = wide[position]
+    for name in overflowing_tensors(index, half.overflow):
+        for position in index.consumers.get(name, ()) if is_float32(types.get(name)) else ():
+            kept.setdefault(position, f"{name!r} holds a constant that {half.label} does not")
     for name, fault in _faults(index, types, magnitudes or {}, half).items():
         maker = [index.producers[name]] if name in index.producers else []
         for position in [*maker, *index.consumers.get(name, ())]:
@@ -235,6 +242,24 @@ def _count_tensors(index: GraphIndex, types: Types) -> set[str]:
 def _turns_into_integers(node: onnx.NodeProto, counts: set[str], types: Types) -> bool:
     """Say whether a node compares or rounds counts, which must be exact until then."""
     return not counts.isdisjoint(node.input) and not any(is_float32(types.get(name)) for name in node.output)
+
+
+def _made_integers(index: GraphIndex, types: Types) -> set[int]:
+    """Return casts to integers, and the arithmetic before them, as of the bucket of a distance."""
+    found: set[int] = set()
+    for position, node in reversed(list(enumerate(index.nodes))):
+        readers = index.consumers.get(node.output[0], []) if node.op_type in ELEMENTWISE else []
+        if is_float32(types.get(node.output[0])) and not node.domain:
+            casts = [reader for reader in readers if _casts_to_integers(index.nodes[reader], types)]
+            found.update(casts)
+            if not found.isdisjoint(readers):
+                found.add(position)
+    return found
+
+
+def _casts_to_integers(node: onnx.NodeProto, types: Types) -> bool:
+    made = types.get(node.output[0]) if node.op_type == "Cast" else None
+    return made is not None and _is_integer(made.elem_type)
 
 
 def _is_integer(elem_type: int) -> bool:

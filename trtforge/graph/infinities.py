@@ -1,8 +1,10 @@
-"""Find the tensors that infinite constants are written into, as masks of attention are."""
+"""Find the tensors that infinite or very large constants are written into, as masks of attention are."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +13,9 @@ from trtforge.graph.rules.reshape import RESHAPES
 
 if TYPE_CHECKING:
     import onnx
+    from numpy.typing import NDArray
+
+    Marks = Callable[[NDArray[Any]], bool]
 
 # What they give is infinite where what they read is; softmax gives NaN for a row that is masked throughout.
 # fmt: off
@@ -33,23 +38,56 @@ def infinite_tensors(index: GraphIndex) -> set[str]:
     ----------
     index : the graph.
     """
+    return _written(index, _holds_infinity, carriers=_CARRY, writers=_CARRY)
+
+
+def overflowing_tensors(index: GraphIndex, overflow: float) -> set[str]:
+    """Return the tensors that the network writes finite constants into which a type cannot hold.
+
+    Matched are such constants, products by one, and what carries them, as for `infinite_tensors`, up to a
+    further product or a softmax, which may give small numbers. A row masked throughout by the least FP32
+    number has a softmax; masked by infinity, as a smaller type would have it, it has none.
+
+    Parameters
+    ----------
+    index : the graph.
+    overflow : the least magnitude that the type rounds to infinity.
+    """
+
+    def is_beyond(value: NDArray[Any]) -> bool:
+        largest = max(float(value.max(initial=0)), -float(value.min(initial=0)))
+        if not math.isfinite(largest):
+            largest = float(np.abs(value[np.isfinite(value)]).max(initial=0))
+        return largest >= overflow
+
+    carriers = _CARRY - {"LogSoftmax", "Mul", "Softmax"}
+    return _written(index, is_beyond, carriers=carriers, writers=carriers | {"Mul"})
+
+
+def _written(
+    index: GraphIndex, is_marked: Marks, *, carriers: frozenset[str], writers: frozenset[str]
+) -> set[str]:
     found: set[str] = set()
     for node in index.nodes:
-        carries = node.op_type in _CARRY and any(
-            name in found or _is_infinite(name, index) for name in node.input
+        carries = node.op_type in carriers and not found.isdisjoint(node.input)
+        writes = node.op_type in writers and any(
+            _is_marked(index.constant(name), is_marked) for name in node.input
         )
-        if not node.domain and (carries or _fills_with_infinity(node)):
+        if not node.domain and (carries or writes or _fills_with(node, is_marked)):
             found.update(filter(None, node.output))
     return found
 
 
-def _is_infinite(name: str, index: GraphIndex) -> bool:
-    value = index.constant(name)
-    return value is not None and value.dtype.kind == "f" and bool(np.isinf(value).any())
+def _is_marked(value: NDArray[np.generic] | None, is_marked: Marks) -> bool:
+    return value is not None and value.dtype.kind == "f" and is_marked(value)
 
 
-def _fills_with_infinity(node: onnx.NodeProto) -> bool:
+def _fills_with(node: onnx.NodeProto, is_marked: Marks) -> bool:
     from onnx import numpy_helper
 
     value = attribute(node, "value") if node.op_type == "ConstantOfShape" else None
-    return value is not None and bool(np.isinf(numpy_helper.to_array(value).astype(np.float64)).any())
+    return value is not None and _is_marked(numpy_helper.to_array(value), is_marked)
+
+
+def _holds_infinity(value: NDArray[Any]) -> bool:
+    return bool(np.isinf(value).any())
