@@ -67,6 +67,58 @@ def test_where_entropy_serves_no_network_is_run(monkeypatch):
         assert trtforge.calibrate(network(WEIGHTS), feeds).method == "entropy"
 
 
+def test_a_smaller_loss_is_compared_too_and_told_where_another_method_is_taken():
+    # Entropy leaves them 26 dB, and mse 30.
+    values = np.abs(np.random.default_rng(0).laplace(size=(8192, 64))) ** 1.42
+    model, feeds = network(WEIGHTS), ArrayFeeds([{"x": values.astype(np.float32)}])
+    observations = trtforge.observe(model, feeds)
+    assert choose_ranges(observations, model, feeds, method="entropy").remarks == ()
+    chosen = choose_ranges(observations, model, feeds)
+    assert chosen.scales.method == "mse"
+    assert "'mse' was taken, by the SNR of the outputs on 1 feed, in dB: 'entropy' " in chosen.remarks[0]
+
+
+OTHER_OUTPUTS = {
+    "zero": "c = Mul (x, zero)",
+    "infinite": "c = Div (x, zero)",
+    "NaN": "n = Mul (x, zero)\n c = Div (n, zero)",
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("other", OTHER_OUTPUTS)
+def test_outputs_that_int8_does_not_change_do_not_count(other):
+    model, arrays = CASES["mse"]
+    both = onnx.parser.parse_model(f"""
+        <ir_version: 8, opset_import: ["" : 17]>
+        net (float[batch, 64] x) => (float[batch, 64] y, float[batch, 64] c) {{
+            y = MatMul (x, w)
+            {OTHER_OUTPUTS[other]}
+        }}
+    """)
+    zero = onnx.numpy_helper.from_array(np.zeros((), np.float32), "zero")
+    both.graph.initializer.extend([model.graph.initializer[0], zero])
+    feeds = ArrayFeeds([{"x": array.astype(np.float32)} for array in arrays])
+    alone, with_other = (
+        choose_ranges(trtforge.observe(given, feeds), given, feeds).remarks[0] for given in (model, both)
+    )
+    assert with_other == alone
+
+
+def test_symbols_are_not_compared():
+    model, arrays = CASES["mse"]
+    symbols = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 17]>
+        net (float[batch, 64] x) => (int64[batch] best) { y = MatMul (x, w)
+            best = ArgMax <axis = -1, keepdims = 0> (y) }
+    """)
+    symbols.graph.initializer.append(model.graph.initializer[0])
+    feeds = ArrayFeeds([{"x": array.astype(np.float32)} for array in arrays])
+    chosen = choose_ranges(trtforge.observe(symbols, feeds), symbols, feeds)
+    assert chosen.scales.method == "entropy"
+    assert chosen.remarks[0].endswith("the network has no floating-point output that INT8 changes")
+
+
 def test_what_cannot_be_compared_keeps_entropy_and_says_why(monkeypatch):
     model, arrays = CASES["mse"]
     feeds = ArrayFeeds([{"x": array.astype(np.float32)} for array in arrays])

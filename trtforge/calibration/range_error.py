@@ -12,10 +12,6 @@ from trtforge.calibration.observations import Observations
 from trtforge.calibration.thresholds import mse_amax
 from trtforge.scales import INT8_MAX, Scales
 
-# A tensor is named where its SNR is below the first, and the least error's is higher by more than the second.
-_POOR_DB = 25.0
-_WORSE_DB = 6.0
-
 
 @dataclass(frozen=True)
 class PoorRange:
@@ -33,7 +29,9 @@ class PoorRange:
     best_snr_db: float
 
 
-def poor_ranges(observations: Observations, scales: Scales) -> tuple[PoorRange, ...]:
+def poor_ranges(
+    observations: Observations, scales: Scales, *, below_db: float = 25.0, gain_db: float = 6.0
+) -> tuple[PoorRange, ...]:
     """Find the tensors whose range is far from the one of the least squared error.
 
     These are those below 25 dB that another range would lift by more than 6 dB. Entropy, which weighs
@@ -44,6 +42,7 @@ def poor_ranges(observations: Observations, scales: Scales) -> tuple[PoorRange, 
     ----------
     observations : of the tensors, or more.
     scales : their ranges.
+    below_db, gain_db : the two limits.
 
     Returns
     -------
@@ -55,7 +54,7 @@ def poor_ranges(observations: Observations, scales: Scales) -> tuple[PoorRange, 
         if histogram.observed_max == 0:
             continue
         chosen, best = (int8_snr_db(histogram, amax) for amax in (scale.amax, mse_amax(histogram)))
-        if chosen < _POOR_DB and best - chosen > _WORSE_DB:
+        if chosen < below_db and best - chosen > gain_db:
             found.append(PoorRange(name, chosen, best))
     return tuple(sorted(found, key=lambda row: row.snr_db - row.best_snr_db))
 

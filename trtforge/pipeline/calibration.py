@@ -168,7 +168,7 @@ def calibrate(
     ----------
     model, feeds, exclude, attention, activation_bytes, collect_on, on_progress : as for `observe`.
     method : ``entropy``, ``percentile``, ``mse`` or ``max``; ``auto`` is ``entropy``, or, where that gives
-        tensors a range that costs far more than another would, whichever of ``entropy``, ``mse`` and ``max``
+        tensors a range that costs more than another would, whichever of ``entropy``, ``mse`` and ``max``
         keeps the outputs nearest to FP32's on some of the feeds. ``method`` of the scales says which it was.
     percentile : share of the magnitudes kept, in percent; for ``percentile`` alone.
 

@@ -34,6 +34,9 @@ _RIVALS: tuple[Method, ...] = ("mse", "max")
 # What outputs are compared on, and what a rival must gain.
 _MAX_FEEDS = 8
 _LEAST_GAIN_DB = 1.0
+_SNR_LIMITS_DB = (-100.0, 200.0)
+# Outputs are compared from less on than is worth a remark where nothing else is tried.
+_COMPARED = {"below_db": 32.0, "gain_db": 4.0}
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class RangeChoice:
     Parameters
     ----------
     scales : the ranges.
-    remarks : sentences on tensors whose range costs far more than another would.
+    remarks : sentences on tensors whose range costs more than another would.
     """
 
     scales: Scales
@@ -100,11 +103,11 @@ def choose_ranges(
 ) -> RangeChoice:
     """Choose ranges as `scales_from` does, or with ``auto`` by the network's output where that is needed.
 
-    ``auto`` takes ``entropy``. Where that gives a tensor a range that costs it far more than another would
-    (`trtforge.calibration.range_error.poor_ranges`), the error of the tensor alone does not say what the
-    network loses: the network is then quantized by ``entropy``, ``mse`` and ``max`` and run in ONNX Runtime
-    on up to eight feeds, and that method is taken whose outputs are nearest to FP32's, by their mean SNR;
-    another one than ``entropy`` must gain 1 dB.
+    ``auto`` takes ``entropy``. Where that leaves a tensor below 32 dB, and another range would gain more than
+    4 dB (`trtforge.calibration.range_error.poor_ranges`), the error of the tensor alone does
+    not say what the network loses: the network is then quantized by ``entropy``, ``mse`` and ``max`` and run
+    in ONNX Runtime on up to eight feeds, and that method is taken whose outputs are nearest to FP32's, by the
+    mean SNR of those that INT8 changes; another one than ``entropy`` must gain 1 dB.
 
     Parameters
     ----------
@@ -126,31 +129,39 @@ def choose_ranges(
 
     scales = by(first)
     poor = _poor(observations, scales, source, exclude, attention)
-    if not poor:
-        return RangeChoice(scales)
-    worst = poor[0]
-    told = (
-        f"By {first}, {len(poor)} of {len(scales)} tensors get a range that costs far more than another "
-        f"would: {worst.tensor!r} {worst.snr_db:.0f} dB where 'mse' gives {worst.best_snr_db:.0f} dB."
-    )
+    told = _told(first, poor, len(scales)) if poor else ""
     if method != AUTO:
-        return RangeChoice(scales, (f"{told} Compare method='mse' (--method mse).",))
+        return RangeChoice(scales, (f"{told} Compare method='mse' (--method mse).",) if poor else ())
+    near = poor or _poor(observations, scales, source, exclude, attention, **_COMPARED)
+    if not near:
+        return RangeChoice(scales)
     try:
         candidates = {first: scales, **{rival: by(rival) for rival in _RIVALS}}
         batches = list(islice(_usable(feeds, observations), _MAX_FEEDS))
         found = _output_snrs(source, candidates, batches, exclude, attention)
     except TrtforgeError as error:  # what was chosen stands all the same
-        return RangeChoice(scales, (f"{told} Other methods were not compared: {error.message}",))
+        reason = f"Other methods were not compared: {error.message}"
+        return RangeChoice(scales, (f"{told} {reason}",) if poor else ())
     best = max(found, key=lambda name: found[name])
     if found[best] < found[first] + _LEAST_GAIN_DB:
         best = first
+    if best == first and not poor:
+        return RangeChoice(scales)
     figures = ", ".join(f"{name!r} {snr:.1f}" for name, snr in found.items())
     return RangeChoice(
         candidates[best],
         (
-            f"{told} {best!r} was taken, by the SNR of the outputs on {plural(len(batches), 'feed')}, in dB: "
-            f"{figures}.",
+            f"{told or _told(first, near, len(scales))} {best!r} was taken, by the SNR of the outputs on "
+            f"{plural(len(batches), 'feed')}, in dB: {figures}.",
         ),
+    )
+
+
+def _told(method: str, poor: Sequence[PoorRange], num_tensors: int) -> str:
+    worst = poor[0]
+    return (
+        f"By {method}, {len(poor)} of {num_tensors} tensors get a range that costs more than another "
+        f"would: {worst.tensor!r} {worst.snr_db:.0f} dB where 'mse' gives {worst.best_snr_db:.0f} dB."
     )
 
 
@@ -174,8 +185,9 @@ def _poor(
     source: onnx.ModelProto,
     exclude: Sequence[str],
     attention: Attention,
+    **limits: float,
 ) -> tuple[PoorRange, ...]:
-    poor = poor_ranges(observations, scales)
+    poor = poor_ranges(observations, scales, **limits)
     if poor and attention == "int8":
         # Of what a softmax makes, the whole range is kept, whatever was chosen.
         plan = plan_placement(prepare(source), exclude=exclude, attention=attention)
@@ -196,22 +208,42 @@ def _output_snrs(
     exclude: Sequence[str],
     attention: Attention,
 ) -> dict[Method, float]:
-    """Return the mean SNR of the outputs by each of the ranges, in dB, within -100 and 200."""
+    """Return the mean SNR of the outputs by each of the ranges, in dB, each within -100 and 200.
+
+    Outputs that INT8 changes by none of the ranges, or that are not finite in FP32, say nothing; where INT8
+    makes an output infinite or NaN, that counts as the least.
+
+    Raises
+    ------
+    CalibrationError : no output is left.
+    """
     with OnnxRunner(source) as runner:
         wanted = [runner.run(batch) for batch in batches]
-    found = {}
+    found: dict[Method, dict[str, float]] = {}
     for name, scales in candidates.items():
         network = quantize(source, scales, rest="float32", exclude=exclude, attention=attention)
         totals: dict[str, OutputMetrics] = {}
+        broken: set[str] = set()
         with OnnxRunner(network) as runner:
             for batch, reference in zip(batches, wanted, strict=True):
                 for output, value in runner.run(batch).items():
                     if _is_real(value):
                         measured = measure_output(reference[output], value)
                         totals[output] = totals.get(output, OutputMetrics()) + measured
-        snrs = np.nan_to_num([total.snr_db for total in totals.values()], nan=-100, posinf=200, neginf=-100)
-        found[name] = float(np.mean(snrs)) if len(snrs) else -math.inf
-    return found
+                        if (np.isfinite(reference[output]) & ~np.isfinite(value)).any():
+                            broken.add(output)
+        found[name] = {
+            output: -math.inf if output in broken else total.snr_db for output, total in totals.items()
+        }
+    telling = sorted(
+        {output for snrs in found.values() for output, snr in snrs.items() if math.isfinite(snr)}
+    )
+    if not telling:
+        raise CalibrationError("the network has no floating-point output that INT8 changes")
+    return {
+        name: float(np.mean(np.clip([snrs[output] for output in telling], *_SNR_LIMITS_DB)))
+        for name, snrs in found.items()
+    }
 
 
 def _is_real(value: Any) -> bool:
