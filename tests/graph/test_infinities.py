@@ -86,3 +86,37 @@ def test_infinities_of_a_feed_are_a_fault():
     arrays["x"][0, 3, 5] = np.inf
     with pytest.raises(CalibrationError, match="of input 'x' are not finite"):
         trtforge.observe(attention("chosen"), [arrays], tensors="float16")
+
+
+BUCKETS = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    net (float[batch, time, 16] x) => (float[batch, time, 16] y)
+        <int64 first = {0}, int64 step = {1}, int64 near = {2}, int64 axis = {1}, float width = {2.0}> {
+        size = Shape (x)
+        time = Gather (size, axis)
+        places = Range (first, time, step)
+        distance = Cast <to = 1> (places)
+        share = Div (distance, width)
+        log = Log (share)
+        far = Cast <to = 7> (log)
+        is_near = Less (places, near)
+        bucket = Where (is_near, places, far)
+        bias = Gather (table, bucket)
+        h = Add (x, bias)
+        y = MatMul (h, weight)
+    }
+"""
+
+
+@pytest.mark.parametrize("tensors", ["float16", "all", "cache"])
+def test_the_logarithm_of_no_distance_is_no_fault(tensors):
+    model = onnx.parser.parse_model(BUCKETS)
+    random = np.random.default_rng(0)
+    for name, shape in {"table": (4, 16), "weight": (16, 16)}.items():
+        value = random.standard_normal(shape).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+    feeds = [{"x": random.standard_normal((2, 9, 16)).astype(np.float32)}]
+    observations = trtforge.observe(model, feeds, tensors=tensors)
+    assert "h" in observations.tensors
+    assert {"share", "log"}.isdisjoint(observations.tensors) == (tensors != "cache")
+    assert "log" not in observations.tensors

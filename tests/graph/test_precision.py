@@ -179,6 +179,16 @@ def test_arithmetic_before_a_cast_to_integers_stays_float32():
     assert kept_float32(half)["raised"] == "it is on the way to integers, which FP16 would change"
 
 
+def test_lengths_that_are_sums_stay_exact():
+    net = Net()
+    kept = net.node("Cast", ["keep"], "kept", to=TensorProto.FLOAT)
+    total = net.node("ReduceSum", [kept, net.constant("axes", np.array([1]))], "total", keepdims=0)
+    net.node("Cast", [total], "y", to=TensorProto.INT64)
+    model = net.model({"keep": (TensorProto.BOOL, ["b", "t"])}, {"y": (TensorProto.INT64, ["b"])})
+    half = to_float16(model)
+    assert run_exactly(half, {"keep": np.ones((1, 2049), bool)})["y"].tolist() == [2049]
+
+
 def test_lengths_keep_their_integer_precision():
     net = Net()
     seconds = net.node("Cast", ["lengths"], "frames", to=TensorProto.FLOAT)

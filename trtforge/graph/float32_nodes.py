@@ -248,18 +248,24 @@ def _made_integers(index: GraphIndex, types: Types) -> set[int]:
     """Return casts to integers, and the arithmetic before them, as of the bucket of a distance."""
     found: set[int] = set()
     for position, node in reversed(list(enumerate(index.nodes))):
-        readers = index.consumers.get(node.output[0], []) if node.op_type in ELEMENTWISE else []
-        if is_float32(types.get(node.output[0])) and not node.domain:
-            casts = [reader for reader in readers if _casts_to_integers(index.nodes[reader], types)]
-            found.update(casts)
-            if not found.isdisjoint(readers):
+        if node.domain or not node.input:
+            continue
+        if _casts_to_integers(node, types):
+            maker = index.producer(node.input[0])
+            if maker is not None and maker.op_type in ELEMENTWISE | _SENSITIVE:
                 found.add(position)
+        elif (
+            node.op_type in ELEMENTWISE
+            and is_float32(types.get(node.output[0]))
+            and not found.isdisjoint(index.consumers.get(node.output[0], ()))
+        ):
+            found.add(position)
     return found
 
 
 def _casts_to_integers(node: onnx.NodeProto, types: Types) -> bool:
     made = types.get(node.output[0]) if node.op_type == "Cast" else None
-    return made is not None and _is_integer(made.elem_type)
+    return made is not None and _is_integer(made.elem_type) and is_float32(types.get(node.input[0]))
 
 
 def _is_integer(elem_type: int) -> bool:

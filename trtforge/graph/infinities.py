@@ -64,6 +64,27 @@ def overflowing_tensors(index: GraphIndex, overflow: float) -> set[str]:
     return _written(index, is_beyond, carriers=carriers, writers=carriers | {"Mul"})
 
 
+def logarithms_of_lengths(index: GraphIndex) -> set[str]:
+    """Return what logarithms make of shapes and constants alone, which is infinite for a distance of none.
+
+    Such are the buckets of distances in T5 and WavLM. A choice leaves the infinities out in the end.
+
+    Parameters
+    ----------
+    index : the graph.
+    """
+    lengths: set[str] = set()
+    found: set[str] = set()
+    for node in index.nodes:
+        read = [name for name in node.input if name and index.constant(name) is None]
+        if node.domain or not (node.op_type in ("Shape", "Size") or (read and lengths.issuperset(read))):
+            continue
+        lengths.update(filter(None, node.output))
+        if node.op_type == "Log" or not found.isdisjoint(read):
+            found.update(filter(None, node.output))
+    return found
+
+
 def _written(
     index: GraphIndex, is_marked: Marks, *, carriers: frozenset[str], writers: frozenset[str]
 ) -> set[str]:

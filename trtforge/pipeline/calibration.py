@@ -19,7 +19,7 @@ from trtforge.graph import (
     tensors_for_float16,
 )
 from trtforge.graph.index import GraphIndex
-from trtforge.graph.infinities import infinite_tensors
+from trtforge.graph.infinities import infinite_tensors, logarithms_of_lengths
 from trtforge.graph.names import first_reasons
 from trtforge.model import ModelSource, load_model, model_digest
 from trtforge.pipeline.range_choice import (
@@ -126,7 +126,8 @@ def _to_observe(
 
 
 def _covered(prepared: onnx.ModelProto) -> tuple[str, ...]:
-    infinite = infinite_tensors(GraphIndex(prepared.graph))
+    index = GraphIndex(prepared.graph)
+    infinite = infinite_tensors(index) | logarithms_of_lengths(index)
     return tuple(name for name in cache_tensors(prepared) if name not in infinite)
 
 
